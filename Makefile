@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+# rust_shm: System V shared memory as a kernel module. All logic is in qemu/.
+
+# `make KDIR=tree` builds for any prepared kernel tree with this host's tools, as DKMS does; otherwise the toolbox is used.
+OUT ?= build/module
+
+# Variables given to make reach the scripts by the environment, a command as it was written.
+ifdef CMD
+override CMD := $(value CMD)
+endif
+export CMD SHARE CPUS MEM KERNEL KDIR ACCEL TIMEOUT APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
+# What make was given on its command line or by a parent make is not for the makes below.
+unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
+
+TOOLBOX := qemu/toolbox
+
+.PHONY: help module toolbox toolbox-shell vm shell test check run clean clean-cache
+.DEFAULT_GOAL := module
+
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile
+
+## make                   build the module: build/module/rust_shm.ko
+## make KDIR=tree         build it with this host's tools for a prepared kernel tree (DKMS does this)
+module:
+	@$(if $(KDIR),qemu/module "$(KDIR)" "$(OUT)",$(TOOLBOX) enter -- qemu/in-toolbox module)
+
+## make test [T=program]  everything that is tested, in one boot; ends with "N passed, N failed"
+test:
+	@qemu/test
+## make check             only what needs no boot
+check:
+	@$(TOOLBOX) enter -- qemu/in-toolbox check
+## make run               the demonstration in Documentation/, in a guest
+run:
+	@$(TOOLBOX) enter -- qemu/in-toolbox demo
+
+## make vm CMD='...'      run a command in a guest with the module loaded, in /src; fails when it fails
+##                        (make says 2 for any failure; CMD='...' qemu/vm says the command's own status)
+## make shell             a prompt there
+vm:
+	@qemu/vm
+shell:
+	@qemu/vm --shell
+##     SHARE=dir          a directory of yours, writable at /share
+##     KERNEL=tree        a kernel tree you have built, or an image (with NOMODULE=1 or KDIR=tree)
+##     ACCEL=kvm|tcg|icount   default: kvm where it works, otherwise tcg (software)
+##     CPUS=2 MEM=2G TIMEOUT=3600 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
+
+## make toolbox           set up the build environment (every target does it when needed)
+## make toolbox-shell     a prompt in it, or CMD='...' in it
+toolbox:
+	@$(TOOLBOX) ensure
+toolbox-shell:
+	@TTY=1 TREE="$(KERNEL)" $(TOOLBOX) enter -- bash $(if $(CMD),-c "$$CMD")
+
+## make clean             remove build/;  make clean-cache: remove the toolbox too
+clean:
+	rm -rf build
+clean-cache: clean
+	@$(TOOLBOX) clean

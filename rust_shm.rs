@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System V shared memory, as a loadable module.
+//!
+//! `/dev/rust_shm` offers what `shmget(2)`, `shmat(2)`, `shmdt(2)` and `shmctl(2)` offer, as ioctls. [`shm`] has the map of the code.
+
+#![deny(unsafe_code)]
+
+mod shm;
+
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use shm::{
+    device::OpenDevice,
+    namespace::Namespaces,
+    segment::Shared,
+    sys::{
+        hook::NamespaceEndHook,
+        misc::Device,
+        mount::Mount,
+        queue::OwnedQueue, //
+    }, //
+};
+
+module! {
+    type: RustShm,
+    name: "rust_shm",
+    authors: ["The rust_shm authors"],
+    description: "System V shared memory through /dev/rust_shm",
+    license: "GPL",
+    params: {
+        device_mode: u16 {
+            default: 0o666,
+            description: "Permission bits of /dev/rust_shm (0666)",
+        },
+    },
+}
+
+/// The module. Its parts go away in this order: each may use those after it until then.
+#[pin_data]
+struct RustShm {
+    #[pin]
+    _device: Device<OpenDevice>,
+    #[pin]
+    _hook: NamespaceEndHook<Arc<Namespaces>>,
+    _namespaces: Arc<Namespaces>,
+    #[pin]
+    _mount: Mount<Shared>,
+}
+
+impl kernel::InPlaceModule for RustShm {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _mount <- Mount::new(c"rust_shm"),
+            _namespaces: Arc::pin_init(
+                Namespaces::new(_mount.get(), OwnedQueue::new(c"rust_shm")?),
+                GFP_KERNEL,
+            )?,
+            _hook <- NamespaceEndHook::new(_namespaces.clone()),
+            _device <- Device::new(
+                c"rust_shm",
+                *module_parameters::device_mode.value_ref() & 0o777,
+                _namespaces.clone(),
+            ),
+        })
+    }
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0
+/* kernel.shmmax, kernel.shmall and kernel.shmmni of the caller's IPC namespace, set and changed at run time. */
+#include "kselftest_harness.h"
+
+#include <limits.h>
+#include <sched.h>
+
+#include "shm_backend.h"
+
+FIXTURE(limits)
+{
+	const struct shm_backend *shm;
+	size_t page;
+};
+SHM_BOTH(limits)
+
+FIXTURE_SETUP(limits)
+{
+	self->shm = variant->shm;
+	self->page = shm_page_size();
+	SHM_ENTER(self->shm);
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	SHM_LEAVE(self->shm);
+}
+
+#define LIMIT(name, value) ASSERT_EQ(0, shm_sysctl_write(name, value))
+
+static unsigned long total_pages(const struct shm_backend *shm)
+{
+	struct rust_shm_usage usage;
+
+	return shm->shm_info(&usage) < 0 ? ULONG_MAX : usage.shm_tot;
+}
+
+TEST_F(limits, shmmax_bounds_one_segment)
+{
+	LIMIT("shmmax", 8192);
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, 8193, 0600));
+	EXPECT_ERRNO(EINVAL, self->shm->get(SHM_KEY, 8193, IPC_CREAT | 0600));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 8192, 0600));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 8192, 0600))
+		TH_LOG("it bounds each, not the sum");
+}
+
+TEST_F(limits, shmmax_is_a_number_of_bytes)
+{
+	LIMIT("shmmax", 5000);
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 5000, 0600));
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, 5001, 0600));
+}
+
+TEST_F(limits, shmmax_does_not_hide_larger_segments_of_before)
+{
+	int id = self->shm->get(SHM_KEY, 1 << 20, IPC_CREAT | 0600);
+	void *memory;
+
+	ASSERT_LE(0, id);
+	LIMIT("shmmax", 4096);
+	EXPECT_EQ(id, self->shm->get(SHM_KEY, 1 << 20, 0600));
+	EXPECT_EQ(id, self->shm->get(SHM_KEY, 1 << 20, IPC_CREAT | 0600));
+	memory = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	memset(memory, 1, 1 << 20);
+}
+
+TEST_F(limits, shmmax_zero_allows_none)
+{
+	LIMIT("shmmax", 0);
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, 1, 0600));
+}
+
+TEST_F(limits, shmmni_bounds_the_number_of_segments)
+{
+	int ids[3], i;
+
+	LIMIT("shmmni", 3);
+	for (i = 0; i < 3; i++) {
+		ids[i] = self->shm->get(SHM_KEY + i, 4096, IPC_CREAT | 0600);
+		ASSERT_LE(0, ids[i]);
+	}
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(SHM_KEY + 3, 4096, IPC_CREAT | 0600));
+	EXPECT_EQ(ids[1], self->shm->get(SHM_KEY + 1, 4096, IPC_CREAT | 0600))
+		TH_LOG("finding is not making");
+	ASSERT_EQ(0, self->shm->rmid(ids[0]));
+	EXPECT_LE(0, self->shm->get(SHM_KEY + 3, 4096, IPC_CREAT | 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+}
+
+TEST_F(limits, shmmni_counts_removed_segments_until_they_are_gone)
+{
+	int id = self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600);
+	void *memory;
+
+	LIMIT("shmmni", 1);
+	ASSERT_LE(0, id);
+	memory = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	ASSERT_EQ(0, self->shm->rmid(id));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600));
+	ASSERT_EQ(0, self->shm->detach(memory));
+	EXPECT_LE(0, self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600));
+}
+
+TEST_F(limits, shmmni_lowered_below_what_is_there)
+{
+	int ids[4], i;
+
+	for (i = 0; i < 4; i++) {
+		ids[i] = self->shm->get(SHM_KEY + i, 4096, IPC_CREAT | 0600);
+		ASSERT_LE(0, ids[i]);
+	}
+	LIMIT("shmmni", 2);
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(ids[i], self->shm->get(SHM_KEY + i, 0, 0));
+	ASSERT_EQ(0, self->shm->rmid(ids[0]));
+	ASSERT_EQ(0, self->shm->rmid(ids[1]));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	LIMIT("shmmni", 3);
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+}
+
+TEST_F(limits, shmmni_zero_allows_none)
+{
+	LIMIT("shmmni", 0);
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, 0, 0600));
+	EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY, 4096, 0600));
+}
+
+TEST_F(limits, shmseg_is_not_enforced)
+{
+	int id, i;
+
+	LIMIT("shmmni", 1);
+	id = self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600);
+	ASSERT_LE(0, id);
+	for (i = 0; i < 20; i++)
+		ASSERT_NE(SHM_FAILED, self->shm->attach(id, NULL, 0));
+	EXPECT_EQ(20, shm_nattch(self->shm, id));
+}
+
+TEST_F(limits, shmall_bounds_the_sum_in_pages)
+{
+	LIMIT("shmall", 10);
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 10 * self->page + 1, 0600));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 7 * self->page, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 3 * self->page + 1, 0600));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 3 * self->page, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+	EXPECT_EQ(10, total_pages(self->shm));
+}
+
+TEST_F(limits, shmall_counts_a_byte_as_a_page)
+{
+	LIMIT("shmall", 2);
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 1, 0600));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 1, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+}
+
+TEST_F(limits, shmall_comes_back_with_removal)
+{
+	int id, i;
+
+	LIMIT("shmall", 4);
+	for (i = 0; i < 50; i++) {
+		id = self->shm->get(SHM_KEY, 4 * self->page, IPC_CREAT | IPC_EXCL | 0600);
+		ASSERT_LE(0, id);
+		EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+		ASSERT_EQ(0, self->shm->rmid(id));
+		ASSERT_EQ(0, total_pages(self->shm));
+	}
+}
+
+TEST_F(limits, shmall_comes_back_with_the_last_detach_of_a_removed_segment)
+{
+	int id = self->shm->get(SHM_KEY, 4 * self->page, IPC_CREAT | 0600);
+	void *first, *second;
+
+	LIMIT("shmall", 4);
+	ASSERT_LE(0, id);
+	first = self->shm->attach(id, NULL, 0);
+	second = self->shm->attach(id, NULL, SHM_RDONLY);
+	ASSERT_NE(SHM_FAILED, first);
+	ASSERT_NE(SHM_FAILED, second);
+	ASSERT_EQ(0, self->shm->rmid(id));
+	EXPECT_EQ(4, total_pages(self->shm));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+	ASSERT_EQ(0, self->shm->detach(first));
+	EXPECT_EQ(4, total_pages(self->shm));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+	ASSERT_EQ(0, self->shm->detach(second));
+	EXPECT_EQ(0, total_pages(self->shm));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4 * self->page, 0600));
+}
+
+TEST_F(limits, shmall_comes_back_when_the_last_process_exits)
+{
+	int id = self->shm->get(SHM_KEY, 4 * self->page, IPC_CREAT | 0600);
+
+	LIMIT("shmall", 4);
+	ASSERT_LE(0, id);
+	SHM_CHILD {
+		ASSERT_NE(SHM_FAILED, self->shm->attach(id, NULL, 0));
+		ASSERT_EQ(0, self->shm->rmid(id));
+		EXPECT_EQ(4, total_pages(self->shm));
+	}
+	EXPECT_EQ(0, total_pages(self->shm));
+	EXPECT_EQ(0, shm_count(self->shm));
+}
+
+TEST_F(limits, shmall_changes_at_run_time)
+{
+	int id = self->shm->get(IPC_PRIVATE, 8 * self->page, 0600);
+
+	ASSERT_LE(0, id);
+	LIMIT("shmall", 4);
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+	EXPECT_EQ(8, total_pages(self->shm));
+	LIMIT("shmall", 9);
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 1, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+	LIMIT("shmall", 0);
+	ASSERT_EQ(0, self->shm->rmid(id));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+}
+
+TEST_F(limits, einval_wins_over_enospc)
+{
+	LIMIT("shmmax", 4096);
+	LIMIT("shmall", 0);
+	LIMIT("shmmni", 0);
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, 4097, 0600));
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, 0, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY, 4096, 0600));
+}
+
+TEST_F(limits, size_that_overflows_in_pages_is_enospc)
+{
+	LIMIT("shmmax", ULONG_MAX);
+	LIMIT("shmall", ULONG_MAX);
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, ULONG_MAX, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, ULONG_MAX - self->page + 2, 0600));
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, ULONG_MAX - self->page + 1, 0600));
+	EXPECT_EQ(0, total_pages(self->shm));
+}
+
+TEST_F(limits, refusal_leaves_no_trace)
+{
+	int next;
+
+	LIMIT("shmall", 2);
+	ASSERT_EQ(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(SHM_KEY, 2 * self->page, IPC_CREAT | 0600));
+	EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY, 0, 0));
+	LIMIT("shmall", 100);
+	LIMIT("shmmni", 1);
+	EXPECT_ERRNO(ENOSPC, self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600));
+	EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY, 0, 0));
+	EXPECT_EQ(1, total_pages(self->shm));
+	EXPECT_EQ(1, shm_count(self->shm));
+	LIMIT("shmmni", 100);
+	next = self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600);
+	EXPECT_EQ(1, next)
+		TH_LOG("a refused one took an index");
+}
+
+TEST_F(limits, ipc_info_follows_the_settings)
+{
+	struct rust_shm_limits limits;
+
+	LIMIT("shmmax", 123456);
+	LIMIT("shmall", 7890);
+	LIMIT("shmmni", 321);
+	ASSERT_EQ(0, self->shm->ipc_info(&limits));
+	EXPECT_EQ(123456, limits.shmmax);
+	EXPECT_EQ(7890, limits.shmall);
+	EXPECT_EQ(321, limits.shmmni);
+	EXPECT_EQ(321, limits.shmseg);
+	EXPECT_EQ(1, limits.shmmin);
+	LIMIT("shmmax", 654321);
+	ASSERT_EQ(0, self->shm->ipc_info(&limits));
+	EXPECT_EQ(654321, limits.shmmax);
+}
+
+TEST_F(limits, limits_are_those_of_the_namespace)
+{
+	struct rust_shm_limits limits;
+
+	LIMIT("shmmni", 2);
+	LIMIT("shmmax", 4096);
+	LIMIT("shmall", 5);
+	SHM_CHILD {
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		ASSERT_EQ(0, self->shm->ipc_info(&limits));
+		EXPECT_LT(2, limits.shmmni);
+		EXPECT_LT(4096, limits.shmmax);
+		EXPECT_LT(5, limits.shmall);
+		EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 64 << 12, 0600));
+		EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+		EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+		LIMIT("shmmni", 3);
+		EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+		shm_remove_all(self->shm);
+	}
+	ASSERT_EQ(0, self->shm->ipc_info(&limits));
+	EXPECT_EQ(2, limits.shmmni);
+	EXPECT_EQ(0, shm_count(self->shm));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+}
+
+TEST_F(limits, limits_bind_root_and_everyone)
+{
+	LIMIT("shmmni", 1);
+	SHM_CHILD {
+		ASSERT_EQ(0, setresuid(1000, 1000, 1000));
+		ASSERT_LE(0, self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0666));
+		EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	}
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+}
+
+TEST_F(limits, race_for_the_last_place_has_one_winner)
+{
+	int round, i, status, winners;
+	pid_t pids[8];
+
+	LIMIT("shmmni", 1);
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < 8; i++) {
+			pids[i] = fork();
+			ASSERT_LE(0, pids[i]);
+			if (!pids[i]) {
+				if (self->shm->get(IPC_PRIVATE, 4096, 0600) >= 0)
+					_exit(0);
+				_exit(errno == ENOSPC ? 1 : 2);
+			}
+		}
+		for (winners = 0, i = 0; i < 8; i++) {
+			status = shm_wait(pids[i]);
+			EXPECT_GT(2, status);
+			winners += status == 0;
+		}
+		ASSERT_EQ(1, winners);
+		ASSERT_EQ(1, shm_remove_all(self->shm));
+	}
+}
+
+TEST_HARNESS_MAIN

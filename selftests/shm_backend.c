@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The two implementations of struct shm_backend, and what tests of both share. See shm_backend.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shm_backend.h"
+
+/*
+ * The built-in, by raw system calls: a C library may check arguments on its own, and the kernel's answer is wanted. On 64-bit machines
+ * glibc's struct shmid_ds has the layout of the kernel's struct shmid64_ds.
+ */
+
+static int builtin_get(key_t key, size_t size, int flags)
+{
+	return syscall(SYS_shmget, key, size, flags);
+}
+
+static void *builtin_attach(int id, const void *addr, int flags)
+{
+	return (void *)syscall(SYS_shmat, id, addr, flags);
+}
+
+static int builtin_detach(const void *addr)
+{
+	return syscall(SYS_shmdt, addr);
+}
+
+static int builtin_ctl(int id, int cmd, void *arg)
+{
+	return syscall(SYS_shmctl, id, cmd, arg);
+}
+
+static int builtin_missing(void)
+{
+	errno = 0;
+	return builtin_ctl(-1, IPC_RMID, NULL) < 0 && errno == ENOSYS ? ENOSYS : 0;
+}
+
+static int builtin_stat_by(int id, int cmd, struct rust_shm_stat *stat)
+{
+	struct shmid_ds ds;
+	struct shm_row row;
+	int result, saved;
+
+	memset(&ds, 0, sizeof(ds));
+	result = builtin_ctl(id, cmd, &ds);
+	if (result < 0)
+		return result;
+
+	*stat = (struct rust_shm_stat) {
+		.key = ds.shm_perm.__key,
+		.uid = ds.shm_perm.uid,
+		.gid = ds.shm_perm.gid,
+		.cuid = ds.shm_perm.cuid,
+		.cgid = ds.shm_perm.cgid,
+		.mode = ds.shm_perm.mode,
+		.cpid = ds.shm_cpid,
+		.lpid = ds.shm_lpid,
+		.segsz = ds.shm_segsz,
+		.nattch = ds.shm_nattch,
+		.atime = ds.shm_atime,
+		.dtime = ds.shm_dtime,
+		.ctime = ds.shm_ctime,
+		.seq = ds.shm_perm.__seq,
+	};
+
+	saved = errno;
+	if (!shm_table_row(&shm_builtin, cmd == IPC_STAT ? id : result, &row, NULL, 0))
+		stat->rss = row.rss;
+	errno = saved;
+	return result;
+}
+
+static int builtin_stat(int id, struct rust_shm_stat *stat)
+{
+	return builtin_stat_by(id, IPC_STAT, stat);
+}
+
+static int builtin_stat_index(int index, struct rust_shm_stat *stat)
+{
+	return builtin_stat_by(index, SHM_STAT, stat);
+}
+
+static int builtin_stat_any(int index, struct rust_shm_stat *stat)
+{
+	return builtin_stat_by(index, SHM_STAT_ANY, stat);
+}
+
+static int builtin_set(int id, uid_t uid, gid_t gid, unsigned int mode)
+{
+	struct shmid_ds ds;
+
+	memset(&ds, 0, sizeof(ds));
+	ds.shm_perm.uid = uid;
+	ds.shm_perm.gid = gid;
+	ds.shm_perm.mode = mode;
+	return builtin_ctl(id, IPC_SET, &ds);
+}
+
+static int builtin_rmid(int id)
+{
+	return builtin_ctl(id, IPC_RMID, NULL);
+}
+
+static int builtin_ipc_info(struct rust_shm_limits *limits)
+{
+	struct shminfo info;
+	int result;
+
+	memset(&info, 0, sizeof(info));
+	result = builtin_ctl(0, IPC_INFO, &info);
+	if (result < 0)
+		return result;
+
+	*limits = (struct rust_shm_limits) {
+		.shmmax = info.shmmax,
+		.shmmin = info.shmmin,
+		.shmmni = info.shmmni,
+		.shmseg = info.shmseg,
+		.shmall = info.shmall,
+	};
+	return result;
+}
+
+static int builtin_shm_info(struct rust_shm_usage *usage)
+{
+	struct shm_info info;
+	int result;
+
+	memset(&info, 0, sizeof(info));
+	result = builtin_ctl(0, SHM_INFO, &info);
+	if (result < 0)
+		return result;
+
+	*usage = (struct rust_shm_usage) {
+		.used_ids = info.used_ids,
+		.shm_tot = info.shm_tot,
+		.shm_rss = info.shm_rss,
+		.shm_swp = info.shm_swp,
+		.swap_attempts = info.swap_attempts,
+		.swap_successes = info.swap_successes,
+	};
+	return result;
+}
+
+const struct shm_backend shm_builtin = {
+	.name = "builtin",
+	.table = "/proc/sysvipc/shm",
+	.missing = builtin_missing,
+	.get = builtin_get,
+	.attach = builtin_attach,
+	.detach = builtin_detach,
+	.stat = builtin_stat,
+	.stat_index = builtin_stat_index,
+	.stat_any = builtin_stat_any,
+	.set = builtin_set,
+	.rmid = builtin_rmid,
+	.ipc_info = builtin_ipc_info,
+	.shm_info = builtin_shm_info,
+	.ctl = builtin_ctl,
+};
+
+/*
+ * The module.
+ */
+
+static int rust_fd = -1;
+
+int shm_rust_fd(void)
+{
+	if (rust_fd < 0 || fcntl(rust_fd, F_GETFD) < 0)
+		rust_fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC);
+	return rust_fd;
+}
+
+void shm_rust_use_fd(int fd)
+{
+	rust_fd = fd;
+}
+
+int shm_rust_ioctl(unsigned long request, void *arg)
+{
+	int fd = shm_rust_fd();
+
+	return fd < 0 ? -1 : ioctl(fd, request, arg);
+}
+
+static int rust_missing(void)
+{
+	struct rust_shm_version version;
+
+	return shm_rust_ioctl(RUST_SHM_IOC_VERSION, &version) < 0 ? errno : 0;
+}
+
+static int rust_get(key_t key, size_t size, int flags)
+{
+	struct rust_shm_get get = { .key = key, .flags = flags, .size = size };
+
+	return shm_rust_ioctl(RUST_SHM_IOC_GET, &get);
+}
+
+static void *rust_attach(int id, const void *addr, int flags)
+{
+	struct rust_shm_attach attach = { .id = id, .flags = flags, .addr = (uintptr_t)addr };
+
+	if (shm_rust_ioctl(RUST_SHM_IOC_ATTACH, &attach) < 0)
+		return SHM_FAILED;
+	return (void *)(uintptr_t)attach.addr;
+}
+
+static int rust_detach(const void *addr)
+{
+	struct rust_shm_detach detach = { .addr = (uintptr_t)addr };
+
+	return shm_rust_ioctl(RUST_SHM_IOC_DETACH, &detach);
+}
+
+static int rust_ctl(int id, int cmd, void *arg)
+{
+	struct rust_shm_ctl ctl = { .id = id, .cmd = cmd, .arg = (uintptr_t)arg };
+
+	switch (cmd) {
+	case IPC_RMID:
+		ctl.arg_size = 0;
+		break;
+	case IPC_INFO:
+		ctl.arg_size = sizeof(struct rust_shm_limits);
+		break;
+	case SHM_INFO:
+		ctl.arg_size = sizeof(struct rust_shm_usage);
+		break;
+	default:
+		ctl.arg_size = sizeof(struct rust_shm_stat);
+		break;
+	}
+	return shm_rust_ioctl(RUST_SHM_IOC_CTL, &ctl);
+}
+
+static int rust_stat(int id, struct rust_shm_stat *stat)
+{
+	return rust_ctl(id, IPC_STAT, stat);
+}
+
+static int rust_stat_index(int index, struct rust_shm_stat *stat)
+{
+	return rust_ctl(index, SHM_STAT, stat);
+}
+
+static int rust_stat_any(int index, struct rust_shm_stat *stat)
+{
+	return rust_ctl(index, SHM_STAT_ANY, stat);
+}
+
+static int rust_set(int id, uid_t uid, gid_t gid, unsigned int mode)
+{
+	struct rust_shm_stat stat = { .uid = uid, .gid = gid, .mode = mode };
+
+	return rust_ctl(id, IPC_SET, &stat);
+}
+
+static int rust_rmid(int id)
+{
+	return rust_ctl(id, IPC_RMID, NULL);
+}
+
+static int rust_ipc_info(struct rust_shm_limits *limits)
+{
+	return rust_ctl(0, IPC_INFO, limits);
+}
+
+static int rust_usage(struct rust_shm_usage *usage)
+{
+	return rust_ctl(0, SHM_INFO, usage);
+}
+
+const struct shm_backend shm_rust = {
+	.name = "rust_shm",
+	.table = RUST_SHM_DEVICE,
+	.missing = rust_missing,
+	.get = rust_get,
+	.attach = rust_attach,
+	.detach = rust_detach,
+	.stat = rust_stat,
+	.stat_index = rust_stat_index,
+	.stat_any = rust_stat_any,
+	.set = rust_set,
+	.rmid = rust_rmid,
+	.ipc_info = rust_ipc_info,
+	.shm_info = rust_usage,
+	.ctl = rust_ctl,
+};
+
+/*
+ * What tests of both share.
+ */
+
+static int parse_row(const char *text, struct shm_row *row)
+{
+	int fields = sscanf(text, "%d %d %o %lu %u %u %lu %u %u %u %u %lu %lu %lu %lu %lu", &row->key, &row->id, &row->mode, &row->size,
+			    &row->cpid, &row->lpid, &row->nattch, &row->uid, &row->gid, &row->cuid, &row->cgid, &row->atime,
+			    &row->dtime, &row->ctime, &row->rss, &row->swap);
+
+	return fields == 16 ? 0 : -1;
+}
+
+int shm_table_row(const struct shm_backend *shm, int id, struct shm_row *row, char *text, size_t size)
+{
+	char line[512];
+	int result = -1;
+	FILE *file = fopen(shm->table, "re");
+
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file)) {
+		if (!parse_row(line, row) && row->id == id) {
+			if (text)
+				snprintf(text, size, "%s", line);
+			result = 0;
+			break;
+		}
+	}
+	fclose(file);
+	return result;
+}
+
+int shm_table_header(const struct shm_backend *shm, char *text, size_t size)
+{
+	FILE *file = fopen(shm->table, "re");
+	int result;
+
+	if (!file)
+		return -1;
+	result = fgets(text, size, file) ? 0 : -1;
+	fclose(file);
+	return result;
+}
+
+int shm_new_namespace(const struct shm_backend *shm)
+{
+	if (!unshare(CLONE_NEWIPC))
+		return 0;
+	if (errno != EINVAL)
+		return errno;
+	shm_remove_all(shm);
+	return 0;
+}
+
+int shm_remove_all(const struct shm_backend *shm)
+{
+	struct rust_shm_usage usage;
+	struct rust_shm_stat stat;
+	int highest, index, id, removed = 0;
+
+	highest = shm->shm_info(&usage);
+	for (index = 0; index <= highest; index++) {
+		id = shm->stat_any(index, &stat);
+		if (id >= 0 && !shm->rmid(id))
+			removed++;
+	}
+	return removed;
+}
+
+long shm_count(const struct shm_backend *shm)
+{
+	struct rust_shm_usage usage;
+
+	return shm->shm_info(&usage) < 0 ? -1 : (long)usage.used_ids;
+}
+
+long shm_nattch(const struct shm_backend *shm, int id)
+{
+	struct rust_shm_stat stat;
+
+	return shm->stat(id, &stat) < 0 ? -1 : (long)stat.nattch;
+}
+
+int shm_write_file(const char *path, const char *text)
+{
+	ssize_t length = strlen(text);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t written;
+	int saved;
+
+	if (fd < 0)
+		return -1;
+	written = write(fd, text, length);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return written == length ? 0 : -1;
+}
+
+int shm_sysctl_write(const char *name, unsigned long value)
+{
+	char path[128], text[32];
+
+	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", name);
+	snprintf(text, sizeof(text), "%lu\n", value);
+	return shm_write_file(path, text);
+}
+
+unsigned long shm_sysctl_read(const char *name)
+{
+	char path[128], text[32];
+	unsigned long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", name);
+	file = fopen(path, "re");
+	if (!file)
+		return -1;
+	if (fgets(text, sizeof(text), file))
+		value = strtoul(text, NULL, 10);
+	fclose(file);
+	return value;
+}
+
+int shm_wait(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -1;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One interface, two implementations of System V shared memory: the kernel's own system calls (the oracle) and /dev/rust_shm.
+ *
+ * A test written against struct shm_backend runs on both, with one set of expectations: that is how the two are compared.
+ *
+ *	FIXTURE(get) { const struct shm_backend *shm; };
+ *	SHM_BOTH(get)
+ *	FIXTURE_SETUP(get) { self->shm = variant->shm; SHM_ENTER(self->shm); }
+ *	FIXTURE_TEARDOWN(get) { SHM_LEAVE(self->shm); }
+ *
+ *	TEST_F(get, makes_a_segment) { ASSERT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600)); }
+ *
+ * Every function returns -1 (attach: (void *)-1) and sets errno when it fails, as the system call does. The neutral structures are
+ * those of the module's ABI; the built-in's answers are translated into them.
+ */
+#ifndef SHM_BACKEND_H
+#define SHM_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <linux/rust_shm.h>
+
+/* glibc hides it behind a version check. */
+#ifndef SHM_STAT_ANY
+#define SHM_STAT_ANY 15
+#endif
+
+#define SHM_FAILED ((void *)-1)
+
+/* A key nobody else is likely to use; each test has an IPC namespace of its own anyway. */
+#define SHM_KEY 0x52534d31
+
+struct shm_backend {
+	const char *name;
+
+	/* The file whose text lists the segments of the caller's namespace. */
+	const char *table;
+
+	/* 0 if it can be used here, or an errno: ENOSYS where the kernel has no SYSVIPC, ENOENT where the module is not loaded. */
+	int (*missing)(void);
+
+	int (*get)(key_t key, size_t size, int flags);
+	void *(*attach)(int id, const void *addr, int flags);
+	int (*detach)(const void *addr);
+
+	/* IPC_STAT, SHM_STAT and SHM_STAT_ANY; the latter two take an index and return the id. rss comes from the table on the built-in. */
+	int (*stat)(int id, struct rust_shm_stat *stat);
+	int (*stat_index)(int index, struct rust_shm_stat *stat);
+	int (*stat_any)(int index, struct rust_shm_stat *stat);
+
+	/* IPC_SET: mode is passed on as it is, with bits above the nine. */
+	int (*set)(int id, uid_t uid, gid_t gid, unsigned int mode);
+	int (*rmid)(int id);
+
+	/* IPC_INFO and SHM_INFO; both return the highest index in use. */
+	int (*ipc_info)(struct rust_shm_limits *limits);
+	int (*shm_info)(struct rust_shm_usage *usage);
+
+	/*
+	 * shmctl with any command and any pointer. The pointer's structure is the backend's own: struct shmid_ds and friends, or struct
+	 * rust_shm_stat and friends (arg_size is then the right one for cmd; 96 for a command that has none).
+	 */
+	int (*ctl)(int id, int cmd, void *arg);
+};
+
+extern const struct shm_backend shm_builtin;
+extern const struct shm_backend shm_rust;
+
+/* The descriptor the rust_shm backend uses: opened O_RDWR | O_CLOEXEC when first needed, again after a fork in which it was closed. */
+int shm_rust_fd(void);
+
+/* From now on, use this descriptor instead (-1: open one when needed). The old one stays open. */
+void shm_rust_use_fd(int fd);
+
+/* One line of the table, field by field. */
+struct shm_row {
+	int key;
+	int id;
+	unsigned int mode;
+	unsigned long size;
+	unsigned int cpid, lpid;
+	unsigned long nattch;
+	unsigned int uid, gid, cuid, cgid;
+	unsigned long atime, dtime, ctime;
+	unsigned long rss, swap;
+};
+
+/* The line of a segment, by id: 0, or -1 when it is not there. text may be NULL, else holds the line as it stands, with its newline. */
+int shm_table_row(const struct shm_backend *shm, int id, struct shm_row *row, char *text, size_t size);
+
+/* The first line of the table, with its newline. */
+int shm_table_header(const struct shm_backend *shm, char *text, size_t size);
+
+/*
+ * A new IPC namespace for this process; 0, or an errno. Without CONFIG_IPC_NS there is only one, and it is emptied of this backend's
+ * segments instead.
+ */
+int shm_new_namespace(const struct shm_backend *shm);
+
+/* Remove all segments the caller's namespace has, whatever is attached. Returns how many there were. */
+int shm_remove_all(const struct shm_backend *shm);
+
+/* Number of segments in the caller's namespace, and of attaches of one of them; -1 with errno on error. */
+long shm_count(const struct shm_backend *shm);
+long shm_nattch(const struct shm_backend *shm, int id);
+
+/* Write a number to, read one from /proc/sys/kernel/NAME; 0 or -1 (shm_sysctl_read: -1 for an error, too). */
+int shm_sysctl_write(const char *name, unsigned long value);
+unsigned long shm_sysctl_read(const char *name);
+
+/* Write a string to a file in one write(2); 0 or -1. */
+int shm_write_file(const char *path, const char *text);
+
+/* Wait for a child: its exit status, or 256 + the signal that killed it. */
+int shm_wait(pid_t pid);
+
+/* As rust_shm's backend does: a raw ioctl on the device. */
+int shm_rust_ioctl(unsigned long request, void *arg);
+
+static inline size_t shm_page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * For test programs, which include the harness first: let a child do something, and wait for it. Its EXPECT_ and ASSERT_ lines count,
+ * and so does its death. Do not leave the block by return or break.
+ *
+ *	SHM_CHILD {
+ *		ASSERT_EQ(0, setuid(1000));
+ *		EXPECT_ERRNO(EACCES, self->shm->stat(id, &stat));
+ *	}
+ */
+#ifdef __KSELFTEST_HARNESS_H
+static inline pid_t shm_child_begin(struct __test_metadata *_metadata)
+{
+	pid_t pid = fork();
+
+	EXPECT_LE(0, pid);
+	return pid;
+}
+
+static inline pid_t shm_child_end(struct __test_metadata *_metadata, pid_t pid)
+{
+	if (!pid)
+		_exit(0);
+	EXPECT_EQ(0, shm_wait(pid))
+		TH_LOG("the child did not come to its end");
+	return -1;
+}
+#endif
+
+#define SHM_CHILD \
+	for (pid_t __child = shm_child_begin(_metadata); __child >= 0; __child = shm_child_end(_metadata, __child)) \
+		if (!__child)
+
+/* The same, with the body as an argument. */
+#define SHM_IN_CHILD(...) do { \
+	SHM_CHILD { \
+		__VA_ARGS__; \
+	} \
+} while (0)
+
+/* Declare FIXTURE_VARIANT(fixture) and its two variants. */
+#define SHM_BOTH(fixture) \
+	FIXTURE_VARIANT(fixture) { const struct shm_backend *shm; }; \
+	FIXTURE_VARIANT_ADD(fixture, builtin) { .shm = &shm_builtin }; \
+	FIXTURE_VARIANT_ADD(fixture, rust_shm) { .shm = &shm_rust };
+
+/* In FIXTURE_SETUP: skip without the oracle, fail without the module, and enter an IPC namespace of one's own. */
+#define SHM_ENTER(backend) do { \
+	int __missing = (backend)->missing(); \
+	if (__missing == ENOSYS && (backend) == &shm_builtin) \
+		SKIP(return, "this kernel has no System V shared memory of its own"); \
+	ASSERT_EQ(0, __missing) \
+		TH_LOG("%s cannot be used: %s", (backend)->name, strerror(__missing)); \
+	ASSERT_EQ(0, shm_new_namespace(backend)); \
+} while (0)
+
+/* In FIXTURE_TEARDOWN: leave nothing behind. */
+#define SHM_LEAVE(backend) shm_remove_all(backend)
+
+/* The call fails with this errno: ids and results are ints, or an attach's pointer. */
+#define EXPECT_ERRNO(expected, call) do { \
+	long __result; \
+	errno = 0; \
+	__result = (long)(call); \
+	EXPECT_EQ(-1, __result) \
+		TH_LOG("%s did not fail", #call); \
+	if (__result == -1) { \
+		EXPECT_EQ(expected, errno) \
+			TH_LOG("%s: %s", #call, strerror(errno)); \
+	} \
+} while (0)
+
+#endif /* SHM_BACKEND_H */

@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Unload: the module goes when nothing of it is in use, stays when anything is, and comes again. RUST_SHM_KO names its file.
+ *
+ * delete_module(2) with O_NONBLOCK says EWOULDBLOCK for a module that is in use; rmmod(8) turns that into "Module is in use".
+ */
+#include "kselftest_harness.h"
+
+#include <sched.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "shm_backend.h"
+#include "vma.h"
+
+#define SIZE (64 * KIB)
+
+static int module_load(void)
+{
+	const char *path = getenv("RUST_SHM_KO");
+	int fd, result, saved;
+
+	if (!path) {
+		errno = ENOENT;
+		return -1;
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	result = syscall(SYS_finit_module, fd, "", 0);
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return result;
+}
+
+static int module_unload(void)
+{
+	return syscall(SYS_delete_module, "rust_shm", O_NONBLOCK);
+}
+
+/* References to the module; -1 when it is not loaded. */
+static int module_references(void)
+{
+	FILE *file = fopen("/sys/module/rust_shm/refcnt", "re");
+	int references = -1;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%d", &references) != 1)
+		references = -1;
+	fclose(file);
+	return references;
+}
+
+/* Unloads it within two seconds: what is freed by RCU or a work item may hold it for a moment. */
+static int module_unload_soon(void)
+{
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		if (!module_unload())
+			return 0;
+		if (errno != EWOULDBLOCK)
+			return -1;
+		usleep(10000);
+	}
+	errno = ETIMEDOUT;
+	return -1;
+}
+
+static int module_settles(int references)
+{
+	int i;
+
+	for (i = 0; i < 200 && module_references() != references; i++)
+		usleep(10000);
+	return module_references();
+}
+
+/* The backend keeps a descriptor, which is a use of the module. */
+static void close_device(void)
+{
+	close(shm_rust_fd());
+	shm_rust_use_fd(-1);
+}
+
+/* devtmpfs works in its own time. */
+static bool device_appears(struct stat *st)
+{
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		if (!stat(RUST_SHM_DEVICE, st))
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+FIXTURE(unload) {
+	int id;
+};
+
+FIXTURE_SETUP(unload)
+{
+	ASSERT_NE(NULL, getenv("RUST_SHM_KO"))
+		TH_LOG("RUST_SHM_KO does not say where the module is");
+	SHM_ENTER(&shm_rust);
+	close_device();
+	ASSERT_EQ(0, module_settles(0))
+		TH_LOG("somebody uses the module already");
+}
+
+/* In the parent, so that it is loaded again also after a test that crashed, when all the test had is closed and unmapped. */
+FIXTURE_TEARDOWN_PARENT(unload)
+{
+	struct stat st;
+
+	if (module_references() < 0)
+		EXPECT_EQ(0, module_load());
+	EXPECT_TRUE(device_appears(&st));
+}
+
+#define EXPECT_BUSY() EXPECT_ERRNO(EWOULDBLOCK, module_unload())
+
+TEST_F(unload, idle_it_goes_and_comes)
+{
+	struct stat st;
+
+	ASSERT_EQ(0, module_unload());
+	EXPECT_EQ(-1, module_references());
+	EXPECT_ERRNO(ENOENT, stat(RUST_SHM_DEVICE, &st));
+	EXPECT_ERRNO(ENOENT, module_unload());
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+	EXPECT_TRUE(S_ISCHR(st.st_mode));
+	EXPECT_EQ(0666, st.st_mode & 07777);
+	EXPECT_EQ(0, module_references());
+	self->id = shm_rust.get(SHM_KEY, SIZE, IPC_CREAT | 0600);
+	EXPECT_LE(0, self->id);
+	EXPECT_EQ(0, shm_rust.rmid(self->id));
+}
+
+TEST_F(unload, twice_loaded_is_eexist)
+{
+	EXPECT_ERRNO(EEXIST, module_load());
+	EXPECT_EQ(0, module_references());
+}
+
+/* No P: its license is GPL-compatible. */
+TEST_F(unload, taints_only_as_out_of_tree)
+{
+	FILE *file = fopen("/sys/module/rust_shm/taint", "re");
+	char taint[32] = "";
+
+	ASSERT_NE(NULL, file);
+	ASSERT_NE(NULL, fgets(taint, sizeof(taint), file));
+	fclose(file);
+	EXPECT_EQ(NULL, strchr(taint, 'P'));
+	EXPECT_NE(NULL, strchr(taint, 'O'));
+}
+
+TEST_F(unload, open_device_keeps_it)
+{
+	int fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC), second;
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(1, module_references());
+	EXPECT_BUSY();
+	second = dup(fd);
+	close(fd);
+	EXPECT_BUSY();
+	close(second);
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+TEST_F(unload, segment_keeps_it_and_its_data)
+{
+	char *addr;
+	int i;
+
+	self->id = shm_rust.get(SHM_KEY, SIZE, IPC_CREAT | 0600);
+	ASSERT_LE(0, self->id);
+	addr = shm_rust.attach(self->id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	pattern_fill(addr, SIZE, 1);
+	ASSERT_EQ(0, shm_rust.detach(addr));
+	close_device();
+	for (i = 0; i < 10; i++)
+		EXPECT_BUSY();
+	ASSERT_EQ(self->id, shm_rust.get(SHM_KEY, 0, 0));
+	addr = shm_rust.attach(self->id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	EXPECT_TRUE(pattern_stands(addr, SIZE, 1));
+	ASSERT_EQ(0, shm_rust.detach(addr));
+	ASSERT_EQ(0, shm_rust.rmid(self->id));
+	close_device();
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+/* A segment that was never attached has no pages and no file, and is a segment all the same. */
+TEST_F(unload, untouched_segment_keeps_it)
+{
+	self->id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+	ASSERT_LE(0, self->id);
+	close_device();
+	EXPECT_BUSY();
+	ASSERT_EQ(0, shm_rust.rmid(self->id));
+	close_device();
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+TEST_F(unload, each_of_many_segments_keeps_it)
+{
+	int id[50], i;
+
+	for (i = 0; i < 50; i++) {
+		id[i] = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+		ASSERT_LE(0, id[i]);
+	}
+	for (i = 0; i < 50; i++) {
+		close_device();
+		EXPECT_BUSY();
+		ASSERT_EQ(0, shm_rust.rmid(id[i]));
+	}
+	close_device();
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+TEST_F(unload, attach_of_a_removed_segment_keeps_it)
+{
+	char *addr;
+
+	self->id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+	addr = shm_rust.attach(self->id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	pattern_fill(addr, SIZE, 2);
+	ASSERT_EQ(0, shm_rust.rmid(self->id));
+	close_device();
+	EXPECT_BUSY();
+	EXPECT_TRUE(pattern_stands(addr, SIZE, 2));
+	ASSERT_EQ(0, munmap(addr, SIZE - page_size()));
+	EXPECT_BUSY();
+	/* The last page, without the device. */
+	ASSERT_EQ(0, munmap(addr, SIZE));
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+TEST_F(unload, attach_in_another_process_keeps_it)
+{
+	struct gate gate;
+	pid_t child;
+
+	ASSERT_EQ(0, gate_make(&gate));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		int id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+		char *addr = shm_rust.attach(id, NULL, 0);
+
+		if (addr == SHM_FAILED || shm_rust.rmid(id))
+			_exit(1);
+		memset(addr, 1, SIZE);
+		close_device();
+		gate_open(&gate);
+		for (;;)
+			pause();
+	}
+	gate_wait(&gate);
+	EXPECT_BUSY();
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(256 + SIGKILL, shm_wait(child));
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+/* A namespace that ends takes its segments along, and with them its hold on the module. */
+TEST_F(unload, segments_of_an_ended_namespace_let_it_go)
+{
+	SHM_IN_CHILD({
+		char *addr;
+		int id, i;
+
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		for (i = 0; i < 10; i++) {
+			id = shm_rust.get(SHM_KEY + i, SIZE, IPC_CREAT | 0600);
+			ASSERT_LE(0, id);
+			addr = shm_rust.attach(id, NULL, 0);
+			ASSERT_NE(SHM_FAILED, addr);
+			memset(addr, 1, SIZE);
+			if (i & 1)
+				ASSERT_EQ(0, shm_rust.detach(addr));
+		}
+		close_device();
+		EXPECT_BUSY();
+	});
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+/* An attach outlives its namespace, and the module stays for it. */
+TEST_F(unload, attach_from_an_ended_namespace_keeps_it)
+{
+	char *addr;
+	int id;
+
+	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+	id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+	addr = shm_rust.attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	pattern_fill(addr, SIZE, 3);
+	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+	close_device();
+	/* The namespace ends in its own time. */
+	usleep(500000);
+	EXPECT_BUSY();
+	EXPECT_TRUE(pattern_stands(addr, SIZE, 3));
+	EXPECT_EQ(0, write_signal(addr));
+	ASSERT_EQ(0, munmap(addr, SIZE));
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+/* A namespace that has only looked holds nothing; and it can start anew with the module that comes next. */
+TEST_F(unload, namespace_without_segments_does_not_keep_it)
+{
+	int i, id;
+
+	for (i = 0; i < 3; i++) {
+		struct stat st;
+
+		id = shm_rust.get(SHM_KEY, SIZE, IPC_CREAT | IPC_EXCL | 0600);
+		ASSERT_LE(0, id);
+		ASSERT_EQ(1, shm_count(&shm_rust));
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		close_device();
+		ASSERT_EQ(0, module_unload_soon());
+		ASSERT_EQ(0, module_load());
+		ASSERT_TRUE(device_appears(&st));
+		ASSERT_EQ(0, shm_count(&shm_rust));
+	}
+}
+
+/* Whatever was done, and whatever failed: when it is over, nothing is held. */
+TEST_F(unload, every_activity_gives_its_references_back)
+{
+	char *hole = vma_hole(4 * MIB), *addr;
+	int round, id;
+
+	for (round = 0; round < 20; round++) {
+		id = shm_rust.get(SHM_KEY, SIZE, IPC_CREAT | 0600);
+		ASSERT_LE(0, id);
+		EXPECT_ERRNO(EEXIST, shm_rust.get(SHM_KEY, SIZE, IPC_CREAT | IPC_EXCL | 0600));
+		EXPECT_ERRNO(EINVAL, shm_rust.get(SHM_KEY, 2 * SIZE, 0));
+		EXPECT_ERRNO(EINVAL, shm_rust.get(IPC_PRIVATE, 0, 0600));
+		EXPECT_ERRNO(ENOENT, shm_rust.get(SHM_KEY + 1, 0, 0));
+		addr = shm_rust.attach(id, hole, 0);
+		ASSERT_EQ(hole, addr);
+		EXPECT_ERRNO(EINVAL, shm_rust.attach(id, hole, 0));
+		EXPECT_ERRNO(EINVAL, shm_rust.attach(id, hole + 1, 0));
+		EXPECT_ERRNO(ENOMEM, shm_rust.attach(id, (void *)0xffff800000000000UL, 0));
+		EXPECT_ERRNO(EINVAL, shm_rust.detach(hole + page_size()));
+		memset(addr, 1, SIZE);
+		ASSERT_EQ(0, mprotect(addr + page_size(), page_size(), PROT_READ));
+		ASSERT_EQ(0, munmap(addr + 3 * page_size(), page_size()));
+		ASSERT_NE(MAP_FAILED, mremap(addr, 0, page_size(), MREMAP_MAYMOVE));
+		ASSERT_NE(SHM_FAILED, shm_rust.attach(id, NULL, SHM_RDONLY));
+		SHM_IN_CHILD({
+			ASSERT_EQ(0, shm_rust.detach(addr));
+			ASSERT_NE(SHM_FAILED, shm_rust.attach(id, addr, SHM_REMAP));
+		});
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		/* All that is left of it goes with this process's part: one by one. */
+		SHM_IN_CHILD({
+			int own = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+
+			ASSERT_NE(SHM_FAILED, shm_rust.attach(own, NULL, 0));
+			ASSERT_EQ(0, shm_rust.rmid(own));
+		});
+		ASSERT_EQ(0, shm_rust.detach(addr));
+		SHM_IN_CHILD(execl("/bin/true", "true", (char *)NULL));
+		shm_remove_all(&shm_rust);
+	}
+	/* The attaches left over are unmapped by the exit of a child that took them all; ours go here. */
+	while (shm_count(&shm_rust) > 0) {
+		FILE *maps = fopen("/proc/self/maps", "re");
+		char line[512];
+		struct vma vma;
+		int found = 0;
+
+		ASSERT_NE(NULL, maps);
+		while (!found && fgets(line, sizeof(line), maps))
+			found = vma_parse(line, &vma) && strstr(vma.name, "/SYSV");
+		fclose(maps);
+		ASSERT_TRUE(found)
+			TH_LOG("segments are left, but no attaches");
+		ASSERT_EQ(0, munmap((void *)vma.start, vma.end - vma.start));
+	}
+	close_device();
+	EXPECT_EQ(0, module_settles(0));
+	EXPECT_EQ(0, module_unload());
+}
+
+/* A page that a pipe holds is memory like any other once the segment is gone, and the module too. */
+TEST_F(unload, pages_in_a_pipe_outlive_it)
+{
+	size_t size = 4 * page_size();
+	struct iovec iov;
+	char *addr, out[16384];
+	int pipefd[2], id;
+
+	ASSERT_LE(size, sizeof(out));
+	ASSERT_EQ(0, pipe(pipefd));
+	id = shm_rust.get(IPC_PRIVATE, size, 0600);
+	addr = shm_rust.attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	pattern_fill(addr, size, 4);
+	iov = (struct iovec) { addr, size };
+	ASSERT_EQ((ssize_t)size, vmsplice(pipefd[1], &iov, 1, 0));
+	ASSERT_EQ(0, shm_rust.rmid(id));
+	ASSERT_EQ(0, shm_rust.detach(addr));
+	close_device();
+	ASSERT_EQ(0, module_unload_soon());
+	ASSERT_EQ((ssize_t)size, read(pipefd[0], out, size));
+	EXPECT_TRUE(pattern_stands(out, size, 4));
+}
+
+/* The privileged may open the file behind an attach by /proc: as long as it is open, its code must stay. */
+TEST_F(unload, file_opened_by_proc_keeps_it)
+{
+	char path[96], byte;
+	char *addr;
+	int id, fd;
+
+	id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+	addr = shm_rust.attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	addr[0] = 'p';
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + SIZE);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_EQ(0, shm_rust.rmid(id));
+	ASSERT_EQ(0, shm_rust.detach(addr));
+	close_device();
+	if (fd >= 0) {
+		usleep(200000);
+		EXPECT_BUSY();
+		if (pread(fd, &byte, 1, 0) == 1)
+			EXPECT_EQ('p', byte);
+		close(fd);
+	}
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+/* 100 times in a row, while another process opens the device whenever it is there and works on it. */
+TEST_F_TIMEOUT(unload, a_hundred_times_under_load, 280)
+{
+	int unloaded = 0, busy = 0;
+	struct stat st;
+	pid_t child;
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		for (;;) {
+			int fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC), id;
+			char *addr;
+
+			if (fd < 0)
+				continue;
+			shm_rust_use_fd(fd);
+			id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+			if (id < 0)
+				_exit(1);
+			addr = shm_rust.attach(id, NULL, 0);
+			if (addr == SHM_FAILED)
+				_exit(2);
+			if (addr[0])
+				_exit(3);
+			addr[0] = 1;
+			if (shm_rust.rmid(id) || shm_rust.detach(addr))
+				_exit(4);
+			shm_rust_use_fd(-1);
+			close(fd);
+			usleep(500);
+		}
+	}
+	while (unloaded < 100) {
+		ASSERT_EQ(0, waitpid(child, NULL, WNOHANG))
+			TH_LOG("the other process has failed, after %d times", unloaded);
+		if (module_unload()) {
+			ASSERT_EQ(EWOULDBLOCK, errno);
+			busy++;
+			usleep(100);
+			continue;
+		}
+		unloaded++;
+		ASSERT_EQ(0, module_load());
+		if (!(unloaded % 10))
+			ASSERT_TRUE(device_appears(&st));
+		/* Let it get in between. */
+		usleep(2000);
+	}
+	TH_LOG("unloaded %d times, busy %d times", unloaded, busy);
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(256 + SIGKILL, shm_wait(child));
+	EXPECT_EQ(0, module_settles(0));
+	EXPECT_EQ(0, module_unload_soon());
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The misc device: decodes an ioctl, calls one function, encodes the answer. No policy.
+//!
+//! There is one [`OpenDevice`] for each open file, owned by it. It remembers the registry of the first namespace it was used in, so
+//! that the usual call looks nothing up; a caller in another namespace is looked up each time.
+
+use super::{
+    address::Placement,
+    attach::{
+        self,
+        Mode, //
+    },
+    id::Key,
+    limits,
+    namespace::Namespaces,
+    permission::{
+        Caller,
+        Gid,
+        Uid,
+        PERMISSION_BITS, //
+    },
+    registry::{
+        Registry,
+        Wanted, //
+    },
+    sys::{
+        cred,
+        ipc_ns::{
+            self,
+            Capability,
+            CurrentIpcNamespace,
+            NamespaceId, //
+        },
+        misc::DeviceFile,
+        vma, //
+    },
+    table::Cursor,
+    uapi, //
+};
+use kernel::{
+    iov::IovIterDest,
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex,
+        SetOnce, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// An open file of the device.
+#[pin_data]
+pub(crate) struct OpenDevice {
+    namespaces: Arc<Namespaces>,
+    first: SetOnce<(NamespaceId, Arc<Registry>)>,
+    #[pin]
+    cursor: Mutex<Cursor>,
+}
+
+/// The calling task in its IPC namespace.
+impl Caller for CurrentIpcNamespace<'_> {
+    fn euid(&self) -> Uid {
+        cred::euid()
+    }
+
+    fn in_group(&self, gid: Gid) -> bool {
+        cred::in_group(gid)
+    }
+
+    fn has_ipc_owner(&self) -> bool {
+        self.capable(Capability::IpcOwner)
+    }
+
+    fn has_sys_admin(&self) -> bool {
+        self.capable(Capability::SysAdmin)
+    }
+}
+
+impl DeviceFile for OpenDevice {
+    type Context = Arc<Namespaces>;
+
+    fn open(namespaces: &Arc<Namespaces>) -> impl PinInit<Self, Error> {
+        let namespaces = namespaces.clone();
+        try_pin_init!(Self {
+            namespaces,
+            first: SetOnce::new(),
+            cursor <- new_mutex!(Cursor::new(), "rust_shm::OpenDevice::cursor"),
+        })
+    }
+
+    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<isize> {
+        match cmd {
+            uapi::IOC_VERSION => version(arg),
+            uapi::IOC_GET => self.get(read(arg)?),
+            uapi::IOC_ATTACH => self.attach(read(arg)?, arg),
+            uapi::IOC_DETACH => self.detach(&read(arg)?),
+            uapi::IOC_CTL => self.ctl(&read(arg)?),
+            _ => Err(ENOTTY),
+        }
+    }
+
+    fn read(&self, position: &mut i64, to: &mut IovIterDest<'_>) -> Result<usize> {
+        self.with_registry(|_, registry| self.cursor.lock().read(registry, position, to))
+    }
+}
+
+/// Reads a structure from user space.
+fn read<T: FromBytes + IntoBytes>(from: UserPtr) -> Result<T> {
+    let mut value = T::new_zeroed();
+    UserSlice::new(from, size_of::<T>())
+        .reader()
+        .read_slice(value.as_mut_bytes())?;
+    Ok(value)
+}
+
+/// Writes a structure to user space.
+fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) -> Result {
+    UserSlice::new(to, size_of::<T>()).writer().write_slice(value.as_bytes())
+}
+
+fn version(arg: UserPtr) -> Result<isize> {
+    write(
+        arg,
+        &uapi::Version {
+            abi: uapi::ABI_VERSION,
+            reserved: 0,
+            features: 0,
+        },
+    )?;
+    Ok(0)
+}
+
+/// A user pointer that travels in 64 bits; `EFAULT` where it does not fit.
+fn user_ptr(address: u64) -> Result<UserPtr> {
+    Ok(UserPtr::from_addr(usize::try_from(address).map_err(|_| EFAULT)?))
+}
+
+impl OpenDevice {
+    /// Calls `f` with the caller's namespace and its registry.
+    fn with_registry<R>(&self, f: impl FnOnce(&CurrentIpcNamespace<'_>, &Arc<Registry>) -> Result<R>) -> Result<R> {
+        ipc_ns::with_current(|namespace| {
+            let id = namespace.id();
+            if let Some((first, registry)) = self.first.as_ref() {
+                if *first == id {
+                    return f(namespace, registry);
+                }
+            }
+            let registry = self.namespaces.registry(id)?;
+            if self.first.as_ref().is_none() {
+                self.first.populate((id, registry.clone()));
+            }
+            f(namespace, &registry)
+        })
+    }
+
+    fn get(&self, arg: uapi::Get) -> Result<isize> {
+        if arg.flags & !(PERMISSION_BITS | uapi::IPC_CREAT | uapi::IPC_EXCL) != 0 {
+            return Err(EINVAL);
+        }
+        let wanted = Wanted {
+            key: Key(arg.key),
+            size: usize::try_from(arg.size).map_err(|_| EINVAL)?,
+            mode: arg.flags & PERMISSION_BITS,
+            create: arg.flags & uapi::IPC_CREAT != 0,
+            exclusive: arg.flags & uapi::IPC_EXCL != 0,
+        };
+        let id = self.with_registry(|namespace, registry| {
+            Registry::get(registry, namespace, &namespace.limits(), &wanted)
+        })?;
+        Ok(id.number() as isize)
+    }
+
+    fn attach(&self, mut arg: uapi::Attach, to: UserPtr) -> Result<isize> {
+        if arg.flags & !(uapi::SHM_RDONLY | uapi::SHM_RND | uapi::SHM_REMAP | uapi::SHM_EXEC) != 0 || arg.id < 0 {
+            return Err(EINVAL);
+        }
+        let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
+        let mode = Mode {
+            read_only: arg.flags & uapi::SHM_RDONLY != 0,
+            execute: arg.flags & uapi::SHM_EXEC != 0,
+            placement: Placement::new(address, arg.flags & uapi::SHM_RND != 0, arg.flags & uapi::SHM_REMAP != 0)?,
+        };
+        // An answer that cannot be written must not leave an attach behind; and one with SHM_REMAP cannot be undone.
+        write(to, &arg)?;
+        let range = self.with_registry(|namespace, registry| attach::attach(registry, namespace, arg.id, &mode))?;
+        arg.addr = range.start as u64;
+        arg.length = (range.end - range.start) as u64;
+        if let Err(e) = write(to, &arg) {
+            // Another thread has taken the memory of the answer away meanwhile.
+            let _ = vma::unmap(range);
+            return Err(e);
+        }
+        Ok(0)
+    }
+
+    fn detach(&self, arg: &uapi::Detach) -> Result<isize> {
+        if arg.flags != 0 || arg.reserved != 0 {
+            return Err(EINVAL);
+        }
+        let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
+        attach::detach(self.namespaces.mount(), self.namespaces.detach_locks(), address)?;
+        Ok(0)
+    }
+
+    fn ctl(&self, arg: &uapi::Ctl) -> Result<isize> {
+        // A negative id is EINVAL even where the id says nothing, as in `ksys_shmctl()`.
+        if arg.flags != 0 || arg.id < 0 {
+            return Err(EINVAL);
+        }
+        match arg.cmd {
+            uapi::IPC_RMID => {
+                self.with_registry(|namespace, registry| registry.remove(namespace, arg.id))?;
+                Ok(0)
+            }
+            uapi::IPC_SET => {
+                let new: uapi::Stat = arg.read_argument()?;
+                self.with_registry(|namespace, registry| {
+                    registry.with(arg.id, |segment| segment.set(namespace, &new))
+                })?;
+                Ok(0)
+            }
+            uapi::IPC_STAT => {
+                arg.check_size::<uapi::Stat>()?;
+                let stat = self.with_registry(|namespace, registry| {
+                    registry.with(arg.id, |segment| segment.stat(namespace))
+                })?;
+                arg.write_argument(&stat)?;
+                Ok(0)
+            }
+            uapi::SHM_STAT | uapi::SHM_STAT_ANY => {
+                arg.check_size::<uapi::Stat>()?;
+                let (id, stat) = self.with_registry(|namespace, registry| {
+                    registry.with_index(arg.id, |segment| {
+                        let stat = if arg.cmd == uapi::SHM_STAT {
+                            segment.stat(namespace)?
+                        } else {
+                            segment.stat_any()?
+                        };
+                        Ok((segment.id(), stat))
+                    })
+                })?;
+                arg.write_argument(&stat)?;
+                Ok(id.number() as isize)
+            }
+            uapi::IPC_INFO => {
+                arg.check_size::<uapi::Limits>()?;
+                let (limits, highest) =
+                    self.with_registry(|namespace, registry| Ok((namespace.limits(), registry.highest_index())))?;
+                arg.write_argument(&uapi::Limits {
+                    shmmax: limits.shmmax as u64,
+                    shmmin: limits::SHMMIN as u64,
+                    shmmni: limits.shmmni.into(),
+                    shmseg: limits.shmmni.into(),
+                    shmall: limits.shmall as u64,
+                })?;
+                Ok(highest as isize)
+            }
+            uapi::SHM_INFO => {
+                arg.check_size::<uapi::Usage>()?;
+                let (usage, highest) = self.with_registry(|_, registry| Ok(registry.usage()))?;
+                arg.write_argument(&usage)?;
+                Ok(highest as isize)
+            }
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+/// The structure that `arg` points to. It may be larger than we know it: a newer program's, or smaller than the first revision: wrong.
+impl uapi::Ctl {
+    /// `EINVAL` if it is too small for a `T`, `E2BIG` if it is larger than any will be.
+    fn check_size<T>(&self) -> Result {
+        match self.arg_size as usize {
+            size if size < size_of::<T>() => Err(EINVAL),
+            size if size > PAGE_SIZE => Err(E2BIG),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads it. `E2BIG` if it holds something that we do not know, as `copy_struct_from_user()`.
+    fn read_argument<T: FromBytes + IntoBytes>(&self) -> Result<T> {
+        self.check_size::<T>()?;
+        let mut value = T::new_zeroed();
+        let mut reader = UserSlice::new(user_ptr(self.arg)?, self.arg_size as usize).reader();
+        reader.read_slice(value.as_mut_bytes())?;
+        let mut rest = [0; 64];
+        while !reader.is_empty() {
+            let count = reader.len().min(rest.len());
+            let part = rest.get_mut(..count).ok_or(EINVAL)?;
+            reader.read_slice(part)?;
+            if part.iter().any(|byte| *byte != 0) {
+                return Err(E2BIG);
+            }
+        }
+        Ok(value)
+    }
+
+    /// Writes it, and zeros behind it.
+    fn write_argument<T: IntoBytes + zerocopy::Immutable>(&self, value: &T) -> Result {
+        let mut writer = UserSlice::new(user_ptr(self.arg)?, self.arg_size as usize).writer();
+        writer.write_slice(value.as_bytes())?;
+        while !writer.is_empty() {
+            let zeros = [0; 64];
+            writer.write_slice(zeros.get(..writer.len().min(zeros.len())).ok_or(EINVAL)?)?;
+        }
+        Ok(())
+    }
+}

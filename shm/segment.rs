@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One segment: its life, its attach count, times, process ids and owner.
+//!
+//! There is one [`Segment`] for each id, made by `get` and owned by the registry's table until it is removed; then by what still has
+//! it mapped, through its inode. Its changing parts are a [`State`] behind a spinlock of its own, which is taken inside the lock of
+//! the registry's table, never around it.
+
+use super::{
+    id::{
+        Id,
+        Key, //
+    },
+    permission::{
+        Caller,
+        Ownership,
+        Request,
+        PERMISSION_BITS, //
+    },
+    registry::Registry,
+    sys::{
+        cred,
+        file::{
+            Access,
+            BackingFile, //
+        },
+        module_ref::ModuleRef,
+        pid::{
+            self,
+            Pid, //
+        },
+        published::Published,
+        time, //
+    },
+    uapi, //
+};
+use kernel::{
+    new_spinlock,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        SpinLock, //
+    }, //
+};
+
+/// A segment as everything but its table sees it: counted, and found under RCU.
+pub(crate) type Shared = Published<Segment>;
+
+/// Where in its life a segment is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// In the table, until it is removed.
+    Live,
+    /// Removed while somebody was attached (SHM_DEST): in the table, without a key, until the last detach.
+    Doomed,
+    /// Out of the table. What is left of it is nobody's but a call's that was under way.
+    Gone,
+}
+
+/// What of a segment changes.
+pub(crate) struct State {
+    /// Where in its life it is.
+    pub(crate) life: Life,
+    /// Its key, or [`Key::PRIVATE`].
+    pub(crate) key: Key,
+    /// Whose it is, and what others may.
+    pub(crate) ownership: Ownership,
+    /// How many mappings there are, and attaches under way. While this is not 0, the segment is not [`Life::Gone`].
+    attaches: usize,
+    attached: i64,
+    detached: i64,
+    changed: i64,
+    last_user: Option<Pid>,
+    /// Its inode, since the first attach. The inode owns the segment in turn: that circle ends with [`Life::Gone`].
+    backing: Option<BackingFile<Shared>>,
+    /// Keeps the module loaded, until [`Life::Gone`].
+    module: Option<ModuleRef>,
+}
+
+/// What a segment held that goes away with it; to be dropped without a lock held.
+pub(crate) struct Remains {
+    _backing: Option<BackingFile<Shared>>,
+    _module: Option<ModuleRef>,
+}
+
+/// A segment.
+#[pin_data]
+pub(crate) struct Segment {
+    registry: Arc<Registry>,
+    /// Its [`Id`], once it has one: before the table shows it to anybody.
+    id: Atomic<u32>,
+    size: usize,
+    creator: Option<Pid>,
+    huge_pages: Atomic<usize>,
+    #[pin]
+    state: SpinLock<State>,
+}
+
+/// A counted attach that is under way. It keeps the segment from going away.
+pub(crate) struct Pinned<'a> {
+    segment: &'a Arc<Shared>,
+    sole: bool,
+}
+
+impl Segment {
+    /// A new segment of the caller's.
+    pub(crate) fn new(registry: Arc<Registry>, key: Key, size: usize, mode: u32, module: ModuleRef) -> impl PinInit<Self> {
+        let (uid, gid) = (cred::euid(), cred::egid());
+        let state = State {
+            life: Life::Live,
+            key,
+            ownership: Ownership {
+                uid,
+                gid,
+                cuid: uid,
+                cgid: gid,
+                mode: mode & PERMISSION_BITS,
+            },
+            attaches: 0,
+            attached: 0,
+            detached: 0,
+            changed: time::now(),
+            last_user: None,
+            backing: None,
+            module: Some(module),
+        };
+        pin_init!(Self {
+            registry,
+            id: Atomic::new(0),
+            size,
+            creator: Pid::current(),
+            huge_pages: Atomic::new(0),
+            state <- new_spinlock!(state, "rust_shm::Segment::state"),
+        })
+    }
+
+    /// Gives it its id. Called once, before the table shows it to anybody.
+    pub(crate) fn set_id(&self, id: Id) {
+        self.id.store(id.number(), Relaxed);
+    }
+
+    /// Its id.
+    pub(crate) fn id(&self) -> Id {
+        Id::from_number(self.id.load(Relaxed))
+    }
+
+    /// Its size in bytes, as asked for.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Its size in pages.
+    pub(crate) fn pages(&self) -> usize {
+        // The size was found to fit when the segment was made.
+        self.size.div_ceil(PAGE_SIZE)
+    }
+
+    /// What changes, locked.
+    pub(crate) fn lock(&self) -> impl core::ops::DerefMut<Target = State> + use<'_> {
+        self.state.lock()
+    }
+
+    /// Notes that a huge page has been allocated.
+    pub(crate) fn count_huge_page(&self) {
+        self.huge_pages.fetch_add(1, Relaxed);
+    }
+
+    /// Begins an attach: permission before removal, as `do_shmat()`.
+    pub(crate) fn pin<'a>(this: &'a Arc<Shared>, caller: &impl Caller, request: Request) -> Result<Pinned<'a>> {
+        let mut state = this.state.lock();
+        if !state.ownership.allows(caller, request) {
+            return Err(EACCES);
+        }
+        if state.life == Life::Gone {
+            return Err(EIDRM);
+        }
+        let sole = state.attaches == 0;
+        state.attaches += 1;
+        Ok(Pinned { segment: this, sole })
+    }
+
+    /// A mapping is made.
+    pub(crate) fn mapped(&self) -> Result {
+        let mut state = self.state.lock();
+        // As `__shm_open()`: an old file may be mapped again by remap_file_pages(2).
+        if state.life == Life::Gone {
+            return Err(EINVAL);
+        }
+        state.attach();
+        Ok(())
+    }
+
+    /// A mapping is copied or split.
+    pub(crate) fn opened(&self) {
+        self.state.lock().attach();
+    }
+
+    /// A mapping is gone.
+    pub(crate) fn closed(&self) {
+        let mut state = self.state.lock();
+        state.detached = time::now();
+        pid::update(&mut state.last_user);
+        state.attaches -= 1;
+        let last = state.is_over();
+        drop(state);
+        if last {
+            self.registry.reap(self);
+        }
+    }
+
+    /// Sets owner and mode (IPC_SET); `EPERM` for who may not, `EIDRM` if it is gone.
+    pub(crate) fn set(&self, caller: &impl Caller, new: &uapi::Stat) -> Result {
+        let mut state = self.state.lock();
+        if !state.ownership.allows_control(caller) {
+            return Err(EPERM);
+        }
+        if state.life == Life::Gone {
+            return Err(EIDRM);
+        }
+        let uid = cred::uid_from_user(new.uid)?;
+        let gid = cred::gid_from_user(new.gid)?;
+        state.ownership.uid = uid;
+        state.ownership.gid = gid;
+        state.ownership.mode = new.mode & PERMISSION_BITS;
+        state.changed = time::now();
+        Ok(())
+    }
+
+    /// Its state as the caller sees it (IPC_STAT); `EACCES` for who may not read it, `EIDRM` if it is gone.
+    pub(crate) fn stat(&self, caller: &impl Caller) -> Result<uapi::Stat> {
+        let state = self.state.lock();
+        if !state.ownership.allows(caller, Request::READ) {
+            return Err(EACCES);
+        }
+        self.describe(&state)
+    }
+
+    /// The same, for anybody (SHM_STAT_ANY).
+    pub(crate) fn stat_any(&self) -> Result<uapi::Stat> {
+        self.describe(&self.state.lock())
+    }
+
+    fn describe(&self, state: &State) -> Result<uapi::Stat> {
+        if state.life == Life::Gone {
+            return Err(EIDRM);
+        }
+        let destroyed = if state.life == Life::Doomed { uapi::SHM_DEST } else { 0 };
+        let ownership = &state.ownership;
+        Ok(uapi::Stat {
+            key: state.key.0,
+            uid: cred::uid_to_user(ownership.uid),
+            gid: cred::gid_to_user(ownership.gid),
+            cuid: cred::uid_to_user(ownership.cuid),
+            cgid: cred::gid_to_user(ownership.cgid),
+            mode: ownership.mode | destroyed,
+            cpid: self.creator.as_ref().map_or(0, Pid::number),
+            lpid: state.last_user.as_ref().map_or(0, Pid::number),
+            segsz: self.size as u64,
+            nattch: state.attaches as u64,
+            atime: state.attached,
+            dtime: state.detached,
+            ctime: state.changed,
+            rss: state.resident_pages() as u64 * PAGE_SIZE as u64,
+            huge: self.huge_pages.load(Relaxed) as u64 * super::memory::HUGE_PAGE_BYTES,
+            seq: self.id().sequence(),
+            reserved: 0,
+        })
+    }
+
+    /// How many pages it has in memory.
+    pub(crate) fn resident_pages(&self) -> usize {
+        self.state.lock().resident_pages()
+    }
+}
+
+impl State {
+    fn attach(&mut self) {
+        self.attached = time::now();
+        pid::update(&mut self.last_user);
+        self.attaches += 1;
+    }
+
+    /// Whether somebody is attached.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attaches != 0
+    }
+
+    /// Whether it is removed, and nobody is attached any more: then it is to go (`shm_may_destroy()`).
+    pub(crate) fn is_over(&self) -> bool {
+        self.life == Life::Doomed && !self.is_attached()
+    }
+
+    /// Ends its life.
+    pub(crate) fn end(&mut self) -> Remains {
+        self.life = Life::Gone;
+        Remains {
+            _backing: self.backing.take(),
+            _module: self.module.take(),
+        }
+    }
+
+    fn resident_pages(&self) -> usize {
+        self.backing
+            .as_ref()
+            .map_or(0, |file| file.page_cache().resident_pages())
+    }
+}
+
+impl Pinned<'_> {
+    /// A file to map, made when the segment has none yet.
+    ///
+    /// No two attaches that exist at the same time have the same file, as on the built-in: neighbours do not merge, and a detach knows
+    /// its own. The first attach takes the segment's file itself, which saves opening another.
+    pub(crate) fn file(&self, access: Access) -> Result<BackingFile<Shared>> {
+        let backing = self.backing()?;
+        if self.sole && access == Access::ReadWrite {
+            Ok(backing)
+        } else {
+            backing.reopen(access)
+        }
+    }
+
+    fn backing(&self) -> Result<BackingFile<Shared>> {
+        let segment = self.segment;
+        let (present, key) = {
+            let state = segment.state.lock();
+            (state.backing.clone(), state.key)
+        };
+        if let Some(file) = present {
+            return Ok(file);
+        }
+        let new = BackingFile::new(
+            segment.registry.mount(),
+            fmt!("SYSV{:08x}", key.0),
+            segment.id().number(),
+            segment.size,
+            segment.clone(),
+        )?;
+        let mut state = segment.state.lock();
+        // Somebody may have been faster; then `new` is dropped, after the lock.
+        let file = state.backing.get_or_insert_with(|| new.clone()).clone();
+        drop(state);
+        Ok(file)
+    }
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        let mut state = self.segment.state.lock();
+        state.attaches -= 1;
+        let last = state.is_over();
+        drop(state);
+        if last {
+            self.segment.registry.reap(self.segment);
+        }
+    }
+}

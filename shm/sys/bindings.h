@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for rust_shm: see Kbuild and shm/sys/bindgen_parameters.
+ */
+#include <linux/fs_context.h>
+#include <linux/ipc_namespace.h>
+#include <linux/kprobes.h>
+#include <linux/mman.h>
+#include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
+
+#include <uapi/rust_shm.h>
+
+/* Function-like macros are beyond bindgen. */
+const __u32 RUST_SHM_HEADER_IOC_VERSION = RUST_SHM_IOC_VERSION;
+const __u32 RUST_SHM_HEADER_IOC_GET = RUST_SHM_IOC_GET;
+const __u32 RUST_SHM_HEADER_IOC_ATTACH = RUST_SHM_IOC_ATTACH;
+const __u32 RUST_SHM_HEADER_IOC_DETACH = RUST_SHM_IOC_DETACH;
+const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
+
+/* Constants that are made of casts, or that the kernel's bindings leave out. */
+const fgf_t RUST_SHM_FGP_LOCK = FGP_LOCK;
+const gfp_t RUST_SHM_GFP_OPPORTUNISTIC = __GFP_NORETRY | __GFP_NOWARN;
+/* As mapping_set_folio_order_range(): from one page up to what a PMD maps. */
+const unsigned long RUST_SHM_FOLIO_ORDERS =
+	IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? (unsigned long)(PMD_SHIFT - PAGE_SHIFT) << AS_FOLIO_ORDER_MAX : 0;
+
+/* Fields of structures that bindgen cannot lay out. */
+const size_t RUST_SHM_OFFSET_NS_ID = offsetof(struct ipc_namespace, ns.ns_id);
+const size_t RUST_SHM_OFFSET_S_IFLAGS = offsetof(struct fs_context, s_iflags);
+const size_t RUST_SHM_SIZE_S_IFLAGS = sizeof_field(struct fs_context, s_iflags);

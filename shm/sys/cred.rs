@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! User and group ids of the caller, and their translation between user namespaces.
+
+use crate::shm::permission::{
+    Gid,
+    Uid, //
+};
+use kernel::{
+    bindings,
+    prelude::*, //
+};
+
+/// The caller's effective user id.
+pub(crate) fn euid() -> Uid {
+    // SAFETY: Always safe in the context of a task.
+    Uid(unsafe { bindings::current_euid() }.val)
+}
+
+/// The caller's effective group id (`current_egid()`, which has no Rust helper).
+pub(crate) fn egid() -> Gid {
+    // SAFETY: `current` may read its own credentials without a lock: only it changes the pointer, and they themselves never change.
+    Gid(unsafe { (*(*bindings::get_current()).cred).egid }.val)
+}
+
+/// Whether the caller is in a group, by its fsgid or its supplementary groups.
+pub(crate) fn in_group(gid: Gid) -> bool {
+    // SAFETY: Always safe in the context of a task.
+    unsafe { bindings::in_group_p(bindings::kgid_t { val: gid.0 }) != 0 }
+}
+
+/// The number that the caller's user namespace has for a user, or the overflow id (65534) if it has none.
+pub(crate) fn uid_to_user(uid: Uid) -> u32 {
+    // SAFETY: The caller's credentials hold its user namespace.
+    unsafe { bindings::from_kuid_munged(bindings::current_user_ns(), bindings::kuid_t { val: uid.0 }) }
+}
+
+/// The number that the caller's user namespace has for a group, or the overflow id (65534) if it has none.
+pub(crate) fn gid_to_user(gid: Gid) -> u32 {
+    // SAFETY: As above.
+    unsafe { bindings::from_kgid_munged(bindings::current_user_ns(), bindings::kgid_t { val: gid.0 }) }
+}
+
+/// The user that a number means in the caller's user namespace; `EINVAL` if none.
+pub(crate) fn uid_from_user(uid: u32) -> Result<Uid> {
+    // SAFETY: As above.
+    let kuid = unsafe { bindings::make_kuid(bindings::current_user_ns(), uid) };
+    // As `uid_valid()`.
+    if kuid.val == u32::MAX {
+        Err(EINVAL)
+    } else {
+        Ok(Uid(kuid.val))
+    }
+}
+
+/// The group that a number means in the caller's user namespace; `EINVAL` if none.
+pub(crate) fn gid_from_user(gid: u32) -> Result<Gid> {
+    // SAFETY: As above.
+    let kgid = unsafe { bindings::make_kgid(bindings::current_user_ns(), gid) };
+    // As `gid_valid()`.
+    if kgid.val == u32::MAX {
+        Err(EINVAL)
+    } else {
+        Ok(Gid(kgid.val))
+    }
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An inode and file on the module's filesystem, that own an object and map its pages.
+//!
+//! The chain of ownership is: VMA -> file -> inode -> object. The kernel keeps the first three; this file adds the last, and turns
+//! what the kernel calls on a file or a VMA into calls on the object.
+
+use super::{
+    folio::{
+        Fault,
+        FaultError,
+        PageCache, //
+    },
+    module_ref::ModuleRef,
+    mount::MountRef, //
+};
+use crate::LocalModule;
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        from_result, //
+    },
+    fmt,
+    module::this_module,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+/// What an inode owns. All of these but `fault` are called with the lock of the address space held for writing.
+pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
+    /// It is mapped into an address space. An error refuses that.
+    fn mapped(&self) -> Result;
+
+    /// A mapping has been copied or split: there is one more.
+    fn opened(&self);
+
+    /// There is one mapping less.
+    fn closed(this: ArcBorrow<'_, Self>);
+
+    /// A page is wanted that is not mapped.
+    fn fault(&self, fault: Fault<'_>) -> Result<(), FaultError>;
+}
+
+/// What a file may be mapped for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reading. `mprotect(2)` cannot add writing.
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// A counted file, of an inode that owns an object of type `T`.
+///
+/// # Invariants
+///
+/// Holds one count of an open file on a [`Mount<T>`](super::mount::Mount), whose inode's `i_private` is not null.
+pub(crate) struct BackingFile<T: MappedObject> {
+    file: NonNull<bindings::file>,
+    _owns: PhantomData<Arc<T>>,
+}
+
+// SAFETY: Files are counted atomically, and may be put from any context.
+unsafe impl<T: MappedObject> Send for BackingFile<T> {}
+// SAFETY: A shared reference gives access to what does its own locking.
+unsafe impl<T: MappedObject> Sync for BackingFile<T> {}
+
+impl<T: MappedObject> BackingFile<T> {
+    const FILE_OPS: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<LocalModule>().as_ptr(),
+        llseek: Some(bindings::noop_llseek),
+        fsync: Some(bindings::noop_fsync),
+        mmap: Some(Self::mmap),
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
+        ..pin_init::zeroed()
+    };
+
+    const VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        open: Some(Self::vm_open),
+        close: Some(Self::vm_close),
+        fault: Some(Self::vm_fault),
+        map_pages: Some(bindings::filemap_map_pages),
+        ..pin_init::zeroed()
+    };
+
+    /// Makes an inode of `size` bytes that owns `object`, and a file for reading and writing on it. The inode's number is `ino` and
+    /// the file's name is `name`, as `/proc/PID/maps` shows them. No page is allocated.
+    pub(crate) fn new(
+        mount: &MountRef<T>,
+        name: fmt::Arguments<'_>,
+        ino: u32,
+        size: usize,
+        object: Arc<T>,
+    ) -> Result<Self> {
+        let name = CString::try_from_fmt(name)?;
+        let size = i64::try_from(size).map_err(|_| EINVAL)?;
+        // For `fput()`, which drops a reference to the owner of the file's operations that `alloc_file_pseudo()` does not take.
+        let module_ref = ModuleRef::get()?;
+        // SAFETY: The superblock is that of a mount that we hold.
+        let inode = unsafe { bindings::new_inode(mount.superblock()) };
+        if inode.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The inode is new: nobody else knows it.
+        // INVARIANT: The count of `object` goes to the inode.
+        unsafe {
+            (*inode).i_ino = ino.into();
+            (*inode).i_mode = (bindings::S_IFREG | 0o777) as u16;
+            // As `shmem_kernel_file_setup()`: security modules judge the calls, not the inode.
+            (*inode).i_flags |= bindings::S_PRIVATE;
+            (*inode).i_size = size;
+            (*inode).__bindgen_anon_3.i_fop = &Self::FILE_OPS;
+            (*inode).i_private = Arc::into_raw(object).cast_mut().cast();
+        }
+        // SAFETY: As above.
+        unsafe { PageCache::init((*inode).i_mapping) };
+        // SAFETY: The inode is valid, and its reference goes to the file on success.
+        let file = from_err_ptr(unsafe {
+            bindings::alloc_file_pseudo(
+                inode,
+                mount.as_ptr(),
+                name.as_char_ptr(),
+                (bindings::O_RDWR | bindings::O_LARGEFILE) as c_int,
+                &Self::FILE_OPS,
+            )
+        })
+        .inspect_err(|_| {
+            // SAFETY: The file was not made, so the inode's reference is still ours. It takes the object with it.
+            unsafe { bindings::iput(inode) };
+        })?;
+        module_ref.into_raw();
+        Ok(Self {
+            // SAFETY: `alloc_file_pseudo()` returns no null.
+            // INVARIANT: The file is new, and its count ours.
+            file: unsafe { NonNull::new_unchecked(file) },
+            _owns: PhantomData,
+        })
+    }
+
+    /// Opens the inode once more: another `struct file`, as each attach has its own on the built-in (`alloc_file_clone()`).
+    pub(crate) fn reopen(&self, access: Access) -> Result<Self> {
+        let flags = match access {
+            Access::ReadOnly => bindings::O_RDONLY,
+            Access::ReadWrite => bindings::O_RDWR,
+        } | bindings::O_LARGEFILE;
+        // SAFETY: By the type invariant the file is valid, and holds its path; `current` holds its credentials.
+        let file = from_err_ptr(unsafe {
+            bindings::dentry_open(
+                &raw const (*self.file.as_ptr()).__bindgen_anon_1.f_path,
+                flags as c_int,
+                (*bindings::get_current()).cred,
+            )
+        })?;
+        Ok(Self {
+            // SAFETY: `dentry_open()` returns no null.
+            // INVARIANT: The file is new, its count ours, and its inode that of `self`.
+            file: unsafe { NonNull::new_unchecked(file) },
+            _owns: PhantomData,
+        })
+    }
+
+    /// The pages.
+    pub(crate) fn page_cache(&self) -> PageCache<'_> {
+        // SAFETY: By the type invariant the file is valid, and its mapping was set up by `PageCache::init()`.
+        unsafe { PageCache::from_raw((*self.file.as_ptr()).f_mapping) }
+    }
+
+    /// The file, for C functions.
+    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+        self.file.as_ptr()
+    }
+
+    /// Takes a reference to `file`, if it is one on the filesystem of `mount`.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be null or point to a file that somebody holds for as long as this runs.
+    pub(super) unsafe fn from_raw(file: *mut bindings::file, mount: &MountRef<T>) -> Option<Self> {
+        let file = NonNull::new(file)?;
+        // SAFETY: By this function's requirement. The superblock is compared, not used.
+        if unsafe { (*(*file.as_ptr()).f_inode).i_sb } != mount.superblock() {
+            return None;
+        }
+        // SAFETY: By this function's requirement the count is not zero.
+        unsafe { bindings::get_file(file.as_ptr()) };
+        // INVARIANT: The count was just taken. All files on this filesystem are made by `new()` and `reopen()`.
+        Some(Self {
+            file,
+            _owns: PhantomData,
+        })
+    }
+
+    /// The size of the inode in bytes.
+    pub(super) fn size(&self) -> usize {
+        // SAFETY: By the type invariant the file and its inode are valid; the size never changes.
+        let size = unsafe { (*(*self.file.as_ptr()).f_inode).i_size };
+        // CAST: `new()` made it from a `usize`.
+        size as usize
+    }
+
+    /// The object that the inode of a file owns.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be held for the lifetime that is chosen, and be as the type invariant says.
+    unsafe fn object<'a>(file: *const bindings::file) -> &'a T {
+        // SAFETY: By this function's requirement, `i_private` is a pointer from `Arc::into_raw()` whose count the inode owns, and the
+        // file holds the inode.
+        unsafe { &*(*(*file).f_inode).i_private.cast_const().cast::<T>() }
+    }
+
+    /// # Safety
+    ///
+    /// Called by mm with a file that has `FILE_OPS`, and a VMA that is being made for it.
+    unsafe extern "C" fn mmap(file: *mut bindings::file, vma: *mut bindings::vm_area_struct) -> c_int {
+        from_result(|| {
+            // SAFETY: The file is held by the caller, and files with `FILE_OPS` are as the type invariant says.
+            unsafe { Self::object(file) }.mapped()?;
+            // SAFETY: The VMA is being made: nobody else knows it.
+            unsafe { (*vma).vm_ops = &Self::VM_OPS };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by mm with a VMA that has `VM_OPS`, and the lock of its address space held for writing.
+    unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: `mmap()` alone gives a VMA these operations, on a file as the type invariant says; the VMA holds it.
+        unsafe { Self::object((*vma).vm_file) }.opened();
+    }
+
+    /// # Safety
+    ///
+    /// As for `vm_open()`.
+    unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: As in `vm_open()`. The VMA drops the file after this, so the inode keeps its count of the object until then; what
+        // is borrowed here is not dropped.
+        let object = ManuallyDrop::new(unsafe { Arc::from_raw(Self::object((*vma).vm_file)) });
+        T::closed(object.as_arc_borrow());
+    }
+
+    /// # Safety
+    ///
+    /// Called by mm with a fault in a VMA that has `VM_OPS`, locked for reading.
+    unsafe extern "C" fn vm_fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: As in `vm_open()`. The VMA is locked, and so keeps its file.
+        let (object, fault) = unsafe {
+            let file = (*(*vmf).__bindgen_anon_1.vma).vm_file;
+            (Self::object(file), Fault::from_raw(vmf, (*file).f_mapping))
+        };
+        match object.fault(fault) {
+            Ok(()) => bindings::vm_fault_reason_VM_FAULT_LOCKED,
+            Err(FaultError::BeyondEnd) => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+            Err(FaultError::OutOfMemory) => bindings::vm_fault_reason_VM_FAULT_OOM,
+        }
+    }
+}
+
+impl<T: MappedObject> Clone for BackingFile<T> {
+    fn clone(&self) -> Self {
+        // SAFETY: By the type invariant the file is valid.
+        unsafe { bindings::get_file(self.file.as_ptr()) };
+        // INVARIANT: The count was just taken.
+        Self {
+            file: self.file,
+            _owns: PhantomData,
+        }
+    }
+}
+
+impl<T: MappedObject> PartialEq for BackingFile<T> {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.file.as_ptr(), other.file.as_ptr())
+    }
+}
+
+impl<T: MappedObject> Drop for BackingFile<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the count is ours. The last one is dropped when the task returns to user space, or by a work
+        // item: so this may be called from any context.
+        unsafe { bindings::fput(self.file.as_ptr()) };
+    }
+}

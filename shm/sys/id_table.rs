@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An XArray of published objects, by index, with a lock that also guards its owner's state.
+//!
+//! Look-ups take no lock. Changes are made through a [`Guard`], which holds the array's own spinlock and gives access to the state
+//! `S`, so that the array and what its owner keeps beside it change together.
+
+use super::published::Published;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ops::{
+        Deref,
+        DerefMut, //
+    },
+    ptr, //
+};
+use kernel::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    sync::{
+        rcu,
+        Arc,
+        UniqueArc, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    }, //
+};
+
+/// The table.
+///
+/// # Invariants
+///
+/// - Every present entry of `xa` is a pointer from [`Arc::into_raw`], and the table owns that count; no object is in two tables, or
+///   twice in one. (A reserved entry is not present.)
+/// - `state` and `next` are accessed with the lock of `xa` held.
+#[pin_data(PinnedDrop)]
+pub(crate) struct IdTable<T: Send + Sync, S> {
+    #[pin]
+    xa: Opaque<bindings::xarray>,
+    next: UnsafeCell<u32>,
+    state: UnsafeCell<S>,
+    _owns: PhantomData<Arc<Published<T>>>,
+}
+
+// SAFETY: The objects are `Send + Sync`, and the state moves with the table.
+unsafe impl<T: Send + Sync, S: Send> Send for IdTable<T, S> {}
+// SAFETY: The objects are shared as `Arc`s are; the state is used by one thread at a time, the one with the lock.
+unsafe impl<T: Send + Sync, S: Send> Sync for IdTable<T, S> {}
+
+impl<T: Send + Sync, S> IdTable<T, S> {
+    /// Makes an empty table.
+    pub(crate) fn new(state: S) -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY: `xa` is valid for writes while the closure runs.
+            xa <- Opaque::ffi_init(|xa| unsafe { bindings::xa_init_flags(xa, bindings::XA_FLAGS_ALLOC) }),
+            next: UnsafeCell::new(0),
+            state: UnsafeCell::new(state),
+            _owns: PhantomData,
+        })
+    }
+
+    /// Locks the table. It is a spinlock: nothing may sleep until the guard is dropped.
+    pub(crate) fn lock(&self) -> Guard<'_, T, S> {
+        // SAFETY: `xa` is initialised.
+        unsafe { bindings::xa_lock(self.xa.get()) };
+        Guard {
+            table: self,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Calls `f` with the object at `index`, under RCU: `f` may not sleep.
+    pub(crate) fn with<R>(&self, index: u32, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let _rcu = rcu::read_lock();
+        // SAFETY: `xa` is initialised; the load is under RCU.
+        let entry = unsafe { bindings::xa_load(self.xa.get(), index as usize) };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariant this points to an object whose count the table owned when it was loaded; `Published` keeps
+        // that count until a grace period after it left the table, and we are in a critical section until `f` has returned.
+        let object = unsafe { &*entry.cast_const().cast::<Published<T>>() };
+        Some(f(object))
+    }
+
+    /// A reference to the object at `index`.
+    pub(crate) fn get(&self, index: u32) -> Option<Arc<Published<T>>> {
+        let last = index as usize;
+        self.find(&mut { last }, last)
+    }
+
+    /// The first object at `index` or above, and where it is.
+    pub(crate) fn first_from(&self, index: u32) -> Option<(u32, Arc<Published<T>>)> {
+        let mut at = index as usize;
+        let object = self.find(&mut at, u32::MAX as usize)?;
+        // CAST: `at` is at most `u32::MAX`.
+        Some((at as u32, object))
+    }
+
+    fn find(&self, at: &mut usize, last: usize) -> Option<Arc<Published<T>>> {
+        let _rcu = rcu::read_lock();
+        // SAFETY: `xa` is initialised; the search is under RCU.
+        let entry = unsafe { bindings::xa_find(self.xa.get(), at, last, bindings::XA_PRESENT) };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: As in `with()`, the object's count is not zero before the end of this critical section: so another can be taken.
+        // The borrowed `Arc` is not dropped, so the table keeps its own.
+        let object = core::mem::ManuallyDrop::new(unsafe { Arc::from_raw(entry.cast_const().cast::<Published<T>>()) });
+        Some(Arc::clone(&object))
+    }
+}
+
+#[pinned_drop]
+impl<T: Send + Sync, S> PinnedDrop for IdTable<T, S> {
+    fn drop(self: Pin<&mut Self>) {
+        let mut index = 0;
+        while let Some((at, object)) = self.first_from(index) {
+            drop(object);
+            let _ = self.lock().remove(at);
+            index = at;
+        }
+        // SAFETY: `xa` is initialised, and nobody can look at it any more.
+        unsafe { bindings::xa_destroy(self.xa.get()) };
+    }
+}
+
+/// The table, locked.
+///
+/// # Invariants
+///
+/// Holds the lock of the table.
+pub(crate) struct Guard<'a, T: Send + Sync, S> {
+    table: &'a IdTable<T, S>,
+    _not_send: NotThreadSafe,
+}
+
+impl<T: Send + Sync, S> Guard<'_, T, S> {
+    /// Reserves an index of at most `last`: the next free one after that of the time before, as `idr_alloc_cyclic()`.
+    ///
+    /// If memory is needed, the lock is given up for a moment, and this may sleep: what was checked before must be checked again.
+    /// Fails with `ENOSPC` or `ENOMEM`.
+    pub(crate) fn reserve(&mut self, last: u32) -> Result<u32> {
+        let mut index = 0;
+        let limit = bindings::xa_limit { min: 0, max: last };
+        // SAFETY: By the type invariant the lock is held, which guards `next` too. A null entry reserves.
+        let ret = unsafe {
+            bindings::__xa_alloc_cyclic(
+                self.table.xa.get(),
+                &mut index,
+                ptr::null_mut(),
+                limit,
+                self.table.next.get(),
+                bindings::GFP_KERNEL_ACCOUNT,
+            )
+        };
+        match ret {
+            // 1: the index has wrapped.
+            0 | 1 => Ok(index),
+            e if e == EBUSY.to_errno() => Err(ENOSPC),
+            e => Err(Error::from_errno(e)),
+        }
+    }
+
+    /// Puts an object where an index was reserved, for all to see, and returns a reference to it.
+    pub(crate) fn publish(&mut self, index: u32, object: Pin<UniqueArc<Published<T>>>) -> Result<Arc<Published<T>>> {
+        let object = Arc::from(object);
+        let entry = Arc::into_raw(object.clone());
+        // SAFETY: By the type invariant the lock is held. The entry is reserved, so that no memory is needed.
+        // INVARIANT: It was unique: in no table. Its count goes to the table.
+        let old = unsafe {
+            bindings::__xa_store(
+                self.table.xa.get(),
+                index as usize,
+                entry.cast_mut().cast(),
+                bindings::GFP_NOWAIT,
+            )
+        };
+        // SAFETY: `old` is what `__xa_store()` returned.
+        if let Err(e) = to_result(unsafe { bindings::xa_err(old) }) {
+            // SAFETY: The store failed, so the count is still ours.
+            drop(unsafe { Arc::from_raw(entry) });
+            return Err(e);
+        }
+        Ok(object)
+    }
+
+    /// Gives a reserved index back.
+    pub(crate) fn release(&mut self, index: u32) {
+        // SAFETY: By the type invariant the lock is held. A reserved entry reads as null: there is nothing to own.
+        unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
+    }
+
+    /// Takes the object at `index` out. The table's reference to it is dropped when all who may just have found it are done.
+    pub(crate) fn remove(&mut self, index: u32) -> bool {
+        // SAFETY: By the type invariant the lock is held.
+        let entry = unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
+        if entry.is_null() {
+            return false;
+        }
+        // SAFETY: By the table's invariant this is a pointer whose count is now ours.
+        let object = unsafe { Arc::from_raw(entry.cast_const().cast::<Published<T>>()) };
+        // SAFETY: An object is published only while it is unique, that is, not while a withdrawn count of it is pending; so it was in
+        // this table alone, once, and is withdrawn once.
+        unsafe { Published::withdraw(object) };
+        true
+    }
+
+    /// The object at `index`.
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        // SAFETY: `xa` is initialised.
+        let entry = unsafe { bindings::xa_load(self.table.xa.get(), index as usize) };
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: By the table's invariant this is a valid object, and it stays in the table for as long as `self` is borrowed: only
+        // `remove(&mut self)` takes it out.
+        Some(unsafe { &*entry.cast_const().cast::<Published<T>>() })
+    }
+
+    /// The highest index in use that is at most `last`, by halving, as `ipc_search_maxidx()`.
+    pub(crate) fn highest(&self, last: u32) -> Option<u32> {
+        let (mut found, mut low, mut high) = (None, 0usize, last as usize);
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            let mut at = middle;
+            // SAFETY: `xa` is initialised; the result is not used as a pointer.
+            let entry = unsafe { bindings::xa_find(self.table.xa.get(), &mut at, high, bindings::XA_PRESENT) };
+            if entry.is_null() {
+                if middle == 0 {
+                    break;
+                }
+                high = middle - 1;
+            } else {
+                // CAST: `at` is at most `last`.
+                found = Some(at as u32);
+                low = at + 1;
+            }
+        }
+        found
+    }
+}
+
+impl<T: Send + Sync, S> Deref for Guard<'_, T, S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        // SAFETY: By the type invariant the lock is held.
+        unsafe { &*self.table.state.get() }
+    }
+}
+
+impl<T: Send + Sync, S> DerefMut for Guard<'_, T, S> {
+    fn deref_mut(&mut self) -> &mut S {
+        // SAFETY: By the type invariant the lock is held, and `self` is borrowed for writing.
+        unsafe { &mut *self.table.state.get() }
+    }
+}
+
+impl<T: Send + Sync, S> Drop for Guard<'_, T, S> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the lock is held.
+        unsafe { bindings::xa_unlock(self.table.xa.get()) };
+    }
+}

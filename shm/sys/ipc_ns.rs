@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The caller's IPC namespace.
+
+use super::bindings::{
+    ipc_namespace,
+    RUST_SHM_OFFSET_NS_ID, //
+};
+use crate::shm::limits::Limits;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings,
+    prelude::*,
+    types::NotThreadSafe, //
+};
+
+/// The number of an IPC namespace, unique for as long as the kernel runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NamespaceId(u64);
+
+/// A capability that counts here, with its number from `<linux/capability.h>`.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Capability {
+    /// Read and write any segment.
+    IpcOwner = bindings::CAP_IPC_OWNER,
+    /// Change and remove any segment.
+    SysAdmin = bindings::CAP_SYS_ADMIN,
+}
+
+/// The IPC namespace of the calling task.
+///
+/// # Invariants
+///
+/// `ns` is the namespace of `current`, which holds it: a task's `nsproxy` is changed by the task alone, and this cannot leave it.
+pub(crate) struct CurrentIpcNamespace<'a> {
+    ns: NonNull<ipc_namespace>,
+    _task: PhantomData<&'a ()>,
+    _not_send: NotThreadSafe,
+}
+
+/// Calls `f` with the namespace of the calling task; `ESRCH` for a task that is past having one.
+pub(crate) fn with_current<R>(f: impl FnOnce(&CurrentIpcNamespace<'_>) -> Result<R>) -> Result<R> {
+    // SAFETY: `current` is valid, and reads its own `nsproxy`, which only it changes.
+    let nsproxy = unsafe { (*bindings::get_current()).nsproxy };
+    if nsproxy.is_null() {
+        return Err(ESRCH);
+    }
+    // SAFETY: A `nsproxy` in use has its `ipc_ns`.
+    let ns = NonNull::new(unsafe { (*nsproxy).ipc_ns }.cast()).ok_or(ESRCH)?;
+    // INVARIANT: `f` runs in this task, and nothing that it calls changes the task's namespaces.
+    f(&CurrentIpcNamespace {
+        ns,
+        _task: PhantomData,
+        _not_send: NotThreadSafe,
+    })
+}
+
+impl CurrentIpcNamespace<'_> {
+    /// Its number.
+    pub(crate) fn id(&self) -> NamespaceId {
+        // SAFETY: By the type invariant.
+        unsafe { id_of(self.ns.as_ptr()) }
+    }
+
+    /// Its `kernel.shmmax`, `kernel.shmall` and `kernel.shmmni`, as they are now.
+    pub(crate) fn limits(&self) -> Limits {
+        let ns = self.ns.as_ptr();
+        // SAFETY: By the type invariant. The sysctls may change under us; they are words that are read once each, as ipc/shm.c does.
+        unsafe {
+            Limits {
+                shmmax: (&raw const (*ns).shm_ctlmax).read_volatile(),
+                shmall: (&raw const (*ns).shm_ctlall).read_volatile(),
+                shmmni: (&raw const (*ns).shm_ctlmni).read_volatile().max(0) as u32,
+            }
+        }
+    }
+
+    /// Whether the caller has a capability over the user namespace that owns this one (`ns_capable()`).
+    pub(crate) fn capable(&self, capability: Capability) -> bool {
+        // SAFETY: By the type invariant; an IPC namespace holds the user namespace that owns it.
+        unsafe { bindings::ns_capable((*self.ns.as_ptr()).user_ns, capability as i32) }
+    }
+}
+
+/// The number of a namespace that is ending.
+///
+/// # Safety
+///
+/// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
+pub(super) unsafe fn id_of(ns: *const ipc_namespace) -> NamespaceId {
+    // SAFETY: By this function's requirement; the number never changes while the namespace is there.
+    NamespaceId(unsafe { *ns.byte_add(RUST_SHM_OFFSET_NS_ID).cast::<u64>() })
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The only place with `unsafe`: thin safe wrappers over the kernel's C functions, one kernel noun a file.
+//!
+//! Nothing here knows what a segment is. What a wrapper needs from its user comes in as a type parameter with a trait, and a type's
+//! `# Invariants` say what its `unsafe` blocks rest on.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `cred.rs` | user and group ids of the caller, and their translation between user namespaces |
+//! | `pid.rs` | a counted `struct pid` |
+//! | `ipc_ns.rs` | the caller's IPC namespace: its number, its limits, capabilities over it |
+//! | `hook.rs` | a kprobe that tells of an IPC namespace that ends |
+//! | `queue.rs` | a workqueue that is drained when it is dropped |
+//! | `module_ref.rs` | a counted reference to this module |
+//! | `published.rs` | a counted object that readers may find under RCU |
+//! | `id_table.rs` | an XArray of those, with a lock that also guards its owner's state |
+//! | `mount.rs` | the module's own pseudo filesystem |
+//! | `file.rs` | an inode and file on it, that own an object and map its pages |
+//! | `folio.rs` | the page cache of such an inode, and a page fault in it |
+//! | `vma.rs` | the caller's address space: map, unmap, find what is mapped |
+//! | `misc.rs` | a misc device with a mode and a context |
+//! | `time.rs` | the clock |
+
+#![allow(unsafe_code)]
+
+pub(crate) mod cred;
+pub(crate) mod file;
+pub(crate) mod folio;
+pub(crate) mod hook;
+pub(crate) mod id_table;
+pub(crate) mod ipc_ns;
+pub(crate) mod misc;
+pub(crate) mod module_ref;
+pub(crate) mod mount;
+pub(crate) mod pid;
+pub(crate) mod published;
+pub(crate) mod queue;
+pub(crate) mod time;
+pub(crate) mod vma;
+
+/// What [`kernel::bindings`] lacks, made by bindgen from the headers of the kernel that is built for: see `Kbuild`.
+#[allow(
+    clippy::all,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    unused_imports
+)]
+pub(crate) mod bindings {
+    use kernel::{
+        bindings::*,
+        ffi, //
+    };
+
+    include!(env!("RUST_SHM_BINDINGS"));
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The text that `read(2)` on the device gives: the caller's namespace, in the columns of `/proc/sysvipc/shm`.
+
+use super::{
+    registry::Registry,
+    uapi, //
+};
+use core::fmt::{
+    self,
+    Write, //
+};
+use kernel::{
+    iov::IovIterDest,
+    prelude::*, //
+};
+
+/// As `shm_init()` in `ipc/shm.c` has it for 64-bit kernels.
+const HEADER: &str = concat!(
+    "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime",
+    "                   rss                  swap\n"
+);
+
+/// No line is longer: sixteen numbers of at most 20 digits, with a sign and a blank.
+const LINE_BYTES: usize = 16 * 22;
+
+/// A line of text, in room of its own.
+struct Line {
+    text: [u8; LINE_BYTES],
+    length: usize,
+}
+
+impl Line {
+    fn bytes(&self) -> &[u8] {
+        self.text.get(..self.length).unwrap_or(&[])
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let end = self.length + s.len();
+        let room = self.text.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(s.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+/// How far an open file has been read. A line is made when it is wanted, so that a table of any length takes little memory; between
+/// two reads the table may change, as it may with `/proc/sysvipc/shm`.
+pub(crate) struct Cursor {
+    /// Where in the text `line` begins.
+    start: i64,
+    line: Line,
+    /// The index of the segment that the next line is for, or of one after it.
+    next_index: u32,
+}
+
+impl Cursor {
+    /// At the beginning.
+    pub(crate) fn new() -> Self {
+        let mut cursor = Self {
+            start: 0,
+            line: Line {
+                text: [0; LINE_BYTES],
+                length: 0,
+            },
+            next_index: 0,
+        };
+        cursor.rewind();
+        cursor
+    }
+
+    fn rewind(&mut self) {
+        self.start = 0;
+        self.next_index = 0;
+        self.line.length = 0;
+        // The header is shorter than a line may be.
+        let _ = self.line.write_str(HEADER);
+    }
+
+    /// Goes to the next line; false if there is none.
+    fn advance(&mut self, registry: &Registry) -> bool {
+        loop {
+            let Some((index, segment)) = registry.first_from(self.next_index) else {
+                return false;
+            };
+            self.next_index = index + 1;
+            // One that was removed meanwhile has no line. All may be seen, as in /proc/sysvipc/shm.
+            let Ok(stat) = segment.stat_any() else {
+                continue;
+            };
+            self.start += self.line.length as i64;
+            self.line.length = 0;
+            // A line has room for the largest numbers.
+            let _ = write_row(&mut self.line, segment.id().number(), &stat);
+            return true;
+        }
+    }
+
+    /// Copies text to user space, from `position`, which moves on.
+    pub(crate) fn read(&mut self, registry: &Registry, position: &mut i64, to: &mut IovIterDest<'_>) -> Result<usize> {
+        if *position < self.start || *position == 0 {
+            self.rewind();
+        }
+        let mut copied = 0;
+        while !to.is_empty() {
+            let skip = usize::try_from(*position - self.start).map_err(|_| EINVAL)?;
+            let rest = self.line.bytes().get(skip..).unwrap_or(&[]);
+            if rest.is_empty() {
+                if !self.advance(registry) {
+                    break;
+                }
+                continue;
+            }
+            let wanted = rest.len().min(to.len());
+            let done = to.copy_to_iter(rest);
+            copied += done;
+            *position += done as i64;
+            if done < wanted {
+                return if copied == 0 { Err(EFAULT) } else { Ok(copied) };
+            }
+        }
+        Ok(copied)
+    }
+}
+
+/// As `sysvipc_shm_proc_show()`.
+fn write_row(to: &mut impl Write, id: u32, stat: &uapi::Stat) -> fmt::Result {
+    writeln!(
+        to,
+        "{:10} {:10}  {:4o} {:21} {:5} {:5}  {:5} {:5} {:5} {:5} {:5} {:10} {:10} {:10} {:21} {:21}",
+        stat.key,
+        id,
+        stat.mode,
+        stat.segsz,
+        stat.cpid,
+        stat.lpid,
+        stat.nattch,
+        stat.uid,
+        stat.gid,
+        stat.cuid,
+        stat.cgid,
+        stat.atime,
+        stat.dtime,
+        stat.ctime,
+        stat.rss,
+        0,
+    )
+}
