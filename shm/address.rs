@@ -25,7 +25,11 @@ impl Placement {
     /// From the address and the flags of an attach. SHMLBA is the page size.
     pub(crate) fn new(address: usize, round: bool, replace: bool) -> Result<Self, BadAddress> {
         if address == 0 {
-            return if replace { Err(BadAddress) } else { Ok(Self::Anywhere) };
+            return if replace {
+                Err(BadAddress)
+            } else {
+                Ok(Self::Anywhere)
+            };
         }
         let rounded = address & !(PAGE_BYTES - 1);
         if address != rounded && !round {

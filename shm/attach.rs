@@ -2,8 +2,9 @@
 
 //! Attach and detach: a segment in an address space.
 //!
-//! An attach is a mapping of the segment's inode, from its start, over its whole length. What the kernel does with that mapping later
-//! (fork, exec, exit, munmap, mremap, mprotect) it tells by the calls of [`MappedObject`], and they count.
+//! An attach is a mapping of the segment's inode, from its start, over its whole length. What the
+//! kernel does with that mapping later (fork, exec, exit, munmap, mremap, mprotect) it tells by the
+//! calls of [`MappedObject`], and they count.
 
 use super::{
     address::{
@@ -66,8 +67,14 @@ pub(crate) struct Mode {
     pub(crate) placement: Placement,
 }
 
-/// Maps the segment with an id of `registry` into the caller's address space, and returns where. As `do_shmat()`.
-pub(crate) fn attach(registry: &Registry, caller: &impl Caller, id: i32, mode: &Mode) -> Result<Range<usize>> {
+/// Maps the segment with an id of `registry` into the caller's address space, and returns where. As
+/// `do_shmat()`.
+pub(crate) fn attach(
+    registry: &Registry,
+    caller: &impl Caller,
+    id: i32,
+    mode: &Mode,
+) -> Result<Range<usize>> {
     let (access, mut request) = if mode.read_only {
         (Access::ReadOnly, Request::READ)
     } else {
@@ -102,9 +109,10 @@ pub(crate) fn attach(registry: &Registry, caller: &impl Caller, id: i32, mode: &
     Ok(address..address + length)
 }
 
-/// One detach at a time in an address space: without it, of two threads that detach the same attach, the slower could unmap what a
-/// third has mapped there meanwhile. (The built-in holds the lock of the address space throughout, but a module cannot unmap under
-/// it.) An address space always takes the same of these locks; others rarely do.
+/// One detach at a time in an address space: without it, of two threads that detach the same
+/// attach, the slower could unmap what a third has mapped there meanwhile. (The built-in holds the
+/// lock of the address space throughout, but a module cannot unmap under it.) An address space
+/// always takes the same of these locks; others rarely do.
 #[pin_data]
 pub(crate) struct DetachLocks {
     #[pin]
@@ -123,7 +131,9 @@ impl DetachLocks {
 
     fn of_current(&self) -> &Mutex<()> {
         let [first, ..] = &self.locks;
-        self.locks.get(vma::current_mm_hash() % Self::COUNT).unwrap_or(first)
+        self.locks
+            .get(vma::current_mm_hash() % Self::COUNT)
+            .unwrap_or(first)
     }
 }
 

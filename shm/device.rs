@@ -2,8 +2,9 @@
 
 //! The misc device: decodes an ioctl, calls one function, encodes the answer. No policy.
 //!
-//! There is one [`OpenDevice`] for each open file, owned by it. It remembers the registry of the first namespace it was used in, so
-//! that the usual call looks nothing up; a caller in another namespace is looked up each time.
+//! There is one [`OpenDevice`] for each open file, owned by it. It remembers the registry of the
+//! first namespace it was used in, so that the usual call looks nothing up; a caller in another
+//! namespace is looked up each time.
 
 use super::{
     address::Placement,
@@ -121,7 +122,9 @@ fn read<T: FromBytes + IntoBytes>(from: UserPtr) -> Result<T> {
 
 /// Writes a structure to user space.
 fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) -> Result {
-    UserSlice::new(to, size_of::<T>()).writer().write_slice(value.as_bytes())
+    UserSlice::new(to, size_of::<T>())
+        .writer()
+        .write_slice(value.as_bytes())
 }
 
 fn version(arg: UserPtr) -> Result<isize> {
@@ -138,12 +141,17 @@ fn version(arg: UserPtr) -> Result<isize> {
 
 /// A user pointer that travels in 64 bits; `EFAULT` where it does not fit.
 fn user_ptr(address: u64) -> Result<UserPtr> {
-    Ok(UserPtr::from_addr(usize::try_from(address).map_err(|_| EFAULT)?))
+    Ok(UserPtr::from_addr(
+        usize::try_from(address).map_err(|_| EFAULT)?,
+    ))
 }
 
 impl OpenDevice {
     /// Calls `f` with the caller's namespace and its registry.
-    fn with_registry<R>(&self, f: impl FnOnce(&CurrentIpcNamespace<'_>, &Arc<Registry>) -> Result<R>) -> Result<R> {
+    fn with_registry<R>(
+        &self,
+        f: impl FnOnce(&CurrentIpcNamespace<'_>, &Arc<Registry>) -> Result<R>,
+    ) -> Result<R> {
         ipc_ns::with_current(|namespace| {
             let id = namespace.id();
             if let Some((first, registry)) = self.first.as_ref() {
@@ -177,18 +185,27 @@ impl OpenDevice {
     }
 
     fn attach(&self, mut arg: uapi::Attach, to: UserPtr) -> Result<isize> {
-        if arg.flags & !(uapi::SHM_RDONLY | uapi::SHM_RND | uapi::SHM_REMAP | uapi::SHM_EXEC) != 0 || arg.id < 0 {
+        if arg.flags & !(uapi::SHM_RDONLY | uapi::SHM_RND | uapi::SHM_REMAP | uapi::SHM_EXEC) != 0
+            || arg.id < 0
+        {
             return Err(EINVAL);
         }
         let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
         let mode = Mode {
             read_only: arg.flags & uapi::SHM_RDONLY != 0,
             execute: arg.flags & uapi::SHM_EXEC != 0,
-            placement: Placement::new(address, arg.flags & uapi::SHM_RND != 0, arg.flags & uapi::SHM_REMAP != 0)?,
+            placement: Placement::new(
+                address,
+                arg.flags & uapi::SHM_RND != 0,
+                arg.flags & uapi::SHM_REMAP != 0,
+            )?,
         };
-        // An answer that cannot be written must not leave an attach behind; and one with SHM_REMAP cannot be undone.
+        // An answer that cannot be written must not leave an attach behind; and one with SHM_REMAP
+        // cannot be undone.
         write(to, &arg)?;
-        let range = self.with_registry(|namespace, registry| attach::attach(registry, namespace, arg.id, &mode))?;
+        let range = self.with_registry(|namespace, registry| {
+            attach::attach(registry, namespace, arg.id, &mode)
+        })?;
         arg.addr = range.start as u64;
         arg.length = (range.end - range.start) as u64;
         if let Err(e) = write(to, &arg) {
@@ -204,7 +221,11 @@ impl OpenDevice {
             return Err(EINVAL);
         }
         let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
-        attach::detach(self.namespaces.mount(), self.namespaces.detach_locks(), address)?;
+        attach::detach(
+            self.namespaces.mount(),
+            self.namespaces.detach_locks(),
+            address,
+        )?;
         Ok(0)
     }
 
@@ -220,6 +241,9 @@ impl OpenDevice {
             }
             uapi::IPC_SET => {
                 let new: uapi::Stat = arg.read_argument()?;
+                if new.reserved != 0 {
+                    return Err(EINVAL);
+                }
                 self.with_registry(|namespace, registry| {
                     registry.with(arg.id, |segment| segment.set(namespace, &new))
                 })?;
@@ -250,8 +274,9 @@ impl OpenDevice {
             }
             uapi::IPC_INFO => {
                 arg.check_size::<uapi::Limits>()?;
-                let (limits, highest) =
-                    self.with_registry(|namespace, registry| Ok((namespace.limits(), registry.highest_index())))?;
+                let (limits, highest) = self.with_registry(|namespace, registry| {
+                    Ok((namespace.limits(), registry.highest_index()))
+                })?;
                 arg.write_argument(&uapi::Limits {
                     shmmax: limits.shmmax as u64,
                     shmmin: limits::SHMMIN as u64,
@@ -272,7 +297,8 @@ impl OpenDevice {
     }
 }
 
-/// The structure that `arg` points to. It may be larger than we know it: a newer program's, or smaller than the first revision: wrong.
+/// The structure that `arg` points to. It may be larger than we know it: a newer program's, or
+/// smaller than the first revision: wrong.
 impl uapi::Ctl {
     /// `EINVAL` if it is too small for a `T`, `E2BIG` if it is larger than any will be.
     fn check_size<T>(&self) -> Result {

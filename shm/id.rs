@@ -2,8 +2,9 @@
 
 //! Keys and ids, and how an id is made.
 //!
-//! An id is an index into the table and a sequence number, as `ipc/util.c` makes them: an id that was removed is not soon given to
-//! another segment. Plain code on plain values, so that it is tested on the host too.
+//! An id is an index into the table and a sequence number, as `ipc/util.c` makes them: an id that
+//! was removed is not soon given to another segment. Plain code on plain values, so that it is
+//! tested on the host too.
 
 /// What programs agree on to find a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +73,10 @@ pub(crate) struct Cycle {
 impl Cycle {
     /// Nothing was given out yet.
     pub(crate) const fn new() -> Self {
-        Self { last: None, sequence: 0 }
+        Self {
+            last: None,
+            sequence: 0,
+        }
     }
 
     /// The highest index that may be given out when `in_use` are.
@@ -80,7 +84,8 @@ impl Cycle {
         (in_use.saturating_mul(3) / 2).clamp(MIN_CYCLE, MAX_SEGMENTS) - 1
     }
 
-    /// The id for a segment at `index`. The sequence number goes up each time the indices have gone round.
+    /// The id for a segment at `index`. The sequence number goes up each time the indices have gone
+    /// round.
     pub(crate) fn next(&mut self, index: u32) -> Id {
         if self.last.is_some_and(|last| index <= last) {
             self.sequence += 1;

@@ -42,7 +42,8 @@ pub(crate) fn pages(bytes: usize) -> Option<usize> {
 }
 
 impl Limits {
-    /// Whether a new segment of `size` bytes fits beside `total` pages; in the order of `newseg()`. Returns its size in pages.
+    /// Whether a new segment of `size` bytes fits beside `total` pages; in the order of `newseg()`.
+    /// Returns its size in pages.
     pub(crate) fn fit(&self, size: usize, total: usize) -> Result<usize, Misfit> {
         if size < SHMMIN || size > self.shmmax {
             return Err(Misfit::Size);
@@ -52,7 +53,8 @@ impl Limits {
             Some(sum) if sum <= self.shmall => {}
             _ => return Err(Misfit::Room),
         }
-        // As `shmem_file_setup()`, which `newseg()` calls next: a file is no larger than a signed offset can say.
+        // As `shmem_file_setup()`, which `newseg()` calls next: a file is no larger than a signed
+        // offset can say.
         if size > isize::MAX as usize {
             return Err(Misfit::Size);
         }

@@ -2,7 +2,8 @@
 
 //! The pages of one segment: found or allocated when they are touched, the largest folio first.
 //!
-//! The pages are in the page cache of the segment's inode, and go away with it. A fault takes the folio lock, and no lock of ours.
+//! The pages are in the page cache of the segment's inode, and go away with it. A fault takes the
+//! folio lock, and no lock of ours.
 
 use super::sys::folio::{
     Fault,
@@ -19,7 +20,8 @@ use kernel::{
 /// The size of a huge page in bytes.
 pub(crate) const HUGE_PAGE_BYTES: u64 = (PAGE_SIZE as u64) << PMD_ORDER;
 
-/// The largest order of a folio that holds the page at `index`, is aligned to its own size, and lies within `pages` pages.
+/// The largest order of a folio that holds the page at `index`, is aligned to its own size, and
+/// lies within `pages` pages.
 fn largest_order(index: usize, pages: usize) -> u32 {
     let mut order = 0;
     while order < PMD_ORDER && (index >> (order + 1) << (order + 1)) + (1 << (order + 1)) <= pages {
@@ -28,8 +30,13 @@ fn largest_order(index: usize, pages: usize) -> u32 {
     order
 }
 
-/// Allocates a folio for the page at `index`, which is not there. `EEXIST` if it is there now; `ENOMEM`.
-fn allocate<'a>(cache: PageCache<'a>, index: usize, pages: usize) -> Result<(LockedFolio<'a>, u32)> {
+/// Allocates a folio for the page at `index`, which is not there. `EEXIST` if it is there now;
+/// `ENOMEM`.
+fn allocate<'a>(
+    cache: PageCache<'a>,
+    index: usize,
+    pages: usize,
+) -> Result<(LockedFolio<'a>, u32)> {
     for order in (1..=largest_order(index, pages)).rev() {
         let first = index >> order << order;
         if cache.any_in(first, 1 << order) {
@@ -43,7 +50,8 @@ fn allocate<'a>(cache: PageCache<'a>, index: usize, pages: usize) -> Result<(Loc
     Ok((cache.insert_zeroed(index, 0)?, 0))
 }
 
-/// Serves a fault in a segment of `pages` pages. Returns the order of the folio if one was allocated for it.
+/// Serves a fault in a segment of `pages` pages. Returns the order of the folio if one was
+/// allocated for it.
 pub(crate) fn fault(pages: usize, fault: Fault<'_>) -> Result<Option<u32>, FaultError> {
     let index = fault.index();
     if index >= pages {

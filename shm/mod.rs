@@ -4,24 +4,26 @@
 //!
 //! A call comes in at the top of this list, and goes down it.
 //!
-//! - [`device`]: the misc device. Decodes an ioctl, calls one function, encodes the answer. [`uapi`] has the numbers and structures,
-//!   [`table`] the text that `read(2)` gives.
+//! - [`device`]: the misc device. Decodes an ioctl, calls one function, encodes the answer.
+//!   [`uapi`] has the numbers and structures, [`table`] the text that `read(2)` gives.
 //! - [`namespace`]: from the caller's IPC namespace to its registry; the end of a namespace.
 //! - [`registry`]: the segments of a namespace: find, make, remove; ids, keys, totals.
-//! - [`attach`]: a segment in an address space: attach, detach, and what the kernel tells of a mapping.
+//! - [`attach`]: a segment in an address space: attach, detach, and what the kernel tells of a
+//!   mapping.
 //! - [`segment`]: one segment: life, attach count, times, process ids, owner.
 //! - [`memory`]: the pages of one segment: find, allocate (huge first).
 //! - [`sys`]: the kernel, as safe functions. The only place with `unsafe`.
 //!
-//! Pure policy on plain values, tested on the host too: [`permission`] (who may read, write, own), [`id`] (what an id is made of),
-//! [`limits`] (what fits), [`address`] (where an attach goes).
+//! Pure policy on plain values, tested on the host too: [`permission`] (who may read, write, own),
+//! [`id`] (what an id is made of), [`limits`] (what fits), [`address`] (where an attach goes).
 //!
 //! # Who owns what
 //!
-//! Module -> [`Namespaces`](namespace::Namespaces) -> [`Registry`](registry::Registry) -> [`Segment`](segment::Segment) -> its file
-//! -> its inode -> the pages, and the segment in turn. The last circle is what keeps a segment alive; removal opens it. A VMA holds a
-//! file, and so the inode, and so the segment: what is attached lives on. Each segment, file and open device holds a reference to the
-//! module, so that there is nothing left when it is unloaded.
+//! Module -> [`Namespaces`](namespace::Namespaces) -> [`Registry`](registry::Registry) ->
+//! [`Segment`](segment::Segment) -> its file -> its inode -> the pages, and the segment in turn.
+//! The last circle is what keeps a segment alive; removal opens it. A VMA holds a file, and so the
+//! inode, and so the segment: what is attached lives on. Each segment, file and open device holds a
+//! reference to the module, so that there is nothing left when it is unloaded.
 //!
 //! # Lock order
 //!
@@ -32,7 +34,8 @@
 //! 5. The spinlock of a [`Registry`](registry::Registry)'s table.
 //! 6. The spinlock of a [`Segment`](segment::Segment)'s state.
 //!
-//! The mutex of an open device's [`Cursor`](table::Cursor) is taken before 2 (it copies to user space), and 5 and 6 under it.
+//! The mutex of an open device's [`Cursor`](table::Cursor) is taken before 2 (it copies to user
+//! space), and 5 and 6 under it.
 
 pub(crate) mod address;
 pub(crate) mod attach;

@@ -2,8 +2,9 @@
 
 //! From an IPC namespace to its registry.
 //!
-//! There is one [`Namespaces`], made when the module is loaded and shared by the device and the hook. It owns a registry for each
-//! namespace that has used the device, by the namespace's number, which is never used again; a spinlock guards that map.
+//! There is one [`Namespaces`], made when the module is loaded and shared by the device and the
+//! hook. It owns a registry for each namespace that has used the device, by the namespace's number,
+//! which is never used again; a spinlock guards that map.
 
 use super::{
     attach::DetachLocks,
@@ -60,7 +61,8 @@ impl Namespaces {
         let node = RBTreeNode::new(id, registry.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut registries = self.registries.lock();
         if let Some(first) = registries.get(&id).cloned() {
-            // Somebody was faster. What was made for nothing is dropped after the lock: `node` and `registry` are older than it.
+            // Somebody was faster. What was made for nothing is dropped after the lock: `node` and
+            // `registry` are older than it.
             return Ok(first);
         }
         registries.insert(node);
@@ -78,7 +80,8 @@ impl Namespaces {
     }
 }
 
-/// Told by a kprobe, which may not sleep: the registry is taken out here, and its segments are let go by a work item.
+/// Told by a kprobe, which may not sleep: the registry is taken out here, and its segments are let
+/// go by a work item.
 impl OnNamespaceEnd for Arc<Namespaces> {
     fn namespace_ended(&self, id: NamespaceId) {
         let registry = self.registries.lock().remove(&id);

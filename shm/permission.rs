@@ -2,8 +2,8 @@
 
 //! Whether a caller may read, write or own a segment: pure policy, no kernel calls.
 //!
-//! The rules are those of `ipcperms()` and `ipcctl_obtain_check()` in `ipc/util.c`. They are plain code on plain values, so that they
-//! are tested on the host too.
+//! The rules are those of `ipcperms()` and `ipcctl_obtain_check()` in `ipc/util.c`. They are plain
+//! code on plain values, so that they are tested on the host too.
 
 /// A user, as the kernel numbers it (`kuid_t`): the same in all user namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ impl Request {
     /// To read and write.
     pub(crate) const READ_WRITE: Self = Self(0o6);
 
-    /// What the permission bits of `shmget()` ask of a segment that exists: the three classes together.
+    /// What the permission bits of `shmget()` ask of a segment that exists: the three classes
+    /// together.
     pub(crate) fn from_mode(mode: u32) -> Self {
         Self((mode >> 6 | mode >> 3 | mode) & 0o7)
     }
@@ -70,8 +71,9 @@ impl Ownership {
         euid == self.cuid || euid == self.uid
     }
 
-    /// Whether `caller` may do what it wants, as `ipcperms()`: the bits of the first class that it belongs to decide, even where
-    /// another class may more. A capability is asked about last: asking leaves a mark on the task.
+    /// Whether `caller` may do what it wants, as `ipcperms()`: the bits of the first class that it
+    /// belongs to decide, even where another class may more. A capability is asked about last:
+    /// asking leaves a mark on the task.
     pub(crate) fn allows(&self, caller: &impl Caller, request: Request) -> bool {
         let granted = if self.is_owner(caller) {
             self.mode >> 6

@@ -2,9 +2,10 @@
 
 //! The segments of one IPC namespace: ids, keys, limits, totals.
 //!
-//! There is one [`Registry`] for each namespace that has used the device, made on first use and owned by
-//! [`Namespaces`](super::namespace::Namespaces) until the namespace ends; and by each of its segments. Its [`Table`] is guarded by the
-//! lock of the [`IdTable`], a spinlock; finding a segment by id takes no lock.
+//! There is one [`Registry`] for each namespace that has used the device, made on first use and
+//! owned by [`Namespaces`](super::namespace::Namespaces) until the namespace ends; and by each of
+//! its segments. Its [`Table`] is guarded by the lock of the [`IdTable`], a spinlock; finding a
+//! segment by id takes no lock.
 
 use super::{
     id::{
@@ -132,7 +133,12 @@ impl Registry {
     }
 
     /// Finds or makes a segment, as `ipcget()`.
-    pub(crate) fn get(this: &Arc<Self>, caller: &impl Caller, limits: &Limits, wanted: &Wanted) -> Result<Id> {
+    pub(crate) fn get(
+        this: &Arc<Self>,
+        caller: &impl Caller,
+        limits: &Limits,
+        wanted: &Wanted,
+    ) -> Result<Id> {
         if wanted.key != Key::PRIVATE {
             if let Some(found) = Self::existing(&this.table.lock(), caller, wanted) {
                 return found;
@@ -144,7 +150,8 @@ impl Registry {
         Self::create(this, caller, limits, wanted)
     }
 
-    /// What `get` says to a segment that has the key; `None` if there is none. In the order of `ipcget_public()`.
+    /// What `get` says to a segment that has the key; `None` if there is none. In the order of
+    /// `ipcget_public()`.
     fn existing(table: &Locked<'_>, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
         if wanted.key == Key::PRIVATE {
             return None;
@@ -154,7 +161,11 @@ impl Registry {
             Err(EEXIST)
         } else if segment.size() < wanted.size {
             Err(EINVAL)
-        } else if !segment.lock().ownership.allows(caller, Request::from_mode(wanted.mode)) {
+        } else if !segment
+            .lock()
+            .ownership
+            .allows(caller, Request::from_mode(wanted.mode))
+        {
             Err(EACCES)
         } else {
             Ok(segment.id())
@@ -170,7 +181,12 @@ impl Registry {
         Ok(pages)
     }
 
-    fn create(this: &Arc<Self>, caller: &impl Caller, limits: &Limits, wanted: &Wanted) -> Result<Id> {
+    fn create(
+        this: &Arc<Self>,
+        caller: &impl Caller,
+        limits: &Limits,
+        wanted: &Wanted,
+    ) -> Result<Id> {
         // What needs no look at the table first: before any memory is spent.
         limits.fit(wanted.size, 0)?;
         let key_node = if wanted.key == Key::PRIVATE {
@@ -178,7 +194,13 @@ impl Registry {
         } else {
             Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?)
         };
-        let segment = Segment::new(this.clone(), wanted.key, wanted.size, wanted.mode, ModuleRef::get()?);
+        let segment = Segment::new(
+            this.clone(),
+            wanted.key,
+            wanted.size,
+            wanted.mode,
+            ModuleRef::get()?,
+        );
         let segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
 
         let mut table = this.table.lock();
@@ -215,8 +237,8 @@ impl Registry {
         Ok(id)
     }
 
-    /// Calls `f` with the segment that has an id, without a lock and without sleeping. `EINVAL` if there is none, as
-    /// `ipc_obtain_object_check()`.
+    /// Calls `f` with the segment that has an id, without a lock and without sleeping. `EINVAL` if
+    /// there is none, as `ipc_obtain_object_check()`.
     pub(crate) fn with<R>(&self, id: i32, f: impl FnOnce(&Segment) -> Result<R>) -> Result<R> {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         self.table
@@ -230,8 +252,13 @@ impl Registry {
             .unwrap_or(Err(EINVAL))
     }
 
-    /// The same for the segment at the index that a number has, whatever its sequence number: as `ipc_obtain_object_idr()`.
-    pub(crate) fn with_index<R>(&self, number: i32, f: impl FnOnce(&Segment) -> Result<R>) -> Result<R> {
+    /// The same for the segment at the index that a number has, whatever its sequence number: as
+    /// `ipc_obtain_object_idr()`.
+    pub(crate) fn with_index<R>(
+        &self,
+        number: i32,
+        f: impl FnOnce(&Segment) -> Result<R>,
+    ) -> Result<R> {
         let index = Id::from_user(number).ok_or(EINVAL)?.index();
         self.table.with(index, f).unwrap_or(Err(EINVAL))
     }
@@ -250,11 +277,15 @@ impl Registry {
         self.table.first_from(index)
     }
 
-    /// Removes the segment that has an id, at once or with its last detach (IPC_RMID). `EINVAL` if there is none; `EPERM`.
+    /// Removes the segment that has an id, at once or with its last detach (IPC_RMID). `EINVAL` if
+    /// there is none; `EPERM`.
     pub(crate) fn remove(&self, caller: &impl Caller, id: i32) -> Result {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         let mut table = self.table.lock();
-        let segment = table.get(id.index()).filter(|segment| segment.id() == id).ok_or(EINVAL)?;
+        let segment = table
+            .get(id.index())
+            .filter(|segment| segment.id() == id)
+            .ok_or(EINVAL)?;
         if !segment.lock().ownership.allows_control(caller) {
             return Err(EPERM);
         }
@@ -264,7 +295,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes the key of the segment at `index` away, and the segment itself if nobody is attached: `do_shm_rmid()`.
+    /// Takes the key of the segment at `index` away, and the segment itself if nobody is attached:
+    /// `do_shm_rmid()`.
     fn doom(table: &mut Locked<'_>, index: u32) -> Option<Remains> {
         let segment = table.get(index)?;
         let mut state = segment.lock();
@@ -281,7 +313,8 @@ impl Registry {
         }
     }
 
-    /// Takes a segment out whose last mapping is gone, if it was to go then and is not attached again. Called by segments.
+    /// Takes a segment out whose last mapping is gone, if it was to go then and is not attached
+    /// again. Called by segments.
     pub(crate) fn reap(&self, segment: &Segment) {
         let mut table = self.table.lock();
         let mut state = segment.lock();
@@ -301,7 +334,10 @@ impl Registry {
         table.total_pages -= removed.pages;
         table.remove(removed.index);
         if table.highest == Some(removed.index) {
-            table.highest = removed.index.checked_sub(1).and_then(|last| table.highest(last));
+            table.highest = removed
+                .index
+                .checked_sub(1)
+                .and_then(|last| table.highest(last));
         }
         removed.remains
     }
@@ -363,7 +399,8 @@ impl Removed {
     }
 }
 
-/// The namespace has ended: what nobody is attached to goes, the rest with its last detach (`shm_exit_ns()`).
+/// The namespace has ended: what nobody is attached to goes, the rest with its last detach
+/// (`shm_exit_ns()`).
 impl WorkItem for Registry {
     type Pointer = Arc<Self>;
 

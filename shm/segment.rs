@@ -2,9 +2,10 @@
 
 //! One segment: its life, its attach count, times, process ids and owner.
 //!
-//! There is one [`Segment`] for each id, made by `get` and owned by the registry's table until it is removed; then by what still has
-//! it mapped, through its inode. Its changing parts are a [`State`] behind a spinlock of its own, which is taken inside the lock of
-//! the registry's table, never around it.
+//! There is one [`Segment`] for each id, made by `get` and owned by the registry's table until it
+//! is removed; then by what still has it mapped, through its inode. Its changing parts are a
+//! [`State`] behind a spinlock of its own, which is taken inside the lock of the registry's table,
+//! never around it.
 
 use super::{
     id::{
@@ -56,7 +57,8 @@ pub(crate) type Shared = Published<Segment>;
 pub(crate) enum Life {
     /// In the table, until it is removed.
     Live,
-    /// Removed while somebody was attached (SHM_DEST): in the table, without a key, until the last detach.
+    /// Removed while somebody was attached (SHM_DEST): in the table, without a key, until the last
+    /// detach.
     Doomed,
     /// Out of the table. What is left of it is nobody's but a call's that was under way.
     Gone,
@@ -70,13 +72,15 @@ pub(crate) struct State {
     pub(crate) key: Key,
     /// Whose it is, and what others may.
     pub(crate) ownership: Ownership,
-    /// How many mappings there are, and attaches under way. While this is not 0, the segment is not [`Life::Gone`].
+    /// How many mappings there are, and attaches under way. While this is not 0, the segment is not
+    /// [`Life::Gone`].
     attaches: usize,
     attached: i64,
     detached: i64,
     changed: i64,
     last_user: Option<Pid>,
-    /// Its inode, since the first attach. The inode owns the segment in turn: that circle ends with [`Life::Gone`].
+    /// Its inode, since the first attach. The inode owns the segment in turn: that circle ends with
+    /// [`Life::Gone`].
     backing: Option<BackingFile<Shared>>,
     /// Keeps the module loaded, until [`Life::Gone`].
     module: Option<ModuleRef>,
@@ -109,7 +113,13 @@ pub(crate) struct Pinned<'a> {
 
 impl Segment {
     /// A new segment of the caller's.
-    pub(crate) fn new(registry: Arc<Registry>, key: Key, size: usize, mode: u32, module: ModuleRef) -> impl PinInit<Self> {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        key: Key,
+        size: usize,
+        mode: u32,
+        module: ModuleRef,
+    ) -> impl PinInit<Self> {
         let (uid, gid) = (cred::euid(), cred::egid());
         let state = State {
             life: Life::Live,
@@ -171,7 +181,11 @@ impl Segment {
     }
 
     /// Begins an attach: permission before removal, as `do_shmat()`.
-    pub(crate) fn pin<'a>(this: &'a Arc<Shared>, caller: &impl Caller, request: Request) -> Result<Pinned<'a>> {
+    pub(crate) fn pin<'a>(
+        this: &'a Arc<Shared>,
+        caller: &impl Caller,
+        request: Request,
+    ) -> Result<Pinned<'a>> {
         let mut state = this.state.lock();
         if !state.ownership.allows(caller, request) {
             return Err(EACCES);
@@ -181,7 +195,10 @@ impl Segment {
         }
         let sole = state.attaches == 0;
         state.attaches += 1;
-        Ok(Pinned { segment: this, sole })
+        Ok(Pinned {
+            segment: this,
+            sole,
+        })
     }
 
     /// A mapping is made.
@@ -231,7 +248,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Its state as the caller sees it (IPC_STAT); `EACCES` for who may not read it, `EIDRM` if it is gone.
+    /// Its state as the caller sees it (IPC_STAT); `EACCES` for who may not read it, `EIDRM` if it
+    /// is gone.
     pub(crate) fn stat(&self, caller: &impl Caller) -> Result<uapi::Stat> {
         let state = self.state.lock();
         if !state.ownership.allows(caller, Request::READ) {
@@ -249,7 +267,11 @@ impl Segment {
         if state.life == Life::Gone {
             return Err(EIDRM);
         }
-        let destroyed = if state.life == Life::Doomed { uapi::SHM_DEST } else { 0 };
+        let destroyed = if state.life == Life::Doomed {
+            uapi::SHM_DEST
+        } else {
+            0
+        };
         let ownership = &state.ownership;
         Ok(uapi::Stat {
             key: state.key.0,
@@ -290,7 +312,8 @@ impl State {
         self.attaches != 0
     }
 
-    /// Whether it is removed, and nobody is attached any more: then it is to go (`shm_may_destroy()`).
+    /// Whether it is removed, and nobody is attached any more: then it is to go
+    /// (`shm_may_destroy()`).
     pub(crate) fn is_over(&self) -> bool {
         self.life == Life::Doomed && !self.is_attached()
     }
@@ -314,8 +337,9 @@ impl State {
 impl Pinned<'_> {
     /// A file to map, made when the segment has none yet.
     ///
-    /// No two attaches that exist at the same time have the same file, as on the built-in: neighbours do not merge, and a detach knows
-    /// its own. The first attach takes the segment's file itself, which saves opening another.
+    /// No two attaches that exist at the same time have the same file, as on the built-in:
+    /// neighbours do not merge, and a detach knows its own. The first attach takes the segment's
+    /// file itself, which saves opening another.
     pub(crate) fn file(&self, access: Access) -> Result<BackingFile<Shared>> {
         let backing = self.backing()?;
         if self.sole && access == Access::ReadWrite {

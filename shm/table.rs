@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The text that `read(2)` on the device gives: the caller's namespace, in the columns of `/proc/sysvipc/shm`.
+//! The text that `read(2)` on the device gives: the caller's namespace, in the columns of
+//! `/proc/sysvipc/shm`.
 
 use super::{
     registry::Registry,
@@ -46,8 +47,9 @@ impl Write for Line {
     }
 }
 
-/// How far an open file has been read. A line is made when it is wanted, so that a table of any length takes little memory; between
-/// two reads the table may change, as it may with `/proc/sysvipc/shm`.
+/// How far an open file has been read. A line is made when it is wanted, so that a table of any
+/// length takes little memory; between two reads the table may change, as it may with
+/// `/proc/sysvipc/shm`.
 pub(crate) struct Cursor {
     /// Where in the text `line` begins.
     start: i64,
@@ -99,7 +101,12 @@ impl Cursor {
     }
 
     /// Copies text to user space, from `position`, which moves on.
-    pub(crate) fn read(&mut self, registry: &Registry, position: &mut i64, to: &mut IovIterDest<'_>) -> Result<usize> {
+    pub(crate) fn read(
+        &mut self,
+        registry: &Registry,
+        position: &mut i64,
+        to: &mut IovIterDest<'_>,
+    ) -> Result<usize> {
         if *position < self.start || *position == 0 {
             self.rewind();
         }

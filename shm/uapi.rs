@@ -2,7 +2,8 @@
 
 //! The ioctl numbers and structures, byte for byte those of `include/uapi/rust_shm.h`.
 //!
-//! The header says what they mean. Sizes, offsets and numbers are checked against it when the module is built: see the end.
+//! The header says what they mean. Sizes, offsets and numbers are checked against it when the
+//! module is built: see the end.
 
 use kernel::{
     ioctl::{

@@ -19,7 +19,8 @@ pub(crate) fn euid() -> Uid {
 
 /// The caller's effective group id (`current_egid()`, which has no Rust helper).
 pub(crate) fn egid() -> Gid {
-    // SAFETY: `current` may read its own credentials without a lock: only it changes the pointer, and they themselves never change.
+    // SAFETY: `current` may read its own credentials without a lock: only it changes the pointer,
+    // and they themselves never change.
     Gid(unsafe { (*(*bindings::get_current()).cred).egid }.val)
 }
 
@@ -29,16 +30,22 @@ pub(crate) fn in_group(gid: Gid) -> bool {
     unsafe { bindings::in_group_p(bindings::kgid_t { val: gid.0 }) != 0 }
 }
 
-/// The number that the caller's user namespace has for a user, or the overflow id (65534) if it has none.
+/// The number that the caller's user namespace has for a user, or the overflow id (65534) if it has
+/// none.
 pub(crate) fn uid_to_user(uid: Uid) -> u32 {
     // SAFETY: The caller's credentials hold its user namespace.
-    unsafe { bindings::from_kuid_munged(bindings::current_user_ns(), bindings::kuid_t { val: uid.0 }) }
+    unsafe {
+        bindings::from_kuid_munged(bindings::current_user_ns(), bindings::kuid_t { val: uid.0 })
+    }
 }
 
-/// The number that the caller's user namespace has for a group, or the overflow id (65534) if it has none.
+/// The number that the caller's user namespace has for a group, or the overflow id (65534) if it
+/// has none.
 pub(crate) fn gid_to_user(gid: Gid) -> u32 {
     // SAFETY: As above.
-    unsafe { bindings::from_kgid_munged(bindings::current_user_ns(), bindings::kgid_t { val: gid.0 }) }
+    unsafe {
+        bindings::from_kgid_munged(bindings::current_user_ns(), bindings::kgid_t { val: gid.0 })
+    }
 }
 
 /// The user that a number means in the caller's user namespace; `EINVAL` if none.

@@ -2,8 +2,9 @@
 
 //! An inode and file on the module's filesystem, that own an object and map its pages.
 //!
-//! The chain of ownership is: VMA -> file -> inode -> object. The kernel keeps the first three; this file adds the last, and turns
-//! what the kernel calls on a file or a VMA into calls on the object.
+//! The chain of ownership is: VMA -> file -> inode -> object. The kernel keeps the first three;
+//! this file adds the last, and turns what the kernel calls on a file or a VMA into calls on the
+//! object.
 
 use super::{
     folio::{
@@ -39,7 +40,8 @@ use kernel::{
     }, //
 };
 
-/// What an inode owns. All of these but `fault` are called with the lock of the address space held for writing.
+/// What an inode owns. All of these but `fault` are called with the lock of the address space held
+/// for writing.
 pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
     /// It is mapped into an address space. An error refuses that.
     fn mapped(&self) -> Result;
@@ -67,7 +69,8 @@ pub(crate) enum Access {
 ///
 /// # Invariants
 ///
-/// Holds one count of an open file on a [`Mount<T>`](super::mount::Mount), whose inode's `i_private` is not null.
+/// Holds one count of an open file on a [`Mount<T>`](super::mount::Mount), whose inode's
+/// `i_private` is not null.
 pub(crate) struct BackingFile<T: MappedObject> {
     file: NonNull<bindings::file>,
     _owns: PhantomData<Arc<T>>,
@@ -97,8 +100,9 @@ impl<T: MappedObject> BackingFile<T> {
         ..pin_init::zeroed()
     };
 
-    /// Makes an inode of `size` bytes that owns `object`, and a file for reading and writing on it. The inode's number is `ino` and
-    /// the file's name is `name`, as `/proc/PID/maps` shows them. No page is allocated.
+    /// Makes an inode of `size` bytes that owns `object`, and a file for reading and writing on it.
+    /// The inode's number is `ino` and the file's name is `name`, as `/proc/PID/maps` shows them.
+    /// No page is allocated.
     pub(crate) fn new(
         mount: &MountRef<T>,
         name: fmt::Arguments<'_>,
@@ -108,7 +112,8 @@ impl<T: MappedObject> BackingFile<T> {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
         let size = i64::try_from(size).map_err(|_| EINVAL)?;
-        // For `fput()`, which drops a reference to the owner of the file's operations that `alloc_file_pseudo()` does not take.
+        // For `fput()`, which drops a reference to the owner of the file's operations that
+        // `alloc_file_pseudo()` does not take.
         let module_ref = ModuleRef::get()?;
         // SAFETY: The superblock is that of a mount that we hold.
         let inode = unsafe { bindings::new_inode(mount.superblock()) };
@@ -126,6 +131,9 @@ impl<T: MappedObject> BackingFile<T> {
             (*inode).__bindgen_anon_3.i_fop = &Self::FILE_OPS;
             (*inode).i_private = Arc::into_raw(object).cast_mut().cast();
         }
+        // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has those
+        // of the built-in, as shared memory without a file.
+        unsafe { bindings::clear_nlink(inode) };
         // SAFETY: As above.
         unsafe { PageCache::init((*inode).i_mapping) };
         // SAFETY: The inode is valid, and its reference goes to the file on success.
@@ -139,7 +147,8 @@ impl<T: MappedObject> BackingFile<T> {
             )
         })
         .inspect_err(|_| {
-            // SAFETY: The file was not made, so the inode's reference is still ours. It takes the object with it.
+            // SAFETY: The file was not made, so the inode's reference is still ours. It takes the
+            // object with it.
             unsafe { bindings::iput(inode) };
         })?;
         module_ref.into_raw();
@@ -151,13 +160,15 @@ impl<T: MappedObject> BackingFile<T> {
         })
     }
 
-    /// Opens the inode once more: another `struct file`, as each attach has its own on the built-in (`alloc_file_clone()`).
+    /// Opens the inode once more: another `struct file`, as each attach has its own on the built-in
+    /// (`alloc_file_clone()`).
     pub(crate) fn reopen(&self, access: Access) -> Result<Self> {
         let flags = match access {
             Access::ReadOnly => bindings::O_RDONLY,
             Access::ReadWrite => bindings::O_RDWR,
         } | bindings::O_LARGEFILE;
-        // SAFETY: By the type invariant the file is valid, and holds its path; `current` holds its credentials.
+        // SAFETY: By the type invariant the file is valid, and holds its path; `current` holds its
+        // credentials.
         let file = from_err_ptr(unsafe {
             bindings::dentry_open(
                 &raw const (*self.file.as_ptr()).__bindgen_anon_1.f_path,
@@ -175,7 +186,8 @@ impl<T: MappedObject> BackingFile<T> {
 
     /// The pages.
     pub(crate) fn page_cache(&self) -> PageCache<'_> {
-        // SAFETY: By the type invariant the file is valid, and its mapping was set up by `PageCache::init()`.
+        // SAFETY: By the type invariant the file is valid, and its mapping was set up by
+        // `PageCache::init()`.
         unsafe { PageCache::from_raw((*self.file.as_ptr()).f_mapping) }
     }
 
@@ -197,7 +209,8 @@ impl<T: MappedObject> BackingFile<T> {
         }
         // SAFETY: By this function's requirement the count is not zero.
         unsafe { bindings::get_file(file.as_ptr()) };
-        // INVARIANT: The count was just taken. All files on this filesystem are made by `new()` and `reopen()`.
+        // INVARIANT: The count was just taken. All files on this filesystem are made by `new()` and
+        // `reopen()`.
         Some(Self {
             file,
             _owns: PhantomData,
@@ -218,17 +231,21 @@ impl<T: MappedObject> BackingFile<T> {
     ///
     /// `file` must be held for the lifetime that is chosen, and be as the type invariant says.
     unsafe fn object<'a>(file: *const bindings::file) -> &'a T {
-        // SAFETY: By this function's requirement, `i_private` is a pointer from `Arc::into_raw()` whose count the inode owns, and the
-        // file holds the inode.
+        // SAFETY: By this function's requirement, `i_private` is a pointer from `Arc::into_raw()`
+        // whose count the inode owns, and the file holds the inode.
         unsafe { &*(*(*file).f_inode).i_private.cast_const().cast::<T>() }
     }
 
     /// # Safety
     ///
     /// Called by mm with a file that has `FILE_OPS`, and a VMA that is being made for it.
-    unsafe extern "C" fn mmap(file: *mut bindings::file, vma: *mut bindings::vm_area_struct) -> c_int {
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
         from_result(|| {
-            // SAFETY: The file is held by the caller, and files with `FILE_OPS` are as the type invariant says.
+            // SAFETY: The file is held by the caller, and files with `FILE_OPS` are as the type
+            // invariant says.
             unsafe { Self::object(file) }.mapped()?;
             // SAFETY: The VMA is being made: nobody else knows it.
             unsafe { (*vma).vm_ops = &Self::VM_OPS };
@@ -238,9 +255,11 @@ impl<T: MappedObject> BackingFile<T> {
 
     /// # Safety
     ///
-    /// Called by mm with a VMA that has `VM_OPS`, and the lock of its address space held for writing.
+    /// Called by mm with a VMA that has `VM_OPS`, and the lock of its address space held for
+    /// writing.
     unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: `mmap()` alone gives a VMA these operations, on a file as the type invariant says; the VMA holds it.
+        // SAFETY: `mmap()` alone gives a VMA these operations, on a file as the type invariant
+        // says; the VMA holds it.
         unsafe { Self::object((*vma).vm_file) }.opened();
     }
 
@@ -248,8 +267,8 @@ impl<T: MappedObject> BackingFile<T> {
     ///
     /// As for `vm_open()`.
     unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: As in `vm_open()`. The VMA drops the file after this, so the inode keeps its count of the object until then; what
-        // is borrowed here is not dropped.
+        // SAFETY: As in `vm_open()`. The VMA drops the file after this, so the inode keeps its
+        // count of the object until then; what is borrowed here is not dropped.
         let object = ManuallyDrop::new(unsafe { Arc::from_raw(Self::object((*vma).vm_file)) });
         T::closed(object.as_arc_borrow());
     }
@@ -291,8 +310,8 @@ impl<T: MappedObject> PartialEq for BackingFile<T> {
 
 impl<T: MappedObject> Drop for BackingFile<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the count is ours. The last one is dropped when the task returns to user space, or by a work
-        // item: so this may be called from any context.
+        // SAFETY: By the type invariant the count is ours. The last one is dropped when the task
+        // returns to user space, or by a work item: so this may be called from any context.
         unsafe { bindings::fput(self.file.as_ptr()) };
     }
 }

@@ -2,8 +2,8 @@
 
 //! The page cache of a backing inode, and a page fault in it.
 //!
-//! The pages are nowhere else: they are kept off the LRU lists that reclaim looks at, and marked dirty, so that nothing takes them but
-//! the end of the inode.
+//! The pages are nowhere else: they are kept off the LRU lists that reclaim looks at, and marked
+//! dirty, so that nothing takes them but the end of the inode.
 
 use super::bindings::{
     RUST_SHM_FGP_LOCK,
@@ -47,12 +47,13 @@ pub(crate) struct PageCache<'a> {
 }
 
 impl<'a> PageCache<'a> {
-    const ADDRESS_SPACE_OPS: bindings::address_space_operations = bindings::address_space_operations {
-        dirty_folio: Some(bindings::noop_dirty_folio),
-        #[cfg(CONFIG_MIGRATION)]
-        migrate_folio: Some(bindings::filemap_migrate_folio),
-        ..pin_init::zeroed()
-    };
+    const ADDRESS_SPACE_OPS: bindings::address_space_operations =
+        bindings::address_space_operations {
+            dirty_folio: Some(bindings::noop_dirty_folio),
+            #[cfg(CONFIG_MIGRATION)]
+            migrate_folio: Some(bindings::filemap_migrate_folio),
+            ..pin_init::zeroed()
+        };
 
     /// Sets the page cache of a new inode up: large folios, never reclaimed.
     ///
@@ -64,7 +65,8 @@ impl<'a> PageCache<'a> {
         unsafe {
             (*mapping).a_ops = &Self::ADDRESS_SPACE_OPS;
             // As `mapping_set_unevictable()` and `mapping_set_large_folios()`, which are inline.
-            (*mapping).flags |= (1 << bindings::mapping_flags_AS_UNEVICTABLE) | RUST_SHM_FOLIO_ORDERS;
+            (*mapping).flags |=
+                (1 << bindings::mapping_flags_AS_UNEVICTABLE) | RUST_SHM_FOLIO_ORDERS;
         }
     }
 
@@ -105,7 +107,13 @@ impl<'a> PageCache<'a> {
     pub(crate) fn find_locked(&self, index: usize) -> Option<LockedFolio<'a>> {
         // SAFETY: By the type invariant.
         let folio = unsafe {
-            bindings::__filemap_get_folio_mpol(self.mapping.as_ptr(), index, RUST_SHM_FGP_LOCK, 0, ptr::null_mut())
+            bindings::__filemap_get_folio_mpol(
+                self.mapping.as_ptr(),
+                index,
+                RUST_SHM_FGP_LOCK,
+                0,
+                ptr::null_mut(),
+            )
         };
         let folio = from_err_ptr(folio).ok()?;
         // INVARIANT: The folio was found in this page cache, its lock and a reference taken.
@@ -115,11 +123,11 @@ impl<'a> PageCache<'a> {
         })
     }
 
-    /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that. Charges it to the caller's memory
-    /// cgroup.
+    /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that.
+    /// Charges it to the caller's memory cgroup.
     ///
-    /// Fails with `EEXIST` if a page is there, and with `ENOMEM`. For more than one page nothing is tried hard: the caller takes a
-    /// smaller order.
+    /// Fails with `EEXIST` if a page is there, and with `ENOMEM`. For more than one page nothing is
+    /// tried hard: the caller takes a smaller order.
     pub(crate) fn insert_zeroed(&self, index: usize, order: u32) -> Result<LockedFolio<'a>> {
         let mapping = self.mapping.as_ptr();
         // SAFETY: By the type invariant; the mask never changes.
@@ -130,7 +138,8 @@ impl<'a> PageCache<'a> {
         // SAFETY: No policy is given: the task's is used.
         let folio = unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, ptr::null_mut()) };
         let folio = NonNull::new(folio).ok_or(ENOMEM)?;
-        // SAFETY: The folio is new: nobody else uses its flags. As `__folio_mark_uptodate()`, which is inline: the zeroes come first.
+        // SAFETY: The folio is new: nobody else uses its flags. As `__folio_mark_uptodate()`, which
+        // is inline: the zeroes come first.
         unsafe {
             bindings::smp_wmb();
             bindings::__set_bit(
@@ -138,14 +147,16 @@ impl<'a> PageCache<'a> {
                 &raw mut (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.flags.f,
             );
         }
-        // SAFETY: The folio is new and in no page cache; the mapping is valid by the type invariant.
-        let added = to_result(unsafe { bindings::filemap_add_folio(mapping, folio.as_ptr(), index, gfp) });
-        if let Err(e) = added {
+        // SAFETY: The folio is new and in no page cache; the mapping is valid by the type
+        // invariant.
+        let added = unsafe { bindings::filemap_add_folio(mapping, folio.as_ptr(), index, gfp) };
+        if let Err(e) = to_result(added) {
             // SAFETY: The folio was not added, so ours is its only reference.
             unsafe { put(folio) };
             return Err(e);
         }
-        // SAFETY: The folio is locked and in this page cache. A dirty page is not dropped by drop_caches.
+        // SAFETY: The folio is locked and in this page cache. A dirty page is not dropped by
+        // drop_caches.
         unsafe { bindings::folio_mark_dirty(folio.as_ptr()) };
         // INVARIANT: `filemap_add_folio()` locked it; the reference is that of the allocation.
         Ok(LockedFolio {
@@ -161,9 +172,15 @@ impl<'a> PageCache<'a> {
 ///
 /// The reference must be the caller's.
 unsafe fn put(folio: NonNull<bindings::folio>) {
-    // SAFETY: By this function's requirement the folio is valid until its last reference is dropped.
+    // SAFETY: By this function's requirement the folio is valid until its last reference is
+    // dropped.
     unsafe {
-        if bindings::atomic_dec_and_test(&raw mut (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1._refcount) {
+        if bindings::atomic_dec_and_test(
+            &raw mut (*folio.as_ptr())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                ._refcount,
+        ) {
             bindings::__folio_put(folio.as_ptr());
         }
     }
@@ -212,7 +229,10 @@ impl<'a> Fault<'a> {
     /// # Safety
     ///
     /// The arguments must be as the type invariant says, for `'a`.
-    pub(super) unsafe fn from_raw(vmf: *mut bindings::vm_fault, mapping: *mut bindings::address_space) -> Self {
+    pub(super) unsafe fn from_raw(
+        vmf: *mut bindings::vm_fault,
+        mapping: *mut bindings::address_space,
+    ) -> Self {
         Self {
             // SAFETY: By this function's requirement it is not null.
             vmf: unsafe { NonNull::new_unchecked(vmf) },
@@ -232,14 +252,23 @@ impl<'a> Fault<'a> {
         self.cache
     }
 
-    /// Serves the fault from a folio, which must hold the page that is wanted. The kernel unlocks it when it has mapped it.
+    /// Serves the fault from a folio, which must hold the page that is wanted. The kernel unlocks
+    /// it when it has mapped it.
     pub(crate) fn serve(self, folio: LockedFolio<'a>) {
         let folio = ManuallyDrop::new(folio).folio;
-        // SAFETY: By the type invariants both are valid, and the folio is locked: its index does not change. The pages of a folio are
-        // contiguous in the memory map, and the one at `index` is among them, so this is `folio_file_page()`, which is inline.
+        // SAFETY: By the type invariants both are valid, and the folio is locked: its index does
+        // not change. The pages of a folio are contiguous in the memory map, and the one at `index`
+        // is among them, so this is `folio_file_page()`, which is inline.
         unsafe {
-            let first = (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.__bindgen_anon_2.index;
-            let page = folio.as_ptr().cast::<bindings::page>().add(self.index() - first);
+            let first = (*folio.as_ptr())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_2
+                .index;
+            let page = folio
+                .as_ptr()
+                .cast::<bindings::page>()
+                .add(self.index() - first);
             (*self.vmf.as_ptr()).page = page;
         }
     }

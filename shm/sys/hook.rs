@@ -2,8 +2,9 @@
 
 //! A kprobe that tells of an IPC namespace that ends.
 //!
-//! `shm_exit_ns()` runs once for every namespace, when nobody can enter it any more and before it is freed. It is not a hook that
-//! modules are meant to have, so a probe is put on it. There is one in the system, made when the module is loaded.
+//! `shm_exit_ns()` runs once for every namespace, when nobody can enter it any more and before it
+//! is freed. It is not a hook that modules are meant to have, so a probe is put on it. There is one
+//! in the system, made when the module is loaded.
 
 use super::{
     bindings::{
@@ -42,7 +43,8 @@ pub(crate) struct NamespaceEndHook<T: OnNamespaceEnd> {
     target: T,
 }
 
-// SAFETY: A kprobe may be unregistered from another thread than it was registered from; `T` is `Send`.
+// SAFETY: A kprobe may be unregistered from another thread than it was registered from; `T` is
+// `Send`.
 unsafe impl<T: OnNamespaceEnd> Send for NamespaceEndHook<T> {}
 // SAFETY: There is nothing to call on a shared reference but `T`, which is `Sync`.
 unsafe impl<T: OnNamespaceEnd> Sync for NamespaceEndHook<T> {}
@@ -54,7 +56,8 @@ impl<T: OnNamespaceEnd> NamespaceEndHook<T> {
             target,
             // `target` is first here: it must be there when the probe first fires.
             probe <- Opaque::try_ffi_init(|slot: *mut kprobe| {
-                // SAFETY: `slot` is valid for writes, and a kprobe is plain data that is all zeros at first.
+                // SAFETY: `slot` is valid for writes, and a kprobe is plain data that is all zeros
+                // at first.
                 unsafe { slot.write_bytes(0, 1) };
                 // SAFETY: `slot` was just made valid.
                 unsafe {
@@ -71,17 +74,19 @@ impl<T: OnNamespaceEnd> NamespaceEndHook<T> {
     ///
     /// Called by a registered probe of a `Self` on `shm_exit_ns()`, on entry to that function.
     unsafe extern "C" fn hit(probe: *mut kprobe, regs: *mut bindings::pt_regs) -> c_int {
-        // SAFETY: By the type invariant, the probe is the first field of a pinned `Self`, which is not dropped before
-        // `unregister_kprobe()` has waited for this call.
+        // SAFETY: By the type invariant, the probe is the first field of a pinned `Self`, which is
+        // not dropped before `unregister_kprobe()` has waited for this call.
         let this = unsafe { &*probe.cast::<Self>() };
-        // SAFETY: `regs` are those on entry to `shm_exit_ns(struct ipc_namespace *)`, which frees nothing of the namespace itself.
+        // SAFETY: `regs` are those on entry to `shm_exit_ns(struct ipc_namespace *)`, which frees
+        // nothing of the namespace itself.
         let id = unsafe { ipc_ns::id_of(first_argument(regs).cast()) };
         this.target.namespace_ended(id);
         0
     }
 }
 
-/// The first argument of a function, on entry to it (`regs_get_kernel_argument()`, which is inline).
+/// The first argument of a function, on entry to it (`regs_get_kernel_argument()`, which is
+/// inline).
 ///
 /// # Safety
 ///

@@ -2,8 +2,9 @@
 
 //! An XArray of published objects, by index, with a lock that also guards its owner's state.
 //!
-//! Look-ups take no lock. Changes are made through a [`Guard`], which holds the array's own spinlock and gives access to the state
-//! `S`, so that the array and what its owner keeps beside it change together.
+//! Look-ups take no lock. Changes are made through a [`Guard`], which holds the array's own
+//! spinlock and gives access to the state `S`, so that the array and what its owner keeps beside it
+//! change together.
 
 use super::published::Published;
 use core::{
@@ -34,8 +35,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// - Every present entry of `xa` is a pointer from [`Arc::into_raw`], and the table owns that count; no object is in two tables, or
-///   twice in one. (A reserved entry is not present.)
+/// - Every present entry of `xa` is a pointer from [`Arc::into_raw`], and the table owns that
+///   count; no object is in two tables, or twice in one. (A reserved entry is not present.)
 /// - `state` and `next` are accessed with the lock of `xa` held.
 #[pin_data(PinnedDrop)]
 pub(crate) struct IdTable<T: Send + Sync, S> {
@@ -48,7 +49,8 @@ pub(crate) struct IdTable<T: Send + Sync, S> {
 
 // SAFETY: The objects are `Send + Sync`, and the state moves with the table.
 unsafe impl<T: Send + Sync, S: Send> Send for IdTable<T, S> {}
-// SAFETY: The objects are shared as `Arc`s are; the state is used by one thread at a time, the one with the lock.
+// SAFETY: The objects are shared as `Arc`s are; the state is used by one thread at a time, the one
+// with the lock.
 unsafe impl<T: Send + Sync, S: Send> Sync for IdTable<T, S> {}
 
 impl<T: Send + Sync, S> IdTable<T, S> {
@@ -81,8 +83,9 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant this points to an object whose count the table owned when it was loaded; `Published` keeps
-        // that count until a grace period after it left the table, and we are in a critical section until `f` has returned.
+        // SAFETY: By the type invariant this points to an object whose count the table owned when
+        // it was loaded; `Published` keeps that count until a grace period after it left the table,
+        // and we are in a critical section until `f` has returned.
         let object = unsafe { &*entry.cast_const().cast::<Published<T>>() };
         Some(f(object))
     }
@@ -108,9 +111,12 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: As in `with()`, the object's count is not zero before the end of this critical section: so another can be taken.
-        // The borrowed `Arc` is not dropped, so the table keeps its own.
-        let object = core::mem::ManuallyDrop::new(unsafe { Arc::from_raw(entry.cast_const().cast::<Published<T>>()) });
+        // SAFETY: As in `with()`, the object's count is not zero before the end of this critical
+        // section: so another can be taken. The borrowed `Arc` is not dropped, so the table keeps
+        // its own.
+        let object = core::mem::ManuallyDrop::new(unsafe {
+            Arc::from_raw(entry.cast_const().cast::<Published<T>>())
+        });
         Some(Arc::clone(&object))
     }
 }
@@ -140,14 +146,16 @@ pub(crate) struct Guard<'a, T: Send + Sync, S> {
 }
 
 impl<T: Send + Sync, S> Guard<'_, T, S> {
-    /// Reserves an index of at most `last`: the next free one after that of the time before, as `idr_alloc_cyclic()`.
+    /// Reserves an index of at most `last`: the next free one after that of the time before, as
+    /// `idr_alloc_cyclic()`.
     ///
-    /// If memory is needed, the lock is given up for a moment, and this may sleep: what was checked before must be checked again.
-    /// Fails with `ENOSPC` or `ENOMEM`.
+    /// If memory is needed, the lock is given up for a moment, and this may sleep: what was checked
+    /// before must be checked again. Fails with `ENOSPC` or `ENOMEM`.
     pub(crate) fn reserve(&mut self, last: u32) -> Result<u32> {
         let mut index = 0;
         let limit = bindings::xa_limit { min: 0, max: last };
-        // SAFETY: By the type invariant the lock is held, which guards `next` too. A null entry reserves.
+        // SAFETY: By the type invariant the lock is held, which guards `next` too. A null entry
+        // reserves.
         let ret = unsafe {
             bindings::__xa_alloc_cyclic(
                 self.table.xa.get(),
@@ -167,10 +175,15 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     }
 
     /// Puts an object where an index was reserved, for all to see, and returns a reference to it.
-    pub(crate) fn publish(&mut self, index: u32, object: Pin<UniqueArc<Published<T>>>) -> Result<Arc<Published<T>>> {
+    pub(crate) fn publish(
+        &mut self,
+        index: u32,
+        object: Pin<UniqueArc<Published<T>>>,
+    ) -> Result<Arc<Published<T>>> {
         let object = Arc::from(object);
         let entry = Arc::into_raw(object.clone());
-        // SAFETY: By the type invariant the lock is held. The entry is reserved, so that no memory is needed.
+        // SAFETY: By the type invariant the lock is held. The entry is reserved, so that no memory
+        // is needed.
         // INVARIANT: It was unique: in no table. Its count goes to the table.
         let old = unsafe {
             bindings::__xa_store(
@@ -191,11 +204,13 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
 
     /// Gives a reserved index back.
     pub(crate) fn release(&mut self, index: u32) {
-        // SAFETY: By the type invariant the lock is held. A reserved entry reads as null: there is nothing to own.
+        // SAFETY: By the type invariant the lock is held. A reserved entry reads as null: there is
+        // nothing to own.
         unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
     }
 
-    /// Takes the object at `index` out. The table's reference to it is dropped when all who may just have found it are done.
+    /// Takes the object at `index` out. The table's reference to it is dropped when all who may
+    /// just have found it are done.
     pub(crate) fn remove(&mut self, index: u32) -> bool {
         // SAFETY: By the type invariant the lock is held.
         let entry = unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
@@ -204,8 +219,8 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         }
         // SAFETY: By the table's invariant this is a pointer whose count is now ours.
         let object = unsafe { Arc::from_raw(entry.cast_const().cast::<Published<T>>()) };
-        // SAFETY: An object is published only while it is unique, that is, not while a withdrawn count of it is pending; so it was in
-        // this table alone, once, and is withdrawn once.
+        // SAFETY: An object is published only while it is unique, that is, not while a withdrawn
+        // count of it is pending; so it was in this table alone, once, and is withdrawn once.
         unsafe { Published::withdraw(object) };
         true
     }
@@ -217,8 +232,8 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: By the table's invariant this is a valid object, and it stays in the table for as long as `self` is borrowed: only
-        // `remove(&mut self)` takes it out.
+        // SAFETY: By the table's invariant this is a valid object, and it stays in the table for as
+        // long as `self` is borrowed: only `remove(&mut self)` takes it out.
         Some(unsafe { &*entry.cast_const().cast::<Published<T>>() })
     }
 
@@ -229,7 +244,9 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
             let middle = low + (high - low) / 2;
             let mut at = middle;
             // SAFETY: `xa` is initialised; the result is not used as a pointer.
-            let entry = unsafe { bindings::xa_find(self.table.xa.get(), &mut at, high, bindings::XA_PRESENT) };
+            let entry = unsafe {
+                bindings::xa_find(self.table.xa.get(), &mut at, high, bindings::XA_PRESENT)
+            };
             if entry.is_null() {
                 if middle == 0 {
                     break;

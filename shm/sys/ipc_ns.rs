@@ -69,7 +69,8 @@ impl CurrentIpcNamespace<'_> {
     /// Its `kernel.shmmax`, `kernel.shmall` and `kernel.shmmni`, as they are now.
     pub(crate) fn limits(&self) -> Limits {
         let ns = self.ns.as_ptr();
-        // SAFETY: By the type invariant. The sysctls may change under us; they are words that are read once each, as ipc/shm.c does.
+        // SAFETY: By the type invariant. The sysctls may change under us; they are words that are
+        // read once each, as ipc/shm.c does.
         unsafe {
             Limits {
                 shmmax: (&raw const (*ns).shm_ctlmax).read_volatile(),
@@ -79,7 +80,8 @@ impl CurrentIpcNamespace<'_> {
         }
     }
 
-    /// Whether the caller has a capability over the user namespace that owns this one (`ns_capable()`).
+    /// Whether the caller has a capability over the user namespace that owns this one
+    /// (`ns_capable()`).
     pub(crate) fn capable(&self, capability: Capability) -> bool {
         // SAFETY: By the type invariant; an IPC namespace holds the user namespace that owns it.
         unsafe { bindings::ns_capable((*self.ns.as_ptr()).user_ns, capability as i32) }
@@ -92,6 +94,7 @@ impl CurrentIpcNamespace<'_> {
 ///
 /// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
 pub(super) unsafe fn id_of(ns: *const ipc_namespace) -> NamespaceId {
-    // SAFETY: By this function's requirement; the number never changes while the namespace is there.
+    // SAFETY: By this function's requirement; the number never changes while the namespace is
+    // there.
     NamespaceId(unsafe { *ns.byte_add(RUST_SHM_OFFSET_NS_ID).cast::<u64>() })
 }

@@ -2,8 +2,8 @@
 
 //! A misc device with a mode and a context.
 //!
-//! [`kernel::miscdevice`] gives neither: the node would be for root alone, and a file that is opened could reach nothing of the module
-//! but statics.
+//! [`kernel::miscdevice`] gives neither: the node would be for root alone, and a file that is
+//! opened could reach nothing of the module but statics.
 
 use core::marker::PhantomData;
 use kernel::{
@@ -49,25 +49,41 @@ pub(crate) trait DeviceFile: Send + Sync + Sized + 'static {
 pub(crate) struct Device<D: DeviceFile> {
     #[pin]
     misc: Opaque<bindings::miscdevice>,
+    #[pin]
+    operations: Opaque<bindings::file_operations>,
     context: D::Context,
     _files: PhantomData<D>,
 }
 
-// SAFETY: A misc device may be taken away from another thread than the one that registered it; the context is `Send`.
+// SAFETY: A misc device may be taken away from another thread than the one that registered it; the
+// context is `Send`.
 unsafe impl<D: DeviceFile> Send for Device<D> {}
 // SAFETY: A shared reference gives access to the context alone, which is `Sync`.
 unsafe impl<D: DeviceFile> Sync for Device<D> {}
 
 impl<D: DeviceFile> Device<D> {
     /// Makes the device `/dev/NAME`, with permission bits `mode`.
-    pub(crate) fn new(name: &'static CStr, mode: u16, context: D::Context) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(
+        name: &'static CStr,
+        mode: u16,
+        context: D::Context,
+    ) -> impl PinInit<Self, Error> {
+        let template = MiscDeviceOptions { name }.into_raw::<Opened<D>>();
         try_pin_init!(Self {
             // First: the device may be opened as soon as it is registered.
             context,
             _files: PhantomData,
-            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
-                let mut misc = MiscDeviceOptions { name }.into_raw::<Opened<D>>();
+            operations <- Opaque::ffi_init(|slot: *mut bindings::file_operations| {
+                // SAFETY: `into_raw()` points `fops` at operations that live as long as the module.
+                let mut operations = unsafe { *template.fops };
+                operations.llseek = Some(bindings::default_llseek);
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(operations) };
+            }),
+            misc <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
+                let mut misc = template;
                 misc.mode = mode;
+                misc.fops = operations.get();
                 // SAFETY: `slot` is valid for writes.
                 unsafe { slot.write(misc) };
                 // SAFETY: The device is filled in, and pinned until `drop()` takes it away.
@@ -85,7 +101,8 @@ impl<D: DeviceFile> PinnedDrop for Device<D> {
     }
 }
 
-/// A [`DeviceFile`], as [`kernel::miscdevice`] wants it. It is private: nothing but a [`Device<D>`] is registered with it.
+/// A [`DeviceFile`], as [`kernel::miscdevice`] wants it. It is private: nothing but a [`Device<D>`]
+/// is registered with it.
 #[repr(transparent)]
 #[pin_data]
 struct Opened<D: DeviceFile> {
@@ -98,8 +115,8 @@ impl<D: DeviceFile> MiscDevice for Opened<D> {
     type Ptr = Pin<KBox<Self>>;
 
     fn open(_file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
-        // SAFETY: Only a `Device<D>` is registered with this type, whose first field `misc` then is. It is not dropped while
-        // `misc_open()` runs.
+        // SAFETY: Only a `Device<D>` is registered with this type, whose first field `misc` then
+        // is. It is not dropped while `misc_open()` runs.
         let device = unsafe { &*misc.as_raw().cast_const().cast::<Device<D>>() };
         KBox::try_pin_init(
             try_pin_init!(Self {

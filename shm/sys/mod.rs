@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The only place with `unsafe`: thin safe wrappers over the kernel's C functions, one kernel noun a file.
+//! The only place with `unsafe`: thin safe wrappers over the kernel's C functions, one kernel noun
+//! a file.
 //!
-//! Nothing here knows what a segment is. What a wrapper needs from its user comes in as a type parameter with a trait, and a type's
-//! `# Invariants` say what its `unsafe` blocks rest on.
+//! Nothing here knows what a segment is. What a wrapper needs from its user comes in as a type
+//! parameter with a trait, and a type's `# Invariants` say what its `unsafe` blocks rest on.
 //!
 //! | file | noun |
 //! |---|---|
@@ -39,9 +40,14 @@ pub(crate) mod queue;
 pub(crate) mod time;
 pub(crate) mod vma;
 
-/// What [`kernel::bindings`] lacks, made by bindgen from the headers of the kernel that is built for: see `Kbuild`.
+/// What [`kernel::bindings`] lacks, made by bindgen from the headers of the kernel that is built
+/// for: see `Kbuild`.
 #[allow(
     clippy::all,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
     improper_ctypes,
     missing_docs,

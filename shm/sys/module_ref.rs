@@ -2,8 +2,9 @@
 
 //! A counted reference to this module.
 //!
-//! A [`ModuleRef`] keeps the module loaded: `rmmod` is EBUSY while one lives. Whoever drops one must know of something else that
-//! keeps the module's code in place until the drop has returned: an open file, a mapping, or the module's own exit that waits.
+//! A [`ModuleRef`] keeps the module loaded: `rmmod` is EBUSY while one lives. Whoever drops one
+//! must know of something else that keeps the module's code in place until the drop has returned:
+//! an open file, a mapping, or the module's own exit that waits.
 
 use crate::LocalModule;
 use kernel::{
@@ -22,7 +23,8 @@ pub(crate) struct ModuleRef(());
 impl ModuleRef {
     /// Takes a reference. Fails with `ENODEV` when the module is on its way out.
     pub(crate) fn get() -> Result<Self> {
-        // SAFETY: The pointer is to the `struct module` of this module, which is there while its code runs.
+        // SAFETY: The pointer is to the `struct module` of this module, which is there while its
+        // code runs.
         if unsafe { bindings::try_module_get(this_module::<LocalModule>().as_ptr()) } {
             // INVARIANT: `try_module_get()` took the count.
             Ok(Self(()))

@@ -2,8 +2,9 @@
 
 //! The module's own pseudo filesystem.
 //!
-//! There is one mount of it, made when the module is loaded, seen by nobody. The inodes of segments that have been attached live on
-//! it. It goes away with the module, after the last file, inode and [`MountRef`] are gone.
+//! There is one mount of it, made when the module is loaded, seen by nobody. The inodes of segments
+//! that have been attached live on it. It goes away with the module, after the last file, inode and
+//! [`MountRef`] are gone.
 
 use super::{
     bindings::{
@@ -41,7 +42,8 @@ const MAGIC: usize = 0x7273686d;
 /// # Invariants
 ///
 /// - `mnt` is a kernel mount of `fs_type`, and this owns its first reference.
-/// - The `i_private` of an inode on it is null, or a pointer from [`Arc::into_raw`] of an `Arc<T>` whose count the inode owns.
+/// - The `i_private` of an inode on it is null, or a pointer from [`Arc::into_raw`] of an `Arc<T>`
+///   whose count the inode owns.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mount<T: MappedObject> {
     #[pin]
@@ -71,7 +73,8 @@ impl<T: MappedObject> Mount<T> {
                 name: name.as_char_ptr(),
                 init_fs_context: Some(Self::init_fs_context),
                 kill_sb: Some(bindings::kill_anon_super),
-                // No owner: the mount would keep the module loaded for ever. `drop()` waits instead.
+                // No owner: the mount would keep the module loaded for ever. `drop()` waits
+                // instead.
                 ..pin_init::zeroed()
             };
             // SAFETY: As above.
@@ -131,7 +134,8 @@ impl<T: MappedObject> Mount<T> {
             (*inode).i_private
         };
         if !object.is_null() {
-            // SAFETY: By the type invariant this is a pointer whose count the inode owned, and the inode is gone.
+            // SAFETY: By the type invariant this is a pointer whose count the inode owned, and the
+            // inode is gone.
             drop(unsafe { Arc::from_raw(object.cast_const().cast::<T>()) });
         }
     }
@@ -141,11 +145,14 @@ impl<T: MappedObject> Mount<T> {
 impl<T: MappedObject> PinnedDrop for Mount<T> {
     fn drop(self: Pin<&mut Self>) {
         let mnt = self.mnt.as_ptr();
-        // `__fput()` drops the module reference of a file before it drops the file's inode and mount, and an object of ours may wait
-        // for a grace period: the module's exit can get here meanwhile. What they need of this module must stay until they are done.
-        // `may_umount()` is true when nobody has the mount but its owner and its caller: that is why one more reference is taken.
+        // `__fput()` drops the module reference of a file before it drops the file's inode and
+        // mount, and an object of ours may wait for a grace period: the module's exit can get here
+        // meanwhile. What they need of this module must stay until they are done. `may_umount()` is
+        // true when nobody has the mount but its owner and its caller: that is why one more
+        // reference is taken.
         //
-        // SAFETY: By the type invariant the mount is valid, and its first reference ours, to be given up by `kern_unmount()`.
+        // SAFETY: By the type invariant the mount is valid, and its first reference ours, to be
+        // given up by `kern_unmount()`.
         unsafe {
             bindings::mntget(mnt);
             while bindings::may_umount(mnt) == 0 {
@@ -202,7 +209,8 @@ impl<T: MappedObject> Clone for MountRef<T> {
 
 impl<T: MappedObject> Drop for MountRef<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the reference is ours. It is not the last, which `Mount` has: so this does not sleep.
+        // SAFETY: By the type invariant the reference is ours. It is not the last, which `Mount`
+        // has: so this does not sleep.
         unsafe { bindings::mntput(self.mnt.as_ptr()) };
     }
 }

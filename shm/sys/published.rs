@@ -2,9 +2,10 @@
 
 //! A counted object that readers may find under RCU.
 //!
-//! A table that shows an object to RCU readers owns a reference to it. When the object is taken out of the table, that reference is
-//! dropped only after a grace period; so a reader that found the object may use it, or take a reference of its own, for as long as it
-//! stays in its critical section.
+//! A table that shows an object to RCU readers owns a reference to it. When the object is taken out
+//! of the table, that reference is dropped only after a grace period; so a reader that found the
+//! object may use it, or take a reference of its own, for as long as it stays in its critical
+//! section.
 
 use core::ops::Deref;
 use kernel::{
@@ -49,8 +50,8 @@ impl<T: Send + Sync> Published<T> {
     /// The same object must not be withdrawn again before the reference has been dropped.
     pub(super) unsafe fn withdraw(this: Arc<Self>) {
         let this = Arc::into_raw(this);
-        // SAFETY: The object is valid, kept by the count that `this` was. By this function's requirement `head` is free. The callback
-        // takes the count over.
+        // SAFETY: The object is valid, kept by the count that `this` was. By this function's
+        // requirement `head` is free. The callback takes the count over.
         unsafe { bindings::call_rcu((*this).head.get(), Some(Self::grace_period_over)) };
     }
 

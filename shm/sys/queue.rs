@@ -2,8 +2,8 @@
 
 //! A workqueue that is drained when it is dropped.
 //!
-//! The system's workqueues will not do: a module may not go away before the last instruction of its last work item, and only the
-//! owner of a queue can wait for that.
+//! The system's workqueues will not do: a module may not go away before the last instruction of its
+//! last work item, and only the owner of a queue can wait for that.
 
 use core::{
     ops::Deref,

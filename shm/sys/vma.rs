@@ -43,8 +43,8 @@ fn with_current_mm<R>(f: impl FnOnce(&MmWithUser) -> Result<R>) -> Result<R> {
     f(task.mm().ok_or(ESRCH)?)
 }
 
-/// Maps `length` bytes of a file, from its start, shared, and returns the address. As `vm_mmap()`, with its errors; `EEXIST` if
-/// something is mapped at a fixed place.
+/// Maps `length` bytes of a file, from its start, shared, and returns the address. As `vm_mmap()`,
+/// with its errors; `EEXIST` if something is mapped at a fixed place.
 pub(crate) fn map<T: MappedObject>(
     file: &BackingFile<T>,
     length: usize,
@@ -63,7 +63,8 @@ pub(crate) fn map<T: MappedObject>(
     if protection.execute {
         prot |= PROT_EXEC;
     }
-    // SAFETY: The file is valid; `vm_mmap()` takes and drops the lock of the address space, and takes its own reference to the file.
+    // SAFETY: The file is valid; `vm_mmap()` takes and drops the lock of the address space, and
+    // takes its own reference to the file.
     let address = unsafe {
         bindings::vm_mmap(
             file.as_ptr(),
@@ -83,7 +84,8 @@ pub(crate) fn map<T: MappedObject>(
 
 /// Unmaps a range, whatever is there. As `vm_munmap()`, with its errors.
 pub(crate) fn unmap(range: Range<usize>) -> Result {
-    // SAFETY: `vm_munmap()` checks its arguments, and takes and drops the lock of the address space. What user space loses is its own.
+    // SAFETY: `vm_munmap()` checks its arguments, and takes and drops the lock of the address
+    // space. What user space loses is its own.
     kernel::error::to_result(unsafe { bindings::vm_munmap(range.start, range.end - range.start) })
 }
 
@@ -112,8 +114,9 @@ impl<T: MappedObject> Mapping<T> {
     }
 }
 
-/// The first mapping that is left of an attach at `address`: of a file on `mount`, at the place that the attach put that part of the
-/// file. With `last`, only mappings of that file count, as long as they end at most that many bytes above `address`.
+/// The first mapping that is left of an attach at `address`: of a file on `mount`, at the place
+/// that the attach put that part of the file. With `last`, only mappings of that file count, as
+/// long as they end at most that many bytes above `address`.
 ///
 /// This is the walk of `ksys_shmdt()`.
 pub(crate) fn find_fragment<T: MappedObject>(
@@ -130,10 +133,16 @@ pub(crate) fn find_fragment<T: MappedObject>(
             if vma.is_null() {
                 return Ok(None);
             }
-            // SAFETY: The VMA is in the address space, which is locked: it stays, and so do its fields.
+            // SAFETY: The VMA is in the address space, which is locked: it stays, and so do its
+            // fields.
             let (start, end, pgoff, file) = unsafe {
                 let bounds = (*vma).__bindgen_anon_1.__bindgen_anon_1;
-                (bounds.vm_start, bounds.vm_end, (*vma).vm_pgoff, (*vma).vm_file)
+                (
+                    bounds.vm_start,
+                    bounds.vm_end,
+                    (*vma).vm_pgoff,
+                    (*vma).vm_file,
+                )
             };
             if last.is_some_and(|(_, size)| end - address > size) {
                 return Ok(None);
