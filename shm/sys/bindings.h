@@ -2,9 +2,11 @@
 /*
  * What bindgen reads for rust_shm: see Kbuild and shm/sys/bindgen_parameters.
  */
+#include <linux/falloc.h>
 #include <linux/fs_context.h>
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
+#include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
