@@ -13,7 +13,6 @@ use super::{
         Placement, //
     },
     limits,
-    memory,
     permission::{
         Caller,
         Request, //
@@ -31,7 +30,7 @@ use super::{
         folio::{
             Fault,
             FaultError,
-            PMD_ORDER, //
+            PageCache, //
         },
         mount::MountRef,
         vma::{
@@ -174,9 +173,10 @@ impl MappedObject for Shared {
     }
 
     fn fault(&self, fault: Fault<'_>) -> Result<(), FaultError> {
-        if memory::fault(self.pages(), fault)? == Some(PMD_ORDER) && PMD_ORDER > 0 {
-            self.count_huge_page();
-        }
-        Ok(())
+        self.memory().fault(fault)
+    }
+
+    fn punch(&self, cache: PageCache<'_>, range: Range<usize>) {
+        self.memory().punch(cache, range);
     }
 }

@@ -2,75 +2,138 @@
 
 //! The pages of one segment: found or allocated when they are touched, the largest folio first.
 //!
-//! The pages are in the page cache of the segment's inode, and go away with it. A fault takes the
-//! folio lock, and no lock of ours.
+//! There is one [`Memory`] in each segment. The pages themselves are in the page cache of the
+//! segment's inode, and go away with it. A fault takes the lock of a folio, and before it allocates
+//! one the `invalidate_lock` of the page cache; none of ours.
 
 use super::sys::folio::{
     Fault,
     FaultError,
     LockedFolio,
+    Moment,
     PageCache,
     PMD_ORDER, //
 };
+use core::ops::Range;
 use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
-/// The size of a huge page in bytes.
-pub(crate) const HUGE_PAGE_BYTES: u64 = (PAGE_SIZE as u64) << PMD_ORDER;
-
-/// The largest order of a folio that holds the page at `index`, is aligned to its own size, and
-/// lies within `pages` pages.
-fn largest_order(index: usize, pages: usize) -> u32 {
-    let mut order = 0;
-    while order < PMD_ORDER && (index >> (order + 1) << (order + 1)) + (1 << (order + 1)) <= pages {
-        order += 1;
-    }
-    order
-}
-
-/// Allocates a folio for the page at `index`, which is not there. `EEXIST` if it is there now;
-/// `ENOMEM`.
-fn allocate<'a>(
-    cache: PageCache<'a>,
-    index: usize,
+/// What a segment knows of its pages.
+pub(crate) struct Memory {
+    /// How many it can have.
     pages: usize,
-) -> Result<(LockedFolio<'a>, u32)> {
-    for order in (1..=largest_order(index, pages)).rev() {
-        let first = index >> order << order;
-        if cache.any_in(first, 1 << order) {
-            continue;
-        }
-        // No such folio to be had, or somebody was faster with a part of it: a smaller one will do.
-        if let Ok(folio) = cache.insert_zeroed(first, order) {
-            return Ok((folio, order));
-        }
-    }
-    Ok((cache.insert_zeroed(index, 0)?, 0))
+    /// How many folios of [`PMD_ORDER`] it has. Changes with the `invalidate_lock` held: up by
+    /// those who hold it for reading, down by one who holds it for writing.
+    huge_folios: Atomic<usize>,
 }
 
-/// Serves a fault in a segment of `pages` pages. Returns the order of the folio if one was
-/// allocated for it.
-pub(crate) fn fault(pages: usize, fault: Fault<'_>) -> Result<Option<u32>, FaultError> {
-    let index = fault.index();
-    if index >= pages {
-        return Err(FaultError::BeyondEnd);
-    }
-    let cache = fault.cache();
-    loop {
-        if let Some(folio) = cache.find_locked(index) {
-            fault.serve(folio);
-            return Ok(None);
+impl Memory {
+    /// No page yet, of a segment of `bytes`.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self {
+            pages: bytes.div_ceil(PAGE_SIZE),
+            huge_folios: Atomic::new(0),
         }
-        match allocate(cache, index, pages) {
-            Ok((folio, order)) => {
+    }
+
+    /// How many pages there can be.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// How many bytes are in folios that a PMD maps.
+    pub(crate) fn huge_bytes(&self) -> usize {
+        if PMD_ORDER == 0 {
+            return 0;
+        }
+        self.huge_folios.load(Relaxed) * (PAGE_SIZE << PMD_ORDER)
+    }
+
+    /// Serves a fault.
+    pub(crate) fn fault(&self, fault: Fault<'_>) -> Result<(), FaultError> {
+        let index = fault.index();
+        if index >= self.pages {
+            return Err(FaultError::BeyondEnd);
+        }
+        let cache = fault.cache();
+        loop {
+            if let Some(folio) = cache.find_locked(index) {
                 fault.serve(folio);
-                return Ok(Some(order));
+                return Ok(());
             }
-            // Somebody was faster: the page is there to be found.
-            Err(e) if e == EEXIST => {}
-            Err(_) => return Err(FaultError::OutOfMemory),
+            let _held = cache.hold();
+            match self.allocate(cache, index) {
+                Ok(folio) => {
+                    fault.serve(folio);
+                    return Ok(());
+                }
+                // Somebody was faster: the page is there to be found.
+                Err(e) if e == EEXIST => {}
+                Err(_) => return Err(FaultError::OutOfMemory),
+            }
         }
     }
+
+    /// Allocates a folio for the page at `index`, which is not there. `EEXIST` if it is there now;
+    /// `ENOMEM`.
+    fn allocate<'a>(&self, cache: PageCache<'a>, index: usize) -> Result<LockedFolio<'a>> {
+        for order in (1..=largest_order(index, self.pages)).rev() {
+            let first = index >> order << order;
+            if cache.any_in(first, 1 << order) {
+                continue;
+            }
+            // No such folio to be had, or somebody was faster with a part of it: a smaller one
+            // will do.
+            if let Ok(folio) = cache.insert_zeroed(first, order) {
+                if order == PMD_ORDER {
+                    self.huge_folios.fetch_add(1, Relaxed);
+                }
+                return Ok(folio);
+            }
+        }
+        cache.insert_zeroed(index, 0)
+    }
+
+    /// Makes a range of bytes read as zeros, and frees its whole pages (MADV_REMOVE).
+    pub(crate) fn punch(&self, cache: PageCache<'_>, bytes: Range<usize>) {
+        // Beyond the end there is nothing.
+        let end = bytes.end.min(self.pages << PAGE_SHIFT);
+        if bytes.start >= end {
+            return;
+        }
+        let pages = bytes.start >> PAGE_SHIFT..end.div_ceil(PAGE_SIZE);
+        let mut before = 0;
+        cache.punch(bytes.start..end, |moment| {
+            if PMD_ORDER == 0 {
+                return;
+            }
+            // A huge folio of which a part is punched is split.
+            let count = cache.count_folios(pages.clone(), PMD_ORDER);
+            match moment {
+                Moment::Before => before = count,
+                Moment::After => {
+                    self.huge_folios.fetch_sub(before - count, Relaxed);
+                }
+            }
+        });
+    }
+}
+
+/// The largest order of a folio that holds the page at `index`, is aligned to its own size, and lies
+/// within `pages` pages.
+fn largest_order(index: usize, pages: usize) -> u32 {
+    let fits = |order: &u32| {
+        let folio = 1 << *order;
+        (index & !(folio - 1)) + folio <= pages
+    };
+    (1..=PMD_ORDER).take_while(fits).last().unwrap_or(0)
 }

@@ -29,7 +29,8 @@
 //!
 //! 1. [`DetachLocks`](attach::DetachLocks): one of 64, by address space. Only `detach` takes one.
 //! 2. The `mmap_lock` of the caller's address space. Held when a mapping is made, copied or closed.
-//! 3. The lock of a folio. Held by a fault; nothing below is taken under it.
+//! 3. The `invalidate_lock` of a segment's page cache, then the lock of a folio. Held by a fault;
+//!    nothing below is taken under them.
 //! 4. The spinlock of [`Namespaces`](namespace::Namespaces). Nothing below is taken under it.
 //! 5. The spinlock of a [`Registry`](registry::Registry)'s table.
 //! 6. The spinlock of a [`Segment`](segment::Segment)'s state.

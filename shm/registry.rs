@@ -393,7 +393,7 @@ impl Removed {
         Self {
             index: segment.id().index(),
             key: state.key,
-            pages: segment.pages(),
+            pages: segment.memory().pages(),
             remains: state.end(),
         }
     }

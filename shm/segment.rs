@@ -12,6 +12,7 @@ use super::{
         Id,
         Key, //
     },
+    memory::Memory,
     permission::{
         Caller,
         Ownership,
@@ -100,7 +101,7 @@ pub(crate) struct Segment {
     id: Atomic<u32>,
     size: usize,
     creator: Option<Pid>,
-    huge_pages: Atomic<usize>,
+    memory: Memory,
     #[pin]
     state: SpinLock<State>,
 }
@@ -144,7 +145,7 @@ impl Segment {
             id: Atomic::new(0),
             size,
             creator: Pid::current(),
-            huge_pages: Atomic::new(0),
+            memory: Memory::new(size),
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })
     }
@@ -164,20 +165,14 @@ impl Segment {
         self.size
     }
 
-    /// Its size in pages.
-    pub(crate) fn pages(&self) -> usize {
-        // The size was found to fit when the segment was made.
-        self.size.div_ceil(PAGE_SIZE)
+    /// Its pages.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// What changes, locked.
     pub(crate) fn lock(&self) -> impl core::ops::DerefMut<Target = State> + use<'_> {
         self.state.lock()
-    }
-
-    /// Notes that a huge page has been allocated.
-    pub(crate) fn count_huge_page(&self) {
-        self.huge_pages.fetch_add(1, Relaxed);
     }
 
     /// Begins an attach: permission before removal, as `do_shmat()`.
@@ -288,7 +283,7 @@ impl Segment {
             dtime: state.detached,
             ctime: state.changed,
             rss: state.resident_pages() as u64 * PAGE_SIZE as u64,
-            huge: self.huge_pages.load(Relaxed) as u64 * super::memory::HUGE_PAGE_BYTES,
+            huge: self.memory.huge_bytes() as u64,
             seq: self.id().sequence(),
             reserved: 0,
         })

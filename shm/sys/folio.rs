@@ -10,9 +10,11 @@ use super::bindings::{
     RUST_SHM_FOLIO_ORDERS,
     RUST_SHM_GFP_OPPORTUNISTIC, //
 };
+use super::policy::SharedPolicy;
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
+    ops::Range,
     ptr::{
         self,
         NonNull, //
@@ -43,7 +45,7 @@ pub(crate) const PMD_ORDER: u32 = 0;
 #[derive(Clone, Copy)]
 pub(crate) struct PageCache<'a> {
     mapping: NonNull<bindings::address_space>,
-    _inode: PhantomData<&'a ()>,
+    policy: &'a SharedPolicy,
 }
 
 impl<'a> PageCache<'a> {
@@ -73,12 +75,15 @@ impl<'a> PageCache<'a> {
     /// # Safety
     ///
     /// `mapping` must be as the type invariant says.
-    pub(super) unsafe fn from_raw(mapping: *mut bindings::address_space) -> Self {
+    pub(super) unsafe fn from_raw(
+        mapping: *mut bindings::address_space,
+        policy: &'a SharedPolicy,
+    ) -> Self {
         Self {
             // SAFETY: By this function's requirement it is not null.
             // INVARIANT: By this function's requirement.
             mapping: unsafe { NonNull::new_unchecked(mapping) },
-            _inode: PhantomData,
+            policy,
         }
     }
 
@@ -86,6 +91,48 @@ impl<'a> PageCache<'a> {
     pub(crate) fn resident_pages(&self) -> usize {
         // SAFETY: By the type invariant; the word is read once, as `READ_ONCE()`.
         unsafe { (&raw const (*self.mapping.as_ptr()).nrpages).read_volatile() }
+    }
+
+    /// Keeps the pages that are there from being taken out, for as long as the guard lives. Who
+    /// allocates a page holds this.
+    pub(crate) fn hold(&self) -> Held<'a> {
+        // SAFETY: By the type invariant. As `filemap_invalidate_lock_shared()`, which is inline.
+        unsafe { bindings::down_read(&raw mut (*self.mapping.as_ptr()).invalidate_lock) };
+        Held(*self)
+    }
+
+    /// Makes a range of bytes read as zeros, and frees its whole pages. Calls `count` before and
+    /// after, while no page comes or goes.
+    pub(crate) fn punch(&self, range: Range<usize>, mut count: impl FnMut(Moment)) {
+        let mapping = self.mapping.as_ptr();
+        // SAFETY: By the type invariant. As `filemap_invalidate_lock()`, which is inline.
+        unsafe { bindings::down_write(&raw mut (*mapping).invalidate_lock) };
+        count(Moment::Before);
+        // SAFETY: The inode is valid by the type invariant. The last byte is not before the first:
+        // the VFS refuses an empty range. CAST: It came from two `loff_t` whose sum is one.
+        unsafe {
+            bindings::truncate_pagecache_range(
+                (*mapping).host,
+                range.start as i64,
+                range.end as i64 - 1,
+            )
+        };
+        count(Moment::After);
+        // SAFETY: The lock was taken above.
+        unsafe { bindings::up_write(&raw mut (*mapping).invalidate_lock) };
+    }
+
+    /// How many folios of exactly `order` begin in a range of pages.
+    pub(crate) fn count_folios(&self, pages: Range<usize>, order: u32) -> usize {
+        let first = pages.start >> order << order;
+        // SAFETY: By the type invariant. `xa_get_order()` takes the RCU lock itself.
+        let order_at = |index| unsafe {
+            bindings::xa_get_order(&raw mut (*self.mapping.as_ptr()).i_pages, index)
+        };
+        (first..pages.end)
+            .step_by(1 << order)
+            .filter(|index| order_at(*index) == order as c_int)
+            .count()
     }
 
     /// Whether any page from `index` on, `count` pages long, is there.
@@ -135,8 +182,10 @@ impl<'a> PageCache<'a> {
         if order > 0 {
             gfp |= RUST_SHM_GFP_OPPORTUNISTIC;
         }
-        // SAFETY: No policy is given: the task's is used.
-        let folio = unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, ptr::null_mut()) };
+        let folio = self.policy.with(index, |policy| {
+            // SAFETY: The policy is valid, or null: then the task's own is used.
+            unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, policy) }
+        });
         let folio = NonNull::new(folio).ok_or(ENOMEM)?;
         // SAFETY: The folio is new: nobody else uses its flags. As `__folio_mark_uptodate()`, which
         // is inline: the zeroes come first.
@@ -164,6 +213,29 @@ impl<'a> PageCache<'a> {
             _cache: PhantomData,
         })
     }
+}
+
+/// A page cache from which nothing is taken out.
+///
+/// # Invariants
+///
+/// Holds the mapping's `invalidate_lock` for reading.
+pub(crate) struct Held<'a>(PageCache<'a>);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::up_read(&raw mut (*self.0.mapping.as_ptr()).invalidate_lock) };
+    }
+}
+
+/// When [`PageCache::punch`] calls back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before pages go.
+    Before,
+    /// After.
+    After,
 }
 
 /// Drops a reference to a folio (`folio_put()`, which is inline).
@@ -229,15 +301,11 @@ impl<'a> Fault<'a> {
     /// # Safety
     ///
     /// The arguments must be as the type invariant says, for `'a`.
-    pub(super) unsafe fn from_raw(
-        vmf: *mut bindings::vm_fault,
-        mapping: *mut bindings::address_space,
-    ) -> Self {
+    pub(super) unsafe fn from_raw(vmf: *mut bindings::vm_fault, cache: PageCache<'a>) -> Self {
         Self {
             // SAFETY: By this function's requirement it is not null.
             vmf: unsafe { NonNull::new_unchecked(vmf) },
-            // SAFETY: By this function's requirement.
-            cache: unsafe { PageCache::from_raw(mapping) },
+            cache,
         }
     }
 

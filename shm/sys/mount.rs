@@ -12,7 +12,10 @@ use super::{
         RUST_SHM_OFFSET_S_IFLAGS,
         RUST_SHM_SIZE_S_IFLAGS, //
     },
-    file::MappedObject, //
+    file::{
+        MappedObject,
+        Private, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -42,8 +45,7 @@ const MAGIC: usize = 0x7273686d;
 /// # Invariants
 ///
 /// - `mnt` is a kernel mount of `fs_type`, and this owns its first reference.
-/// - The `i_private` of an inode on it is null, or a pointer from [`Arc::into_raw`] of an `Arc<T>`
-///   whose count the inode owns.
+/// - The `i_private` of an inode on it is null, or what [`Private::evict`] takes.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mount<T: MappedObject> {
     #[pin]
@@ -128,15 +130,10 @@ impl<T: MappedObject> Mount<T> {
     /// Called by the VFS with an inode of this filesystem that nobody refers to any more.
     unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
         // SAFETY: By this function's requirement.
-        let object = unsafe {
+        unsafe {
             bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
             bindings::clear_inode(inode);
-            (*inode).i_private
-        };
-        if !object.is_null() {
-            // SAFETY: By the type invariant this is a pointer whose count the inode owned, and the
-            // inode is gone.
-            drop(unsafe { Arc::from_raw(object.cast_const().cast::<T>()) });
+            Private::<T>::evict(inode);
         }
     }
 }
