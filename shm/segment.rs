@@ -141,11 +141,11 @@ impl Segment {
             module: Some(module),
         };
         pin_init!(Self {
+            memory: Memory::new(size),
             registry,
             id: Atomic::new(0),
             size,
             creator: Pid::current(),
-            memory: Memory::new(size),
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })
     }

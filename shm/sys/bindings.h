@@ -2,6 +2,7 @@
 /*
  * What bindgen reads for rust_shm: see Kbuild and shm/sys/bindgen_parameters.
  */
+#include <linux/types.h>
 #include <linux/falloc.h>
 #include <linux/fs_context.h>
 #include <linux/ipc_namespace.h>
