@@ -71,7 +71,7 @@ impl Memory {
                 return Ok(());
             }
             let _held = cache.hold();
-            match self.allocate(cache, index) {
+            match self.allocate(&fault, index) {
                 Ok(folio) => {
                     fault.serve(folio);
                     return Ok(());
@@ -85,7 +85,8 @@ impl Memory {
 
     /// Allocates a folio for the page at `index`, which is not there. `EEXIST` if it is there now;
     /// `ENOMEM`.
-    fn allocate<'a>(&self, cache: PageCache<'a>, index: usize) -> Result<LockedFolio<'a>> {
+    fn allocate<'a>(&self, fault: &Fault<'a>, index: usize) -> Result<LockedFolio<'a>> {
+        let (cache, policy) = (fault.cache(), fault.policy());
         for order in (1..=largest_order(index, self.pages)).rev() {
             let first = index >> order << order;
             if cache.any_in(first, 1 << order) {
@@ -93,14 +94,14 @@ impl Memory {
             }
             // No such folio to be had, or somebody was faster with a part of it: a smaller one
             // will do.
-            if let Ok(folio) = cache.insert_zeroed(first, order) {
+            if let Ok(folio) = cache.insert_zeroed(first, order, policy) {
                 if order == PMD_ORDER {
                     self.huge_folios.fetch_add(1, Relaxed);
                 }
                 return Ok(folio);
             }
         }
-        cache.insert_zeroed(index, 0)
+        cache.insert_zeroed(index, 0, policy)
     }
 
     /// Makes a range of bytes read as zeros, and frees its whole pages (MADV_REMOVE).

@@ -17,8 +17,7 @@ use super::{
         PageCache, //
     },
     module_ref::ModuleRef,
-    mount::MountRef,
-    policy::SharedPolicy, //
+    mount::MountRef, //
 };
 use crate::LocalModule;
 use core::{
@@ -66,27 +65,6 @@ pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
     fn punch(&self, cache: PageCache<'_>, range: Range<usize>);
 }
 
-/// What the `i_private` of an inode points to: a pinned box, from [`ForeignOwnable::into_foreign`].
-#[pin_data]
-pub(super) struct Private<T: MappedObject> {
-    object: Arc<T>,
-    #[pin]
-    policy: SharedPolicy,
-}
-
-impl<T: MappedObject> Private<T> {
-    /// Drops what an inode owns.
-    ///
-    /// # Safety
-    ///
-    /// `inode` must be one of a [`Mount<T>`](super::mount::Mount) that is being evicted.
-    pub(super) unsafe fn evict(inode: *mut bindings::inode) {
-        // SAFETY: By this function's requirement `i_private` is null or came from `into_foreign()`,
-        // and nobody will use it again.
-        drop(unsafe { Pin::<KBox<Self>>::try_from_foreign((*inode).i_private) });
-    }
-}
-
 /// What a file may be mapped for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -129,10 +107,6 @@ impl<T: MappedObject> BackingFile<T> {
         close: Some(Self::vm_close),
         fault: Some(Self::vm_fault),
         map_pages: Some(bindings::filemap_map_pages),
-        #[cfg(CONFIG_NUMA)]
-        set_policy: Some(Self::vm_set_policy),
-        #[cfg(CONFIG_NUMA)]
-        get_policy: Some(Self::vm_get_policy),
         ..pin_init::zeroed()
     };
 
@@ -148,13 +122,6 @@ impl<T: MappedObject> BackingFile<T> {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
         let size = i64::try_from(size).map_err(|_| EINVAL)?;
-        let private = KBox::pin_init(
-            pin_init!(Private {
-                object,
-                policy <- SharedPolicy::new(),
-            }),
-            GFP_KERNEL_ACCOUNT,
-        )?;
         // For `fput()`, which drops a reference to the owner of the file's operations that
         // `alloc_file_pseudo()` does not take.
         let module_ref = ModuleRef::get()?;
@@ -164,7 +131,7 @@ impl<T: MappedObject> BackingFile<T> {
             return Err(ENOMEM);
         }
         // SAFETY: The inode is new: nobody else knows it.
-        // INVARIANT: The box goes to the inode.
+        // INVARIANT: The count of `object` goes to the inode.
         unsafe {
             (*inode).i_ino = ino.into();
             (*inode).i_mode = (bindings::S_IFREG | 0o777) as u16;
@@ -172,7 +139,7 @@ impl<T: MappedObject> BackingFile<T> {
             (*inode).i_flags |= bindings::S_PRIVATE;
             (*inode).i_size = size;
             (*inode).__bindgen_anon_3.i_fop = &Self::FILE_OPS;
-            (*inode).i_private = private.into_foreign();
+            (*inode).i_private = object.into_foreign();
         }
         // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has those
         // of the built-in, as shared memory without a file.
@@ -267,28 +234,25 @@ impl<T: MappedObject> BackingFile<T> {
         size as usize
     }
 
-    /// What the inode of a file owns.
+    /// The object that the inode of a file owns.
     ///
     /// # Safety
     ///
     /// `file` must be held for the lifetime that is chosen, and be as the type invariant says.
-    unsafe fn private<'a>(file: *const bindings::file) -> Pin<&'a Private<T>> {
+    unsafe fn object<'a>(file: *const bindings::file) -> ArcBorrow<'a, T> {
         // SAFETY: By this function's requirement, `i_private` came from `into_foreign()` and is the
         // inode's until it is evicted, and the file holds the inode.
-        unsafe { Pin::<KBox<Private<T>>>::borrow((*(*file).f_inode).i_private) }
+        unsafe { Arc::<T>::borrow((*(*file).f_inode).i_private) }
     }
 
     /// The pages of the inode of a file.
     ///
     /// # Safety
     ///
-    /// As for [`private()`](Self::private).
+    /// As for [`object()`](Self::object).
     unsafe fn page_cache_of<'a>(file: *const bindings::file) -> PageCache<'a> {
         // SAFETY: By this function's requirement; `new()` set the mapping up by `PageCache::init()`.
-        unsafe {
-            let policy = &Self::private(file).get_ref().policy;
-            PageCache::from_raw((*file).f_mapping, policy)
-        }
+        unsafe { PageCache::from_raw((*file).f_mapping) }
     }
 
     /// # Safety
@@ -301,7 +265,7 @@ impl<T: MappedObject> BackingFile<T> {
         from_result(|| {
             // SAFETY: The file is held by the caller, and files with `FILE_OPS` are as the type
             // invariant says.
-            unsafe { Self::private(file) }.object.mapped()?;
+            unsafe { Self::object(file) }.mapped()?;
             // SAFETY: The VMA is being made: nobody else knows it.
             unsafe { (*vma).vm_ops = &Self::VM_OPS };
             Ok(0)
@@ -315,7 +279,7 @@ impl<T: MappedObject> BackingFile<T> {
     unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
         // SAFETY: `mmap()` alone gives a VMA these operations, on a file as the type invariant
         // says; the VMA holds it.
-        unsafe { Self::private((*vma).vm_file) }.object.opened();
+        unsafe { Self::object((*vma).vm_file) }.opened();
     }
 
     /// # Safety
@@ -323,8 +287,7 @@ impl<T: MappedObject> BackingFile<T> {
     /// As for `vm_open()`.
     unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
         // SAFETY: As in `vm_open()`. The VMA drops the file after this.
-        let private = unsafe { Self::private((*vma).vm_file) };
-        T::closed(private.object.as_arc_borrow());
+        T::closed(unsafe { Self::object((*vma).vm_file) });
     }
 
     /// # Safety
@@ -332,47 +295,15 @@ impl<T: MappedObject> BackingFile<T> {
     /// Called by mm with a fault in a VMA that has `VM_OPS`, locked for reading.
     unsafe extern "C" fn vm_fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: As in `vm_open()`. The VMA is locked, and so keeps its file.
-        let (private, fault) = unsafe {
+        let (object, fault) = unsafe {
             let file = (*(*vmf).__bindgen_anon_1.vma).vm_file;
-            (
-                Self::private(file),
-                Fault::from_raw(vmf, Self::page_cache_of(file)),
-            )
+            let cache = Self::page_cache_of(file);
+            (Self::object(file), Fault::from_raw(vmf, cache))
         };
-        match private.object.fault(fault) {
+        match object.fault(fault) {
             Ok(()) => bindings::vm_fault_reason_VM_FAULT_LOCKED,
             Err(FaultError::BeyondEnd) => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
             Err(FaultError::OutOfMemory) => bindings::vm_fault_reason_VM_FAULT_OOM,
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for `vm_open()`; `policy` is a policy or null.
-    #[cfg(CONFIG_NUMA)]
-    unsafe extern "C" fn vm_set_policy(
-        vma: *mut bindings::vm_area_struct,
-        policy: *mut bindings::mempolicy,
-    ) -> c_int {
-        // SAFETY: As in `vm_open()`.
-        unsafe { Self::private((*vma).vm_file).policy.set(vma, policy) }
-    }
-
-    /// # Safety
-    ///
-    /// As for `vm_open()`, but the lock may be held for reading; `ilx` is valid for writes.
-    #[cfg(CONFIG_NUMA)]
-    unsafe extern "C" fn vm_get_policy(
-        vma: *mut bindings::vm_area_struct,
-        address: usize,
-        ilx: *mut usize,
-    ) -> *mut bindings::mempolicy {
-        // SAFETY: As in `vm_open()`.
-        unsafe {
-            let file = (*vma).vm_file;
-            // CAST: As the kernel does; it is where interleaving begins.
-            *ilx = (*(*file).f_inode).i_ino as usize;
-            Self::private(file).policy.get(vma, address)
         }
     }
 
@@ -394,8 +325,8 @@ impl<T: MappedObject> BackingFile<T> {
             let length = usize::try_from(length).map_err(|_| EINVAL)?;
             let end = start.checked_add(length).ok_or(EINVAL)?;
             // SAFETY: By this function's requirement.
-            let (private, cache) = unsafe { (Self::private(file), Self::page_cache_of(file)) };
-            private.object.punch(cache, start..end);
+            let (object, cache) = unsafe { (Self::object(file), Self::page_cache_of(file)) };
+            object.punch(cache, start..end);
             Ok(0)
         })
     }

@@ -10,7 +10,6 @@ use super::bindings::{
     RUST_SHM_FOLIO_ORDERS,
     RUST_SHM_GFP_OPPORTUNISTIC, //
 };
-use super::policy::SharedPolicy;
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
@@ -45,7 +44,7 @@ pub(crate) const PMD_ORDER: u32 = 0;
 #[derive(Clone, Copy)]
 pub(crate) struct PageCache<'a> {
     mapping: NonNull<bindings::address_space>,
-    policy: &'a SharedPolicy,
+    _inode: PhantomData<&'a ()>,
 }
 
 impl<'a> PageCache<'a> {
@@ -75,15 +74,12 @@ impl<'a> PageCache<'a> {
     /// # Safety
     ///
     /// `mapping` must be as the type invariant says.
-    pub(super) unsafe fn from_raw(
-        mapping: *mut bindings::address_space,
-        policy: &'a SharedPolicy,
-    ) -> Self {
+    pub(super) unsafe fn from_raw(mapping: *mut bindings::address_space) -> Self {
         Self {
             // SAFETY: By this function's requirement it is not null.
             // INVARIANT: By this function's requirement.
             mapping: unsafe { NonNull::new_unchecked(mapping) },
-            policy,
+            _inode: PhantomData,
         }
     }
 
@@ -170,22 +166,26 @@ impl<'a> PageCache<'a> {
         })
     }
 
-    /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that.
-    /// Charges it to the caller's memory cgroup.
+    /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that, on
+    /// a NUMA node that the policy of the faulting mapping allows. Charges it to the caller's memory
+    /// cgroup.
     ///
     /// Fails with `EEXIST` if a page is there, and with `ENOMEM`. For more than one page nothing is
     /// tried hard: the caller takes a smaller order.
-    pub(crate) fn insert_zeroed(&self, index: usize, order: u32) -> Result<LockedFolio<'a>> {
+    pub(crate) fn insert_zeroed(
+        &self,
+        index: usize,
+        order: u32,
+        policy: Policy<'_>,
+    ) -> Result<LockedFolio<'a>> {
         let mapping = self.mapping.as_ptr();
         // SAFETY: By the type invariant; the mask never changes.
         let mut gfp = unsafe { (*mapping).gfp_mask } | bindings::__GFP_ZERO;
         if order > 0 {
             gfp |= RUST_SHM_GFP_OPPORTUNISTIC;
         }
-        let folio = self.policy.with(index, |policy| {
-            // SAFETY: The policy is valid, or null: then the task's own is used.
-            unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, policy) }
-        });
+        // SAFETY: The policy is valid, or null: then the task's own is used.
+        let folio = unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, policy.0) };
         let folio = NonNull::new(folio).ok_or(ENOMEM)?;
         // SAFETY: The folio is new: nobody else uses its flags. As `__folio_mark_uptodate()`, which
         // is inline: the zeroes come first.
@@ -287,6 +287,14 @@ pub(crate) enum FaultError {
     OutOfMemory,
 }
 
+/// A NUMA policy, or none.
+///
+/// # Invariants
+///
+/// Null, or valid for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Policy<'a>(*mut bindings::mempolicy, PhantomData<&'a ()>);
+
 /// A page fault that is being served.
 ///
 /// # Invariants
@@ -313,6 +321,16 @@ impl<'a> Fault<'a> {
     pub(crate) fn index(&self) -> usize {
         // SAFETY: By the type invariant.
         unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.pgoff }
+    }
+
+    /// The NUMA policy of the mapping, as mbind(2) set it.
+    pub(crate) fn policy(&self) -> Policy<'_> {
+        #[cfg(CONFIG_NUMA)]
+        // SAFETY: By the type invariant the VMA is locked: its policy stays, and it holds it.
+        let policy = unsafe { (*(*self.vmf.as_ptr()).__bindgen_anon_1.vma).vm_policy };
+        #[cfg(not(CONFIG_NUMA))]
+        let policy = ptr::null_mut();
+        Policy(policy, PhantomData)
     }
 
     /// The pages of the object.

@@ -19,7 +19,6 @@
 //! | `mount.rs` | the module's own pseudo filesystem |
 //! | `file.rs` | an inode and file on it, that own an object and map its pages |
 //! | `folio.rs` | the page cache of such an inode, and a page fault in it |
-//! | `policy.rs` | the NUMA policy that all who map an inode share |
 //! | `vma.rs` | the caller's address space: map, unmap, find what is mapped |
 //! | `misc.rs` | a misc device with a mode and a context |
 //! | `time.rs` | the clock |
@@ -36,7 +35,6 @@ pub(crate) mod misc;
 pub(crate) mod module_ref;
 pub(crate) mod mount;
 pub(crate) mod pid;
-pub(crate) mod policy;
 pub(crate) mod published;
 pub(crate) mod queue;
 pub(crate) mod time;

@@ -12,10 +12,7 @@ use super::{
         RUST_SHM_OFFSET_S_IFLAGS,
         RUST_SHM_SIZE_S_IFLAGS, //
     },
-    file::{
-        MappedObject,
-        Private, //
-    }, //
+    file::MappedObject, //
 };
 use core::{
     marker::PhantomData,
@@ -34,7 +31,10 @@ use kernel::{
         delay::fsleep,
         Delta, //
     },
-    types::Opaque, //
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    }, //
 };
 
 /// `s_magic` of the filesystem: "rshm".
@@ -45,7 +45,8 @@ const MAGIC: usize = 0x7273686d;
 /// # Invariants
 ///
 /// - `mnt` is a kernel mount of `fs_type`, and this owns its first reference.
-/// - The `i_private` of an inode on it is null, or what [`Private::evict`] takes.
+/// - The `i_private` of an inode on it is null, or comes from [`ForeignOwnable::into_foreign`] of
+///   an `Arc<T>` that the inode owns.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mount<T: MappedObject> {
     #[pin]
@@ -129,11 +130,11 @@ impl<T: MappedObject> Mount<T> {
     ///
     /// Called by the VFS with an inode of this filesystem that nobody refers to any more.
     unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
-        // SAFETY: By this function's requirement.
+        // SAFETY: By this function's requirement, and the type invariant.
         unsafe {
             bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
             bindings::clear_inode(inode);
-            Private::<T>::evict(inode);
+            drop(Arc::<T>::try_from_foreign((*inode).i_private));
         }
     }
 }
