@@ -2,19 +2,21 @@
 /*
  * rust_shm - System V shared memory through /dev/rust_shm
  *
- * Open the device, then use the five ioctls below where shmget(2), shmat(2), shmdt(2) and shmctl(2) would be used. The descriptor only
- * carries the calls: it holds no segment and no attach, may be closed at any time, and acts for whoever calls, in the IPC namespace of
- * the caller (not of whoever opened it).
+ * Open the device, then use the five ioctls below where shmget(2), shmat(2), shmdt(2) and
+ * shmctl(2) would be used. The descriptor only carries the calls: it holds no segment and no
+ * attach, may be closed at any time, and acts for whoever calls, in the IPC namespace of the
+ * caller (not of whoever opened it).
  *
- * Every structure has fixed-width fields, no padding holes and the same layout for 32-bit and 64-bit programs. The size of a structure
- * is part of its ioctl number: a structure that grows gets a new number, and the old number goes on working. Unknown flags, and
- * reserved fields that are not zero, are EINVAL, so that they can get a meaning later.
+ * Every structure has fixed-width fields, no padding holes and the same layout for 32-bit and
+ * 64-bit programs. The size of a structure is part of its ioctl number: a structure that grows
+ * gets a new number, and the old number goes on working. Unknown flags, and reserved fields that
+ * are not zero, are EINVAL, so that they can get a meaning later.
  *
- * All ioctls fail with ENOTTY for an unknown number or size, and with EFAULT when the structure cannot be read (or, where a result travels
- * in it, written: then nothing has been done).
+ * All ioctls fail with ENOTTY for an unknown number or size, and with EFAULT when the structure
+ * cannot be read (or, where a result travels in it, written: then nothing has been done).
  *
- * Where behaviour is not described here it is that of the system call of the same name on Linux (ipc/shm.c); the README lists the
- * differences that are on purpose.
+ * Where behaviour is not described here it is that of the system call of the same name on Linux
+ * (ipc/shm.c); the README lists the differences that are on purpose.
  */
 #ifndef _UAPI_RUST_SHM_H
 #define _UAPI_RUST_SHM_H
@@ -32,13 +34,17 @@
 #define RUST_SHM_ABI_VERSION 1
 
 /*
- * The numbers of <sys/ipc.h> and <sys/shm.h> under names of our own, so that this header can be included with or without those two.
+ * The numbers of <sys/ipc.h> and <sys/shm.h> under names of our own, so that this header can be
+ * included with or without those two.
  */
 
 /** RUST_SHM_IPC_PRIVATE - as a key: always make a new segment, which no key finds. */
 #define RUST_SHM_IPC_PRIVATE 0
 
-/* Flags of struct rust_shm_get. The low nine bits are the permission bits of the new segment, as in open(2). */
+/*
+ * Flags of struct rust_shm_get. The low nine bits are the permission bits of the new segment, as
+ * in open(2).
+ */
 #define RUST_SHM_IPC_CREAT 0x00000200U	/* 01000: make the segment if no segment has the key */
 #define RUST_SHM_IPC_EXCL 0x00000400U	/* 02000: with CREAT: EEXIST if a segment has the key */
 #define RUST_SHM_HUGETLB 0x00000800U	/* 04000: reserved; EINVAL in this revision */
@@ -46,19 +52,19 @@
 
 /* Flags of struct rust_shm_attach. */
 #define RUST_SHM_RDONLY 0x00001000U	/* 010000: attach for reading only */
-#define RUST_SHM_RND 0x00002000U	/* 020000: round addr down to a multiple of SHMLBA (the page size) */
+#define RUST_SHM_RND 0x00002000U	/* 020000: round addr down to SHMLBA (the page size) */
 #define RUST_SHM_REMAP 0x00004000U	/* 040000: replace what is mapped at addr */
 #define RUST_SHM_EXEC 0x00008000U	/* 0100000: map executable */
 
 /* Commands of struct rust_shm_ctl. */
-#define RUST_SHM_IPC_RMID 0U	/* remove the segment once nobody is attached; its key is free at once */
-#define RUST_SHM_IPC_SET 1U	/* set uid, gid and the low nine bits of mode from a struct rust_shm_stat */
+#define RUST_SHM_IPC_RMID 0U	/* remove it when nobody is attached; its key is free at once */
+#define RUST_SHM_IPC_SET 1U	/* set uid, gid and nine bits of mode from a struct rust_shm_stat */
 #define RUST_SHM_IPC_STAT 2U	/* fill a struct rust_shm_stat; needs read permission */
-#define RUST_SHM_IPC_INFO 3U	/* fill a struct rust_shm_limits; the id is ignored */
+#define RUST_SHM_IPC_INFO 3U	/* fill a struct rust_shm_limits; any id from 0 up will do */
 #define RUST_SHM_LOCK 11U	/* reserved; EINVAL in this revision */
 #define RUST_SHM_UNLOCK 12U	/* reserved; EINVAL in this revision */
 #define RUST_SHM_STAT 13U	/* as IPC_STAT, but id is an index into the table */
-#define RUST_SHM_INFO 14U	/* fill a struct rust_shm_usage; the id is ignored */
+#define RUST_SHM_INFO 14U	/* fill a struct rust_shm_usage; any id from 0 up will do */
 #define RUST_SHM_STAT_ANY 15U	/* as SHM_STAT, without the check for read permission */
 
 /* Bits of rust_shm_stat.mode above the nine permission bits. */
@@ -67,9 +73,11 @@
 
 /**
  * struct rust_shm_version - what RUST_SHM_IOC_VERSION answers
- * @abi: RUST_SHM_ABI_VERSION of the loaded module; 32 bits. Grows by one with every addition to this header.
+ * @abi: RUST_SHM_ABI_VERSION of the loaded module; 32 bits. Grows by one with every addition to
+ *         this header.
  * @reserved: zero.
- * @features: a bit for each optional ability of the module; 64 bits. None is defined in this revision.
+ * @features: a bit for each optional ability of the module; 64 bits. None is defined in this
+ *         revision.
  */
 struct rust_shm_version {
 	__u32 abi;
@@ -79,16 +87,20 @@ struct rust_shm_version {
 
 /**
  * struct rust_shm_get - find or make a segment, as shmget(2)
- * @key: in: IPC_PRIVATE, or the key the segment is known by in the caller's IPC namespace; signed, 32 bits.
+ * @key: in: IPC_PRIVATE, or the key the segment is known by in the caller's IPC namespace;
+ *         signed, 32 bits.
  * @flags: in: permission bits | RUST_SHM_IPC_CREAT | RUST_SHM_IPC_EXCL; 32 bits.
- * @size: in: size in bytes, 64 bits; rounded up to whole pages when memory is laid out, reported back unrounded. May be 0 to find a segment.
+ * @size: in: size in bytes, 64 bits; rounded up to whole pages when memory is laid out, reported
+ *         back unrounded. May be 0 to find a segment.
  *
- * The ioctl returns the segment's id, a number from 0 up. Memory is not allocated until it is touched.
+ * The ioctl returns the segment's id, a number from 0 up. Memory is not allocated until it is
+ * touched.
  *
  * Errors, in the order of ipcget() and newseg():
  *   ENOENT  no segment has the key, and IPC_CREAT is not given
  *   EEXIST  a segment has the key, and IPC_CREAT | IPC_EXCL is given
- *   EINVAL  a segment has the key and is smaller than size; or, for a new one, size is 0 or above kernel.shmmax; or an unknown flag
+ *   EINVAL  a segment has the key and is smaller than size; or, for a new one, size is 0 or above
+ *           kernel.shmmax; or an unknown flag
  *   EACCES  a segment has the key, and its mode does not allow what the permission bits ask for
  *   ENOSPC  kernel.shmmni segments exist, or kernel.shmall pages would be exceeded
  *   ENOMEM  the kernel has no memory for the segment's record
@@ -103,17 +115,19 @@ struct rust_shm_get {
  * struct rust_shm_attach - map a segment into the caller's address space, as shmat(2)
  * @id: in: the segment; signed, 32 bits.
  * @flags: in: RUST_SHM_RDONLY | RUST_SHM_RND | RUST_SHM_REMAP | RUST_SHM_EXEC; 32 bits.
- * @addr: in: where to map, in bytes, or 0 to let the kernel choose; out: where it was mapped; 64 bits.
+ * @addr: in: where to map, in bytes, or 0 to let the kernel choose; out: where it was mapped; 64
+ *         bits.
  * @length: out: how much was mapped, in bytes, a whole number of pages; in: ignored; 64 bits.
  *
  * The ioctl returns 0.
  *
  * Errors, in the order of do_shmat():
- *   EINVAL  id is negative; addr is not a multiple of the page size and RUST_SHM_RND is not given; addr is 0 with RUST_SHM_REMAP;
- *           an unknown flag; no such segment; something is mapped at addr and RUST_SHM_REMAP is not given
- *   EIDRM   the id is that of a segment that has been removed
+ *   EINVAL  id is negative; addr is not a multiple of the page size and RUST_SHM_RND is not
+ *           given; addr is 0 with RUST_SHM_REMAP; an unknown flag; no such segment (or not any
+ *           more); something is mapped at addr and RUST_SHM_REMAP is not given
+ *   EIDRM   the segment is removed by somebody else at this very moment
  *   EACCES  the segment's mode does not allow it
- *   EPERM   RUST_SHM_EXEC, and the address space may hold no executable mapping of it; or addr is below vm.mmap_min_addr
+ *   EPERM   addr is below vm.mmap_min_addr
  *   ENOMEM  no address space or no memory is left
  *   EFAULT  the structure cannot be written: the segment is not attached
  */
@@ -130,7 +144,8 @@ struct rust_shm_attach {
  * @flags: in: zero; 32 bits.
  * @reserved: in: zero.
  *
- * Everything that is left of the attach made at @addr goes, also where munmap(2) or mprotect(2) have broken it into pieces.
+ * Everything that is left of the attach made at @addr goes, also where munmap(2) or mprotect(2)
+ * have broken it into pieces.
  * The ioctl returns 0.
  *
  * Errors: EINVAL if nothing is attached at @addr, or @flags or @reserved are not zero.
@@ -146,20 +161,23 @@ struct rust_shm_detach {
  * @id: in: the segment, or an index for RUST_SHM_STAT and RUST_SHM_STAT_ANY; signed, 32 bits.
  * @cmd: in: one of the commands above; 32 bits.
  * @arg: in: a pointer to the command's structure, zero-extended to 64 bits; ignored by IPC_RMID.
- * @arg_size: in: size of that structure in bytes, as the caller's header knows it; 32 bits. Ignored by IPC_RMID. A larger size than the
- *            module knows is filled up with zeros (or, for IPC_SET, must hold zeros there: E2BIG); a smaller one than revision 1 is EINVAL.
+ * @arg_size: in: size of that structure in bytes, as the caller's header knows it; 32 bits.
+ *            Ignored by IPC_RMID. A larger size than the module knows is filled up with zeros
+ *            (or, for IPC_SET, must hold zeros there: E2BIG); a smaller one than revision 1 is
+ *            EINVAL.
  * @flags: in: zero; 32 bits.
  *
- * The ioctl returns what shmctl(2) returns: the id for RUST_SHM_STAT and RUST_SHM_STAT_ANY, the highest index in use for IPC_INFO and
- * RUST_SHM_INFO, otherwise 0.
+ * The ioctl returns what shmctl(2) returns: the id for RUST_SHM_STAT and RUST_SHM_STAT_ANY, the
+ * highest index in use for IPC_INFO and RUST_SHM_INFO, otherwise 0.
  *
  * Errors:
- *   EINVAL  id is negative, cmd is unknown, arg_size is too small, flags is not zero, no such segment; for IPC_SET also a uid or gid that
- *           the caller's user namespace does not know
- *   EIDRM   the id is that of a segment that has been removed
+ *   EINVAL  id is negative (whatever cmd is), cmd is unknown, arg_size is too small, flags is not
+ *           zero, no such segment (or not any more); for IPC_SET also a uid or gid that the
+ *           caller's user namespace does not know, or reserved that is not zero
+ *   EIDRM   the segment is removed by somebody else at this very moment
  *   EACCES  IPC_STAT or RUST_SHM_STAT without read permission
- *   EPERM   IPC_SET or IPC_RMID by a caller that is neither owner nor creator, and has no CAP_SYS_ADMIN in the user namespace that owns
- *           the IPC namespace
+ *   EPERM   IPC_SET or IPC_RMID by a caller that is neither owner nor creator, and has no
+ *           CAP_SYS_ADMIN in the user namespace that owns the IPC namespace
  *   E2BIG   arg_size is larger than a page
  *   EFAULT  arg cannot be read or written
  */
@@ -179,7 +197,8 @@ struct rust_shm_ctl {
  * @cuid: creator's user id, likewise.
  * @cgid: creator's group id, likewise.
  * @mode: nine permission bits | RUST_SHM_MODE_*; 32 bits. IPC_SET reads the nine.
- * @cpid: process that made the segment, as the caller's pid namespace sees it, or 0; signed, 32 bits.
+ * @cpid: process that made the segment, as the caller's pid namespace sees it, or 0; signed, 32
+ *         bits.
  * @lpid: process that attached or detached last, likewise.
  * @segsz: size in bytes as asked for, not rounded; 64 bits.
  * @nattch: number of attaches now; 64 bits.
@@ -212,7 +231,7 @@ struct rust_shm_stat {
 };
 
 /**
- * struct rust_shm_limits - the limits of the caller's IPC namespace, as struct shminfo64; all 64 bits
+ * struct rust_shm_limits - limits of the caller's IPC namespace, as struct shminfo64; 64 bits
  * @shmmax: largest segment, in bytes (kernel.shmmax).
  * @shmmin: smallest segment, in bytes: 1.
  * @shmmni: how many segments there may be (kernel.shmmni).
@@ -263,25 +282,83 @@ struct rust_shm_usage {
 #define RUST_SHM_IOC_CTL _IOW(RUST_SHM_IOC_TYPE, 0x04, struct rust_shm_ctl)
 
 /*
- * The sizes that the module was built with. Both sides refuse to build where they differ.
+ * The layout that the module was built with. Both sides refuse to build where they differ.
  */
 #if defined(__cplusplus) && __cplusplus >= 201103L
-#define _RUST_SHM_SIZE(type, size) static_assert(sizeof(type) == (size), #type " changed its size")
+#define _RUST_SHM_ASSERT(condition) static_assert(condition, #condition)
 #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-#define _RUST_SHM_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " changed its size")
+#define _RUST_SHM_ASSERT(condition) _Static_assert(condition, #condition)
 #else
 #define _RUST_SHM_PASTE(a, b) a##b
-#define _RUST_SHM_NAME(line) _RUST_SHM_PASTE(_rust_shm_size_, line)
-#define _RUST_SHM_SIZE(type, size) typedef char _RUST_SHM_NAME(__LINE__)[sizeof(type) == (size) ? 1 : -1]
+#define _RUST_SHM_NAME(line) _RUST_SHM_PASTE(_rust_shm_assert_, line)
+#define _RUST_SHM_ASSERT(condition) \
+	typedef char _RUST_SHM_NAME(__LINE__)[(condition) ? 1 : -1]
 #endif
+#define _RUST_SHM_SIZE(type, size) _RUST_SHM_ASSERT(sizeof(struct type) == (size))
+#define _RUST_SHM_AT(type, field, at) \
+	_RUST_SHM_ASSERT(__builtin_offsetof(struct type, field) == (at))
 
-_RUST_SHM_SIZE(struct rust_shm_version, 16);
-_RUST_SHM_SIZE(struct rust_shm_get, 16);
-_RUST_SHM_SIZE(struct rust_shm_attach, 24);
-_RUST_SHM_SIZE(struct rust_shm_detach, 16);
-_RUST_SHM_SIZE(struct rust_shm_ctl, 24);
-_RUST_SHM_SIZE(struct rust_shm_stat, 96);
-_RUST_SHM_SIZE(struct rust_shm_limits, 40);
-_RUST_SHM_SIZE(struct rust_shm_usage, 48);
+_RUST_SHM_AT(rust_shm_version, abi, 0);
+_RUST_SHM_AT(rust_shm_version, reserved, 4);
+_RUST_SHM_AT(rust_shm_version, features, 8);
+_RUST_SHM_SIZE(rust_shm_version, 16);
+
+_RUST_SHM_AT(rust_shm_get, key, 0);
+_RUST_SHM_AT(rust_shm_get, flags, 4);
+_RUST_SHM_AT(rust_shm_get, size, 8);
+_RUST_SHM_SIZE(rust_shm_get, 16);
+
+_RUST_SHM_AT(rust_shm_attach, id, 0);
+_RUST_SHM_AT(rust_shm_attach, flags, 4);
+_RUST_SHM_AT(rust_shm_attach, addr, 8);
+_RUST_SHM_AT(rust_shm_attach, length, 16);
+_RUST_SHM_SIZE(rust_shm_attach, 24);
+
+_RUST_SHM_AT(rust_shm_detach, addr, 0);
+_RUST_SHM_AT(rust_shm_detach, flags, 8);
+_RUST_SHM_AT(rust_shm_detach, reserved, 12);
+_RUST_SHM_SIZE(rust_shm_detach, 16);
+
+_RUST_SHM_AT(rust_shm_ctl, id, 0);
+_RUST_SHM_AT(rust_shm_ctl, cmd, 4);
+_RUST_SHM_AT(rust_shm_ctl, arg, 8);
+_RUST_SHM_AT(rust_shm_ctl, arg_size, 16);
+_RUST_SHM_AT(rust_shm_ctl, flags, 20);
+_RUST_SHM_SIZE(rust_shm_ctl, 24);
+
+_RUST_SHM_AT(rust_shm_stat, key, 0);
+_RUST_SHM_AT(rust_shm_stat, uid, 4);
+_RUST_SHM_AT(rust_shm_stat, gid, 8);
+_RUST_SHM_AT(rust_shm_stat, cuid, 12);
+_RUST_SHM_AT(rust_shm_stat, cgid, 16);
+_RUST_SHM_AT(rust_shm_stat, mode, 20);
+_RUST_SHM_AT(rust_shm_stat, cpid, 24);
+_RUST_SHM_AT(rust_shm_stat, lpid, 28);
+_RUST_SHM_AT(rust_shm_stat, segsz, 32);
+_RUST_SHM_AT(rust_shm_stat, nattch, 40);
+_RUST_SHM_AT(rust_shm_stat, atime, 48);
+_RUST_SHM_AT(rust_shm_stat, dtime, 56);
+_RUST_SHM_AT(rust_shm_stat, ctime, 64);
+_RUST_SHM_AT(rust_shm_stat, rss, 72);
+_RUST_SHM_AT(rust_shm_stat, huge, 80);
+_RUST_SHM_AT(rust_shm_stat, seq, 88);
+_RUST_SHM_AT(rust_shm_stat, reserved, 92);
+_RUST_SHM_SIZE(rust_shm_stat, 96);
+
+_RUST_SHM_AT(rust_shm_limits, shmmax, 0);
+_RUST_SHM_AT(rust_shm_limits, shmmin, 8);
+_RUST_SHM_AT(rust_shm_limits, shmmni, 16);
+_RUST_SHM_AT(rust_shm_limits, shmseg, 24);
+_RUST_SHM_AT(rust_shm_limits, shmall, 32);
+_RUST_SHM_SIZE(rust_shm_limits, 40);
+
+_RUST_SHM_AT(rust_shm_usage, used_ids, 0);
+_RUST_SHM_AT(rust_shm_usage, reserved, 4);
+_RUST_SHM_AT(rust_shm_usage, shm_tot, 8);
+_RUST_SHM_AT(rust_shm_usage, shm_rss, 16);
+_RUST_SHM_AT(rust_shm_usage, shm_swp, 24);
+_RUST_SHM_AT(rust_shm_usage, swap_attempts, 32);
+_RUST_SHM_AT(rust_shm_usage, swap_successes, 40);
+_RUST_SHM_SIZE(rust_shm_usage, 48);
 
 #endif /* _UAPI_RUST_SHM_H */

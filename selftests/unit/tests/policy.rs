@@ -6,6 +6,8 @@
 //! be counted, and on values near the edges where they cannot. `PROPTEST_CASES=100000 cargo test` looks longer.
 
 #![forbid(unsafe_code)]
+// As the kernel: clippy 1.85 wants parentheses around shifts, later versions do not.
+#![allow(clippy::precedence)]
 
 #[path = "../../../shm/address.rs"]
 mod address;

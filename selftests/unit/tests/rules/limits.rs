@@ -44,7 +44,8 @@ fn newseg(ns: &Namespace, size: u64) -> Result<u64, Errno> {
     Ok(numpages)
 }
 
-#[allow(clippy::manual_range_contains)] // As the C has it.
+// As the C has it.
+#[allow(clippy::absurd_extreme_comparisons, clippy::manual_range_contains)]
 fn shmem_file_setup(size: i64) -> Result<(), Errno> {
     if size < 0 || size > MAX_LFS_FILESIZE {
         return Err(Errno::Einval);
