@@ -41,7 +41,8 @@ fn do_shmat_range(addr: u64, size: u64) -> Result<(u64, u64), Errno> {
     Ok((addr, addr.wrapping_add(size)))
 }
 
-/// The same as a [`Placement`].
+/// The same as a [`Placement`]. (At a zero that was rounded down to, the C has MAP_FIXED but does not look for what is mapped there; the
+/// module calls that `Fixed` all the same.)
 fn reference(address: u64, round: bool, replace: bool) -> Result<Placement, BadAddress> {
     let shmflg = if round { SHM_RND } else { 0 } | if replace { SHM_REMAP } else { 0 };
     match do_shmat_address(address, shmflg) {
