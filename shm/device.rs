@@ -254,7 +254,7 @@ impl OpenDevice {
                 let stat = self.with_registry(|namespace, registry| {
                     registry.with(arg.id, |segment| segment.stat(namespace))
                 })?;
-                arg.write_argument(&stat)?;
+                arg.write_argument(&stat.into_stat())?;
                 Ok(0)
             }
             uapi::SHM_STAT | uapi::SHM_STAT_ANY => {
@@ -269,7 +269,7 @@ impl OpenDevice {
                         Ok((segment.id(), stat))
                     })
                 })?;
-                arg.write_argument(&stat)?;
+                arg.write_argument(&stat.into_stat())?;
                 Ok(id.number() as isize)
             }
             uapi::IPC_INFO => {

@@ -10,7 +10,6 @@ use super::sys::folio::{
     Fault,
     FaultError,
     LockedFolio,
-    Moment,
     PageCache,
     PMD_ORDER, //
 };
@@ -20,20 +19,13 @@ use kernel::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    prelude::*, //
 };
 
-/// What a segment knows of its pages.
+/// The pages of a segment.
 pub(crate) struct Memory {
-    /// How many it can have.
+    /// How many there can be.
     pages: usize,
-    /// How many folios of [`PMD_ORDER`] it has. Changes with the `invalidate_lock` held: up by
-    /// those who hold it for reading, down by one who holds it for writing.
-    huge_folios: Atomic<usize>,
 }
 
 impl Memory {
@@ -41,21 +33,12 @@ impl Memory {
     pub(crate) fn new(bytes: usize) -> Self {
         Self {
             pages: bytes.div_ceil(PAGE_SIZE),
-            huge_folios: Atomic::new(0),
         }
     }
 
     /// How many pages there can be.
     pub(crate) fn pages(&self) -> usize {
         self.pages
-    }
-
-    /// How many bytes are in folios that a PMD maps.
-    pub(crate) fn huge_bytes(&self) -> usize {
-        if PMD_ORDER == 0 {
-            return 0;
-        }
-        self.huge_folios.load(Relaxed) * (PAGE_SIZE << PMD_ORDER)
     }
 
     /// Serves a fault.
@@ -95,9 +78,6 @@ impl Memory {
             // No such folio to be had, or somebody was faster with a part of it: a smaller one
             // will do.
             if let Ok(folio) = cache.insert_zeroed(first, order, policy) {
-                if order == PMD_ORDER {
-                    self.huge_folios.fetch_add(1, Relaxed);
-                }
                 return Ok(folio);
             }
         }
@@ -108,25 +88,24 @@ impl Memory {
     pub(crate) fn punch(&self, cache: PageCache<'_>, bytes: Range<usize>) {
         // Beyond the end there is nothing.
         let end = bytes.end.min(self.pages << PAGE_SHIFT);
-        if bytes.start >= end {
-            return;
+        if bytes.start < end {
+            cache.punch(bytes.start..end);
         }
-        let pages = bytes.start >> PAGE_SHIFT..end.div_ceil(PAGE_SIZE);
-        let mut before = 0;
-        cache.punch(bytes.start..end, |moment| {
-            if PMD_ORDER == 0 {
-                return;
-            }
-            // A huge folio of which a part is punched is split.
-            let count = cache.count_folios(pages.clone(), PMD_ORDER);
-            match moment {
-                Moment::Before => before = count,
-                Moment::After => {
-                    self.huge_folios.fetch_sub(before - count, Relaxed);
-                }
-            }
-        });
     }
+}
+
+/// How many bytes are in huge pages: folios that a PMD can map. They are counted, which takes time in
+/// proportion to what is resident: the kernel splits such folios without telling.
+pub(crate) fn huge_bytes(cache: PageCache<'_>) -> usize {
+    if PMD_ORDER == 0 {
+        return 0;
+    }
+    cache.count_folios(PMD_ORDER) * (PAGE_SIZE << PMD_ORDER)
+}
+
+/// Whether there can be huge pages among so many.
+pub(crate) fn may_be_huge(resident_pages: usize) -> bool {
+    PMD_ORDER > 0 && resident_pages >= 1 << PMD_ORDER
 }
 
 /// The largest order of a folio that holds the page at `index`, is aligned to its own size, and lies

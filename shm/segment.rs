@@ -12,7 +12,10 @@ use super::{
         Id,
         Key, //
     },
-    memory::Memory,
+    memory::{
+        self,
+        Memory, //
+    },
     permission::{
         Caller,
         Ownership,
@@ -245,7 +248,7 @@ impl Segment {
 
     /// Its state as the caller sees it (IPC_STAT); `EACCES` for who may not read it, `EIDRM` if it
     /// is gone.
-    pub(crate) fn stat(&self, caller: &impl Caller) -> Result<uapi::Stat> {
+    pub(crate) fn stat(&self, caller: &impl Caller) -> Result<Description> {
         let state = self.state.lock();
         if !state.ownership.allows(caller, Request::READ) {
             return Err(EACCES);
@@ -254,11 +257,11 @@ impl Segment {
     }
 
     /// The same, for anybody (SHM_STAT_ANY).
-    pub(crate) fn stat_any(&self) -> Result<uapi::Stat> {
+    pub(crate) fn stat_any(&self) -> Result<Description> {
         self.describe(&self.state.lock())
     }
 
-    fn describe(&self, state: &State) -> Result<uapi::Stat> {
+    fn describe(&self, state: &State) -> Result<Description> {
         if state.life == Life::Gone {
             return Err(EIDRM);
         }
@@ -268,7 +271,8 @@ impl Segment {
             0
         };
         let ownership = &state.ownership;
-        Ok(uapi::Stat {
+        let resident_pages = state.resident_pages();
+        let stat = uapi::Stat {
             key: state.key.0,
             uid: cred::uid_to_user(ownership.uid),
             gid: cred::gid_to_user(ownership.gid),
@@ -282,16 +286,48 @@ impl Segment {
             atime: state.attached,
             dtime: state.detached,
             ctime: state.changed,
-            rss: state.resident_pages() as u64 * PAGE_SIZE as u64,
-            huge: self.memory.huge_bytes() as u64,
+            rss: resident_pages as u64 * PAGE_SIZE as u64,
+            huge: 0,
             seq: self.id().sequence(),
             reserved: 0,
+        };
+        let backing = state.backing.as_ref();
+        Ok(Description {
+            stat,
+            backing: backing
+                .filter(|_| memory::may_be_huge(resident_pages))
+                .cloned(),
         })
     }
 
     /// How many pages it has in memory.
     pub(crate) fn resident_pages(&self) -> usize {
         self.state.lock().resident_pages()
+    }
+}
+
+/// The state of a segment at one moment.
+pub(crate) struct Description {
+    stat: uapi::Stat,
+    /// Where huge pages are still to be counted.
+    backing: Option<BackingFile<Shared>>,
+}
+
+impl Description {
+    /// All but the huge pages.
+    pub(crate) fn without_huge(self) -> uapi::Stat {
+        self.stat
+    }
+
+    /// All. Counts the huge pages: not to be called with a lock held.
+    pub(crate) fn into_stat(self) -> uapi::Stat {
+        let huge = self
+            .backing
+            .map_or(0, |file| memory::huge_bytes(file.page_cache()));
+        uapi::Stat {
+            huge: huge as u64,
+            ..self.stat
+        }
     }
 }
 

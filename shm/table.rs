@@ -89,9 +89,10 @@ impl Cursor {
             };
             self.next_index = index + 1;
             // One that was removed meanwhile has no line. All may be seen, as in /proc/sysvipc/shm.
-            let Ok(stat) = segment.stat_any() else {
+            let Ok(description) = segment.stat_any() else {
                 continue;
             };
+            let stat = description.without_huge();
             self.start += self.line.length as i64;
             self.line.length = 0;
             // A line has room for the largest numbers.

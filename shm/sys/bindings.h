@@ -21,6 +21,7 @@ const __u32 RUST_SHM_HEADER_IOC_DETACH = RUST_SHM_IOC_DETACH;
 const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
+const unsigned int RUST_SHM_ATTR_SIZE = ATTR_SIZE;
 const fgf_t RUST_SHM_FGP_LOCK = FGP_LOCK;
 const gfp_t RUST_SHM_GFP_OPPORTUNISTIC = __GFP_NORETRY | __GFP_NOWARN;
 /* As mapping_set_folio_order_range(): from one page up to what a PMD maps. */

@@ -8,7 +8,8 @@
 
 use super::bindings::{
     FALLOC_FL_KEEP_SIZE,
-    FALLOC_FL_PUNCH_HOLE, //
+    FALLOC_FL_PUNCH_HOLE,
+    RUST_SHM_ATTR_SIZE, //
 };
 use super::{
     folio::{
@@ -91,11 +92,19 @@ unsafe impl<T: MappedObject> Send for BackingFile<T> {}
 unsafe impl<T: MappedObject> Sync for BackingFile<T> {}
 
 impl<T: MappedObject> BackingFile<T> {
+    /// Of a file that is mapped by attaches: its mappings count.
     const FILE_OPS: bindings::file_operations = bindings::file_operations {
+        mmap: Some(Self::mmap),
+        ..Self::RAW_FILE_OPS
+    };
+
+    /// Of a file that somebody opens through `/proc/PID/map_files`: its mappings do not count, as
+    /// those of the tmpfs file below a segment of the built-in.
+    const RAW_FILE_OPS: bindings::file_operations = bindings::file_operations {
         owner: this_module::<LocalModule>().as_ptr(),
         llseek: Some(bindings::noop_llseek),
         fsync: Some(bindings::noop_fsync),
-        mmap: Some(Self::mmap),
+        mmap: Some(Self::raw_mmap),
         fallocate: Some(Self::fallocate),
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
@@ -105,8 +114,17 @@ impl<T: MappedObject> BackingFile<T> {
     const VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         open: Some(Self::vm_open),
         close: Some(Self::vm_close),
+        ..Self::RAW_VM_OPS
+    };
+
+    const RAW_VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::vm_fault),
         map_pages: Some(bindings::filemap_map_pages),
+        ..pin_init::zeroed()
+    };
+
+    const INODE_OPS: bindings::inode_operations = bindings::inode_operations {
+        setattr: Some(Self::setattr),
         ..pin_init::zeroed()
     };
 
@@ -138,7 +156,8 @@ impl<T: MappedObject> BackingFile<T> {
             // As `shmem_kernel_file_setup()`: security modules judge the calls, not the inode.
             (*inode).i_flags |= bindings::S_PRIVATE;
             (*inode).i_size = size;
-            (*inode).__bindgen_anon_3.i_fop = &Self::FILE_OPS;
+            (*inode).i_op = &Self::INODE_OPS;
+            (*inode).__bindgen_anon_3.i_fop = &Self::RAW_FILE_OPS;
             (*inode).i_private = object.into_foreign();
         }
         // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has those
@@ -162,12 +181,29 @@ impl<T: MappedObject> BackingFile<T> {
             unsafe { bindings::iput(inode) };
         })?;
         module_ref.into_raw();
-        Ok(Self {
-            // SAFETY: `alloc_file_pseudo()` returns no null.
-            // INVARIANT: The file is new, and its count ours.
+        // SAFETY: The file is new, and its count ours.
+        Ok(unsafe { Self::adopt(file) })
+    }
+
+    /// Makes a file one for attaches.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be an open file of an inode that `new()` made, known to nobody else, and its count
+    /// the caller's.
+    unsafe fn adopt(file: *mut bindings::file) -> Self {
+        // SAFETY: By this function's requirement. The old operations have the same owner as the new.
+        unsafe {
+            (*file).f_op = &Self::FILE_OPS;
+            // The mark by which `from_raw()` knows it.
+            (*file).private_data = (*file).f_inode.cast();
+        }
+        Self {
+            // SAFETY: By this function's requirement it is not null.
+            // INVARIANT: By this function's requirement.
             file: unsafe { NonNull::new_unchecked(file) },
             _owns: PhantomData,
-        })
+        }
     }
 
     /// Opens the inode once more: another `struct file`, as each attach has its own on the built-in
@@ -186,12 +222,8 @@ impl<T: MappedObject> BackingFile<T> {
                 (*bindings::get_current()).cred,
             )
         })?;
-        Ok(Self {
-            // SAFETY: `dentry_open()` returns no null.
-            // INVARIANT: The file is new, its count ours, and its inode that of `self`.
-            file: unsafe { NonNull::new_unchecked(file) },
-            _owns: PhantomData,
-        })
+        // SAFETY: The file is new, its count ours, and its inode that of `self`.
+        Ok(unsafe { Self::adopt(file) })
     }
 
     /// The pages.
@@ -205,7 +237,7 @@ impl<T: MappedObject> BackingFile<T> {
         self.file.as_ptr()
     }
 
-    /// Takes a reference to `file`, if it is one on the filesystem of `mount`.
+    /// Takes a reference to `file`, if it is one for attaches on the filesystem of `mount`.
     ///
     /// # Safety
     ///
@@ -213,7 +245,11 @@ impl<T: MappedObject> BackingFile<T> {
     pub(super) unsafe fn from_raw(file: *mut bindings::file, mount: &MountRef<T>) -> Option<Self> {
         let file = NonNull::new(file)?;
         // SAFETY: By this function's requirement. The superblock is compared, not used.
-        if unsafe { (*(*file.as_ptr()).f_inode).i_sb } != mount.superblock() {
+        let (superblock, mark) = unsafe {
+            let file = file.as_ptr();
+            ((*(*file).f_inode).i_sb, (*file).private_data)
+        };
+        if superblock != mount.superblock() || mark.is_null() {
             return None;
         }
         // SAFETY: By this function's requirement the count is not zero.
@@ -270,6 +306,41 @@ impl<T: MappedObject> BackingFile<T> {
             unsafe { (*vma).vm_ops = &Self::VM_OPS };
             Ok(0)
         })
+    }
+
+    /// # Safety
+    ///
+    /// As for `mmap()`, with a file that has `RAW_FILE_OPS`.
+    unsafe extern "C" fn raw_mmap(
+        _file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: The VMA is being made: nobody else knows it.
+        unsafe { (*vma).vm_ops = &Self::RAW_VM_OPS };
+        0
+    }
+
+    /// The size of a segment is for good; the rest is nobody's business.
+    ///
+    /// # Safety
+    ///
+    /// Called by the VFS with an inode that has `INODE_OPS`, locked, and a change that is wanted.
+    unsafe extern "C" fn setattr(
+        idmap: *mut bindings::mnt_idmap,
+        dentry: *mut bindings::dentry,
+        attributes: *mut bindings::iattr,
+    ) -> c_int {
+        // SAFETY: By this function's requirement. As `d_inode()`, which is inline.
+        unsafe {
+            let wanted = &mut *attributes;
+            if wanted.ia_valid & RUST_SHM_ATTR_SIZE != 0 {
+                if wanted.ia_size != (*(*dentry).d_inode).i_size {
+                    return EINVAL.to_errno();
+                }
+                wanted.ia_valid &= !RUST_SHM_ATTR_SIZE;
+            }
+            bindings::simple_setattr(idmap, dentry, attributes)
+        }
     }
 
     /// # Safety

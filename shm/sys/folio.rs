@@ -97,38 +97,44 @@ impl<'a> PageCache<'a> {
         Held(*self)
     }
 
-    /// Makes a range of bytes read as zeros, and frees its whole pages. Calls `count` before and
-    /// after, while no page comes or goes.
-    pub(crate) fn punch(&self, range: Range<usize>, mut count: impl FnMut(Moment)) {
+    /// Makes a range of bytes read as zeros, and frees its whole pages.
+    pub(crate) fn punch(&self, range: Range<usize>) {
         let mapping = self.mapping.as_ptr();
-        // SAFETY: By the type invariant. As `filemap_invalidate_lock()`, which is inline.
-        unsafe { bindings::down_write(&raw mut (*mapping).invalidate_lock) };
-        count(Moment::Before);
-        // SAFETY: The inode is valid by the type invariant. The last byte is not before the first:
-        // the VFS refuses an empty range. CAST: It came from two `loff_t` whose sum is one.
+        // SAFETY: The inode is valid by the type invariant. The first and the last line are
+        // `filemap_invalidate_lock()` and `_unlock()`, which are inline.
+        // CAST: What is beyond `i64::MAX` is beyond every file.
         unsafe {
+            bindings::down_write(&raw mut (*mapping).invalidate_lock);
             bindings::truncate_pagecache_range(
                 (*mapping).host,
                 range.start as i64,
                 range.end as i64 - 1,
-            )
-        };
-        count(Moment::After);
-        // SAFETY: The lock was taken above.
-        unsafe { bindings::up_write(&raw mut (*mapping).invalidate_lock) };
+            );
+            bindings::up_write(&raw mut (*mapping).invalidate_lock);
+        }
     }
 
-    /// How many folios of exactly `order` begin in a range of pages.
-    pub(crate) fn count_folios(&self, pages: Range<usize>, order: u32) -> usize {
-        let first = pages.start >> order << order;
-        // SAFETY: By the type invariant. `xa_get_order()` takes the RCU lock itself.
-        let order_at = |index| unsafe {
-            bindings::xa_get_order(&raw mut (*self.mapping.as_ptr()).i_pages, index)
-        };
-        (first..pages.end)
-            .step_by(1 << order)
-            .filter(|index| order_at(*index) == order as c_int)
-            .count()
+    /// How many folios of exactly `order` there are.
+    pub(crate) fn count_folios(&self, order: u32) -> usize {
+        let mut count = 0;
+        let mut at = 0;
+        // SAFETY: By the type invariant. Both functions take the RCU lock themselves, and what the
+        // first returns is not used as a pointer.
+        unsafe {
+            let pages = &raw mut (*self.mapping.as_ptr()).i_pages;
+            while !bindings::xa_find(pages, &mut at, usize::MAX, bindings::XA_PRESENT).is_null() {
+                // CAST: An order is small.
+                if bindings::xa_get_order(pages, at) == order as c_int {
+                    count += 1;
+                }
+                // No two of them begin in the same place.
+                let Some(next) = ((at >> order) + 1).checked_mul(1 << order) else {
+                    break;
+                };
+                at = next;
+            }
+        }
+        count
     }
 
     /// Whether any page from `index` on, `count` pages long, is there.
@@ -227,15 +233,6 @@ impl Drop for Held<'_> {
         // SAFETY: By the type invariant.
         unsafe { bindings::up_read(&raw mut (*self.0.mapping.as_ptr()).invalidate_lock) };
     }
-}
-
-/// When [`PageCache::punch`] calls back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Moment {
-    /// Before pages go.
-    Before,
-    /// After.
-    After,
 }
 
 /// Drops a reference to a folio (`folio_put()`, which is inline).
