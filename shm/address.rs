@@ -35,13 +35,13 @@ impl Placement {
         if address != rounded && !round {
             return Err(BadAddress);
         }
-        if !replace {
-            // Rounded down to 0 it is still a fixed place: mmap_min_addr has a say there.
-            Ok(Self::Fixed(rounded))
-        } else if rounded == 0 {
-            Err(BadAddress)
-        } else {
-            Ok(Self::Replace(rounded))
+        match (rounded, replace) {
+            (0, true) => Err(BadAddress),
+            // As `do_shmat()`: it looks for what is mapped only at an address that is not 0, and
+            // maps at this one without asking. Few may: mmap_min_addr has a say.
+            (0, false) => Ok(Self::Replace(0)),
+            (_, true) => Ok(Self::Replace(rounded)),
+            (_, false) => Ok(Self::Fixed(rounded)),
         }
     }
 }

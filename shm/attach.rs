@@ -86,7 +86,7 @@ pub(crate) fn attach(
     let pinned = Segment::pin(&segment, caller, request)?;
     let file = pinned.file(access)?;
     let size = segment.size();
-    if let Placement::Fixed(place @ 1..) = mode.placement {
+    if let Placement::Fixed(place) = mode.placement {
         // Before all that mmap(2) may object to.
         if vma::is_occupied(address::range(place, size)?)? {
             return Err(EINVAL);

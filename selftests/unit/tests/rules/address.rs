@@ -41,14 +41,13 @@ fn do_shmat_range(addr: u64, size: u64) -> Result<(u64, u64), Errno> {
     Ok((addr, addr.wrapping_add(size)))
 }
 
-/// The same as a [`Placement`]. (At a zero that was rounded down to, the C has MAP_FIXED but does not look for what is mapped there; the
-/// module calls that `Fixed` all the same.)
+/// The same as a [`Placement`]: it looks for what is mapped there `if (addr && !(shmflg & SHM_REMAP))`.
 fn reference(address: u64, round: bool, replace: bool) -> Result<Placement, BadAddress> {
     let shmflg = if round { SHM_RND } else { 0 } | if replace { SHM_REMAP } else { 0 };
     match do_shmat_address(address, shmflg) {
         Err(_) => Err(BadAddress),
         Ok((_, 0)) => Ok(Placement::Anywhere),
-        Ok((address, _)) if replace => Ok(Placement::Replace(address as usize)),
+        Ok((address, _)) if replace || address == 0 => Ok(Placement::Replace(address as usize)),
         Ok((address, _)) => Ok(Placement::Fixed(address as usize)),
     }
 }
@@ -79,11 +78,11 @@ fn no_address_is_anywhere_and_cannot_be_replaced() {
 }
 
 #[test]
-fn an_address_in_the_first_page_rounds_to_a_fixed_zero_and_is_refused_to_replace() {
+fn an_address_in_the_first_page_rounds_to_zero_whatever_is_there_and_is_refused_to_replace() {
     for address in [1, 2, 4095] {
         assert_eq!(
             Placement::new(address, true, false),
-            Ok(Placement::Fixed(0))
+            Ok(Placement::Replace(0))
         );
         assert_eq!(Placement::new(address, true, true), Err(BadAddress));
         assert_eq!(Placement::new(address, false, false), Err(BadAddress));
