@@ -86,6 +86,8 @@ pub(crate) struct State {
     /// Its inode, since the first attach. The inode owns the segment in turn: that circle ends with
     /// [`Life::Gone`].
     backing: Option<BackingFile<Shared>>,
+    /// Whose table it is in, until [`Life::Gone`].
+    registry: Option<Arc<Registry>>,
     /// Keeps the module loaded, until [`Life::Gone`].
     module: Option<ModuleRef>,
 }
@@ -93,13 +95,13 @@ pub(crate) struct State {
 /// What a segment held that goes away with it; to be dropped without a lock held.
 pub(crate) struct Remains {
     _backing: Option<BackingFile<Shared>>,
+    _registry: Option<Arc<Registry>>,
     _module: Option<ModuleRef>,
 }
 
 /// A segment.
 #[pin_data]
 pub(crate) struct Segment {
-    registry: Arc<Registry>,
     /// Its [`Id`], once it has one: before the table shows it to anybody.
     id: Atomic<u32>,
     size: usize,
@@ -141,11 +143,11 @@ impl Segment {
             changed: time::now(),
             last_user: None,
             backing: None,
+            registry: Some(registry),
             module: Some(module),
         };
         pin_init!(Self {
             memory: Memory::new(size),
-            registry,
             id: Atomic::new(0),
             size,
             creator: Pid::current(),
@@ -220,11 +222,10 @@ impl Segment {
         let mut state = self.state.lock();
         state.detached = time::now();
         pid::update(&mut state.last_user);
-        state.attaches -= 1;
-        let last = state.is_over();
+        let over = state.detach();
         drop(state);
-        if last {
-            self.registry.reap(self);
+        if let Some(registry) = over {
+            registry.reap(self);
         }
     }
 
@@ -338,6 +339,16 @@ impl State {
         self.attaches += 1;
     }
 
+    /// One attach less. The registry that is to let the segment go, if it is over.
+    fn detach(&mut self) -> Option<Arc<Registry>> {
+        self.attaches -= 1;
+        if self.is_over() {
+            self.registry.clone()
+        } else {
+            None
+        }
+    }
+
     /// Whether somebody is attached.
     pub(crate) fn is_attached(&self) -> bool {
         self.attaches != 0
@@ -354,6 +365,7 @@ impl State {
         self.life = Life::Gone;
         Remains {
             _backing: self.backing.take(),
+            _registry: self.registry.take(),
             _module: self.module.take(),
         }
     }
@@ -382,15 +394,16 @@ impl Pinned<'_> {
 
     fn backing(&self) -> Result<BackingFile<Shared>> {
         let segment = self.segment;
-        let (present, key) = {
+        let (registry, key) = {
             let state = segment.state.lock();
-            (state.backing.clone(), state.key)
+            if let Some(file) = &state.backing {
+                return Ok(file.clone());
+            }
+            // It is pinned, and so not gone.
+            (state.registry.clone().ok_or(EIDRM)?, state.key)
         };
-        if let Some(file) = present {
-            return Ok(file);
-        }
         let new = BackingFile::new(
-            segment.registry.mount(),
+            registry.mount(),
             fmt!("SYSV{:08x}", key.0),
             segment.id().number(),
             segment.size,
@@ -407,11 +420,10 @@ impl Pinned<'_> {
 impl Drop for Pinned<'_> {
     fn drop(&mut self) {
         let mut state = self.segment.state.lock();
-        state.attaches -= 1;
-        let last = state.is_over();
+        let over = state.detach();
         drop(state);
-        if last {
-            self.segment.registry.reap(self.segment);
+        if let Some(registry) = over {
+            registry.reap(self.segment);
         }
     }
 }
