@@ -35,18 +35,26 @@ use super::{
         mount::MountRef,
         vma::{
             self,
-            Protection, //
+            MmId,
+            Protection,
+            Rest, //
         }, //
     }, //
 };
 use core::ops::Range;
 use kernel::{
-    new_mutex,
+    new_condvar,
+    new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
     sync::{
         ArcBorrow,
-        Mutex, //
+        CondVar,
+        SpinLock, //
     }, //
 };
 
@@ -110,53 +118,104 @@ pub(crate) fn attach(
 
 /// One detach at a time in an address space: without it, of two threads that detach the same
 /// attach, the slower could unmap what a third has mapped there meanwhile. (The built-in holds the
-/// lock of the address space throughout, but a module cannot unmap under it.) An address space
-/// always takes the same of these locks; others rarely do.
+/// lock of the address space throughout, but a module cannot unmap under it.)
+///
+/// What is shared with other address spaces is a spinlock, and held for a moment only.
 #[pin_data]
-pub(crate) struct DetachLocks {
+pub(crate) struct DetachTurns {
     #[pin]
-    locks: [Mutex<()>; Self::COUNT],
+    shares: [Share; Self::COUNT],
 }
 
-impl DetachLocks {
+/// The turns of some address spaces.
+#[pin_data]
+struct Share {
+    #[pin]
+    taken: SpinLock<RBTree<MmId, ()>>,
+    #[pin]
+    given_back: CondVar,
+}
+
+/// A turn of an address space. It ends when this is dropped.
+struct Turn<'a> {
+    share: &'a Share,
+    mm: MmId,
+}
+
+impl DetachTurns {
     const COUNT: usize = 64;
 
     /// Makes them.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            locks <- pin_init::pin_init_array_from_fn(|_| new_mutex!((), "rust_shm::DetachLocks")),
+            shares <- pin_init::pin_init_array_from_fn(|_| Share::new()),
         })
     }
 
-    fn of_current(&self) -> &Mutex<()> {
-        let [first, ..] = &self.locks;
-        self.locks
-            .get(vma::current_mm_hash() % Self::COUNT)
-            .unwrap_or(first)
+    /// Waits for the turn of the caller's address space. `ERESTARTSYS` where a signal comes first.
+    fn take(&self) -> Result<Turn<'_>> {
+        let mm = MmId::current();
+        let share = self.shares.get(mm.choose(Self::COUNT)).ok_or(EINVAL)?;
+        let node = RBTreeNode::new(mm, (), GFP_KERNEL_ACCOUNT)?;
+        let mut taken = share.taken.lock();
+        while taken.get(&mm).is_some() {
+            if share.given_back.wait_interruptible(&mut taken) {
+                return Err(ERESTARTSYS);
+            }
+        }
+        taken.insert(node);
+        Ok(Turn { share, mm })
+    }
+}
+
+impl Share {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            taken <- new_spinlock!(RBTree::new(), "rust_shm::DetachTurns"),
+            given_back <- new_condvar!("rust_shm::DetachTurns"),
+        })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let node = self.share.taken.lock().remove_node(&self.mm);
+        self.share.given_back.notify_all();
+        drop(node);
     }
 }
 
 /// Unmaps all that is left of an attach at `address`. As `ksys_shmdt()`.
-pub(crate) fn detach(mount: &MountRef<Shared>, locks: &DetachLocks, address: usize) -> Result {
+pub(crate) fn detach(mount: &MountRef<Shared>, turns: &DetachTurns, address: usize) -> Result {
     if address % PAGE_SIZE != 0 {
         return Err(EINVAL);
     }
-    let _one_at_a_time = locks.of_current().lock();
-    let first = vma::find_fragment(mount, address, None)?.ok_or(EINVAL)?;
-    let size = limits::pages(first.file_size()).ok_or(EINVAL)? * PAGE_SIZE;
+    let _turn = turns.take()?;
+    let first = vma::find_fragment(mount, address, address, None)?.ok_or(EINVAL)?;
     let mut end = first.range.end;
-    vma::unmap(first.range)?;
+    unmap(first.range)?;
+    let rest = Rest {
+        file: &first.file,
+        size: limits::pages(first.file.size()).ok_or(EINVAL)? * PAGE_SIZE,
+    };
     // No part of the attach is further than this.
-    while end - address < size {
-        match vma::find_fragment(mount, address, Some((&first.file, size)))? {
-            Some(fragment) => {
-                end = fragment.range.end;
-                vma::unmap(fragment.range)?;
-            }
-            None => break,
-        }
+    while end - address < rest.size {
+        let Some(fragment) = vma::find_fragment(mount, address, end, Some(&rest))? else {
+            break;
+        };
+        end = fragment.range.end;
+        unmap(fragment.range)?;
     }
     Ok(())
+}
+
+/// Unmaps a fragment. One that is sealed, say, stays, and that is no error, as `ksys_shmdt()` has it;
+/// but a task that is killed goes no further.
+fn unmap(range: Range<usize>) -> Result {
+    match vma::unmap(range) {
+        Err(e) if e == EINTR => Err(e),
+        _ => Ok(()),
+    }
 }
 
 impl MappedObject for Shared {

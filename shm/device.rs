@@ -223,7 +223,7 @@ impl OpenDevice {
         let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
         attach::detach(
             self.namespaces.mount(),
-            self.namespaces.detach_locks(),
+            self.namespaces.detach_turns(),
             address,
         )?;
         Ok(0)

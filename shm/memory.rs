@@ -9,8 +9,10 @@
 use super::sys::folio::{
     Fault,
     FaultError,
+    InsertError,
     LockedFolio,
     PageCache,
+    MAX_ORDER,
     PMD_ORDER, //
 };
 use core::ops::Range;
@@ -60,25 +62,32 @@ impl Memory {
                     return Ok(());
                 }
                 // Somebody was faster: the page is there to be found.
-                Err(e) if e == EEXIST => {}
+                Err(InsertError::Exists) => {}
                 Err(_) => return Err(FaultError::OutOfMemory),
             }
         }
     }
 
-    /// Allocates a folio for the page at `index`, which is not there. `EEXIST` if it is there now;
-    /// `ENOMEM`.
-    fn allocate<'a>(&self, fault: &Fault<'a>, index: usize) -> Result<LockedFolio<'a>> {
+    /// Allocates a folio for the page at `index`, which is not there.
+    fn allocate<'a>(
+        &self,
+        fault: &Fault<'a>,
+        index: usize,
+    ) -> Result<LockedFolio<'a>, InsertError> {
         let (cache, policy) = (fault.cache(), fault.policy());
         for order in (1..=largest_order(index, self.pages)).rev() {
             let first = index >> order << order;
             if cache.any_in(first, 1 << order) {
                 continue;
             }
-            // No such folio to be had, or somebody was faster with a part of it: a smaller one
-            // will do.
-            if let Ok(folio) = cache.insert_zeroed(first, order, policy) {
-                return Ok(folio);
+            match cache.insert_zeroed(first, order, policy) {
+                Ok(folio) => return Ok(folio),
+                // No such folio to be had, or somebody was faster with a part of it: a smaller one
+                // will do.
+                Err(InsertError::NoMemory | InsertError::Exists) => {}
+                // Near its limit, a memory cgroup takes time to say no, and the folio was zeroed for
+                // nothing: not again and again.
+                Err(InsertError::NoRoom) => break,
             }
         }
         cache.insert_zeroed(index, 0, policy)
@@ -115,5 +124,5 @@ fn largest_order(index: usize, pages: usize) -> u32 {
         let folio = 1 << *order;
         (index & !(folio - 1)) + folio <= pages
     };
-    (1..=PMD_ORDER).take_while(fits).last().unwrap_or(0)
+    (1..=MAX_ORDER).take_while(fits).last().unwrap_or(0)
 }

@@ -27,7 +27,8 @@
 //!
 //! # Lock order
 //!
-//! 1. [`DetachLocks`](attach::DetachLocks): one of 64, by address space. Only `detach` takes one.
+//! 1. The caller's turn in [`DetachTurns`](attach::DetachTurns), one for each address space. Only
+//!    `detach` takes one; what is shared with others is a spinlock that nothing is taken under.
 //! 2. The `mmap_lock` of the caller's address space. Held when a mapping is made, copied or closed.
 //! 3. The `invalidate_lock` of a segment's page cache, then the lock of a folio. Held by a fault;
 //!    nothing below is taken under them.

@@ -7,7 +7,7 @@
 //! which is never used again; a spinlock guards that map.
 
 use super::{
-    attach::DetachLocks,
+    attach::DetachTurns,
     registry::Registry,
     segment::Shared,
     sys::{
@@ -36,7 +36,7 @@ pub(crate) struct Namespaces {
     #[pin]
     registries: SpinLock<RBTree<NamespaceId, Arc<Registry>>>,
     #[pin]
-    detach_locks: DetachLocks,
+    detach_turns: DetachTurns,
     queue: OwnedQueue,
     mount: MountRef<Shared>,
 }
@@ -46,7 +46,7 @@ impl Namespaces {
     pub(crate) fn new(mount: MountRef<Shared>, queue: OwnedQueue) -> impl PinInit<Self> {
         pin_init!(Self {
             registries <- new_spinlock!(RBTree::new(), "rust_shm::Namespaces::registries"),
-            detach_locks <- DetachLocks::new(),
+            detach_turns <- DetachTurns::new(),
             queue,
             mount,
         })
@@ -75,8 +75,8 @@ impl Namespaces {
     }
 
     /// For [`detach`](super::attach::detach).
-    pub(crate) fn detach_locks(&self) -> &DetachLocks {
-        &self.detach_locks
+    pub(crate) fn detach_turns(&self) -> &DetachTurns {
+        &self.detach_turns
     }
 }
 

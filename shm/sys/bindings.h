@@ -24,9 +24,10 @@ const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 const unsigned int RUST_SHM_ATTR_SIZE = ATTR_SIZE;
 const fgf_t RUST_SHM_FGP_LOCK = FGP_LOCK;
 const gfp_t RUST_SHM_GFP_OPPORTUNISTIC = __GFP_NORETRY | __GFP_NOWARN;
-/* As mapping_set_folio_order_range(): from one page up to what a PMD maps. */
-const unsigned long RUST_SHM_FOLIO_ORDERS =
-	IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? (unsigned long)(PMD_SHIFT - PAGE_SHIFT) << AS_FOLIO_ORDER_MAX : 0;
+/* As MAX_PAGECACHE_ORDER, which is no constant, but not more than what a PMD maps. */
+const unsigned int RUST_SHM_MAX_FOLIO_ORDER =
+	!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? 0 :
+	PMD_SHIFT - PAGE_SHIFT < XA_CHUNK_SHIFT * 2 - 1 ? PMD_SHIFT - PAGE_SHIFT : XA_CHUNK_SHIFT * 2 - 1;
 
 /* Fields of structures that bindgen cannot lay out. */
 const size_t RUST_SHM_OFFSET_NS_ID = offsetof(struct ipc_namespace, ns.ns_id);

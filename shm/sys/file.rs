@@ -143,6 +143,8 @@ impl<T: MappedObject> BackingFile<T> {
         // For `fput()`, which drops a reference to the owner of the file's operations that
         // `alloc_file_pseudo()` does not take.
         let module_ref = ModuleRef::get()?;
+        // For the inode itself, which can outlive its files where somebody has opened it with O_PATH.
+        let inode_ref = ModuleRef::get()?;
         // SAFETY: The superblock is that of a mount that we hold.
         let inode = unsafe { bindings::new_inode(mount.superblock()) };
         if inode.is_null() {
@@ -160,6 +162,7 @@ impl<T: MappedObject> BackingFile<T> {
             (*inode).__bindgen_anon_3.i_fop = &Self::RAW_FILE_OPS;
             (*inode).i_private = object.into_foreign();
         }
+        inode_ref.into_raw();
         // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has those
         // of the built-in, as shared memory without a file.
         unsafe { bindings::clear_nlink(inode) };
@@ -263,7 +266,7 @@ impl<T: MappedObject> BackingFile<T> {
     }
 
     /// The size of the inode in bytes.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         // SAFETY: By the type invariant the file and its inode are valid; the size never changes.
         let size = unsafe { (*(*self.file.as_ptr()).f_inode).i_size };
         // CAST: `new()` made it from a `usize`.

@@ -7,8 +7,8 @@
 
 use super::bindings::{
     RUST_SHM_FGP_LOCK,
-    RUST_SHM_FOLIO_ORDERS,
-    RUST_SHM_GFP_OPPORTUNISTIC, //
+    RUST_SHM_GFP_OPPORTUNISTIC,
+    RUST_SHM_MAX_FOLIO_ORDER, //
 };
 use core::{
     marker::PhantomData,
@@ -32,6 +32,8 @@ use kernel::{
 /// The order of a folio of 2 MiB, or what else a PMD maps.
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
 pub(crate) const PMD_ORDER: u32 = bindings::PMD_SHIFT - PAGE_SHIFT as u32;
+/// The largest order of a folio here.
+pub(crate) const MAX_ORDER: u32 = RUST_SHM_MAX_FOLIO_ORDER;
 /// Without huge pages, folios are single pages.
 #[cfg(not(CONFIG_TRANSPARENT_HUGEPAGE))]
 pub(crate) const PMD_ORDER: u32 = 0;
@@ -66,8 +68,8 @@ impl<'a> PageCache<'a> {
         unsafe {
             (*mapping).a_ops = &Self::ADDRESS_SPACE_OPS;
             // As `mapping_set_unevictable()` and `mapping_set_large_folios()`, which are inline.
-            (*mapping).flags |=
-                (1 << bindings::mapping_flags_AS_UNEVICTABLE) | RUST_SHM_FOLIO_ORDERS;
+            (*mapping).flags |= (1 << bindings::mapping_flags_AS_UNEVICTABLE)
+                | (MAX_ORDER as usize) << bindings::mapping_flags_AS_FOLIO_ORDER_MAX;
         }
     }
 
@@ -176,14 +178,13 @@ impl<'a> PageCache<'a> {
     /// a NUMA node that the policy of the faulting mapping allows. Charges it to the caller's memory
     /// cgroup.
     ///
-    /// Fails with `EEXIST` if a page is there, and with `ENOMEM`. For more than one page nothing is
-    /// tried hard: the caller takes a smaller order.
+    /// For more than one page nothing is tried hard: the caller takes a smaller order.
     pub(crate) fn insert_zeroed(
         &self,
         index: usize,
         order: u32,
         policy: Policy<'_>,
-    ) -> Result<LockedFolio<'a>> {
+    ) -> Result<LockedFolio<'a>, InsertError> {
         let mapping = self.mapping.as_ptr();
         // SAFETY: By the type invariant; the mask never changes.
         let mut gfp = unsafe { (*mapping).gfp_mask } | bindings::__GFP_ZERO;
@@ -192,7 +193,7 @@ impl<'a> PageCache<'a> {
         }
         // SAFETY: The policy is valid, or null: then the task's own is used.
         let folio = unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, policy.0) };
-        let folio = NonNull::new(folio).ok_or(ENOMEM)?;
+        let folio = NonNull::new(folio).ok_or(InsertError::NoMemory)?;
         // SAFETY: The folio is new: nobody else uses its flags. As `__folio_mark_uptodate()`, which
         // is inline: the zeroes come first.
         unsafe {
@@ -208,7 +209,11 @@ impl<'a> PageCache<'a> {
         if let Err(e) = to_result(added) {
             // SAFETY: The folio was not added, so ours is its only reference.
             unsafe { put(folio) };
-            return Err(e);
+            return Err(if e == EEXIST {
+                InsertError::Exists
+            } else {
+                InsertError::NoRoom
+            });
         }
         // SAFETY: The folio is locked and in this page cache. A dirty page is not dropped by
         // drop_caches.
@@ -219,6 +224,17 @@ impl<'a> PageCache<'a> {
             _cache: PhantomData,
         })
     }
+}
+
+/// Why no folio was put into a page cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InsertError {
+    /// A page is there.
+    Exists,
+    /// There is no such folio to be had.
+    NoMemory,
+    /// The memory cgroup has no room for it, or the page cache none for its entry.
+    NoRoom,
 }
 
 /// A page cache from which nothing is taken out.

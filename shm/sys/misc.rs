@@ -122,7 +122,7 @@ impl<D: DeviceFile> MiscDevice for Opened<D> {
             try_pin_init!(Self {
                 file <- D::open(&device.context),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )
     }
 

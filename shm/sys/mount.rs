@@ -12,7 +12,8 @@ use super::{
         RUST_SHM_OFFSET_S_IFLAGS,
         RUST_SHM_SIZE_S_IFLAGS, //
     },
-    file::MappedObject, //
+    file::MappedObject,
+    module_ref::ModuleRef, //
 };
 use core::{
     marker::PhantomData,
@@ -46,7 +47,7 @@ const MAGIC: usize = 0x7273686d;
 ///
 /// - `mnt` is a kernel mount of `fs_type`, and this owns its first reference.
 /// - The `i_private` of an inode on it is null, or comes from [`ForeignOwnable::into_foreign`] of
-///   an `Arc<T>` that the inode owns.
+///   an `Arc<T>` that the inode owns, together with a reference to the module.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Mount<T: MappedObject> {
     #[pin]
@@ -134,7 +135,12 @@ impl<T: MappedObject> Mount<T> {
         unsafe {
             bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
             bindings::clear_inode(inode);
-            drop(Arc::<T>::try_from_foreign((*inode).i_private));
+            if let Some(object) = Arc::<T>::try_from_foreign((*inode).i_private) {
+                drop(object);
+                // What is left to run of this is waited for by `drop()` below: the mount is busy
+                // until the inode is gone.
+                drop(ModuleRef::from_raw());
+            }
         }
     }
 }
@@ -143,24 +149,22 @@ impl<T: MappedObject> Mount<T> {
 impl<T: MappedObject> PinnedDrop for Mount<T> {
     fn drop(self: Pin<&mut Self>) {
         let mnt = self.mnt.as_ptr();
-        // `__fput()` drops the module reference of a file before it drops the file's inode and
-        // mount, and an object of ours may wait for a grace period: the module's exit can get here
-        // meanwhile. What they need of this module must stay until they are done. `may_umount()` is
-        // true when nobody has the mount but its owner and its caller: that is why one more
-        // reference is taken.
+        // `evict_inode()` and `__fput()` drop a reference to the module before they drop those to the
+        // mount: so the module's exit can get here meanwhile. What they need of this module must stay
+        // until they are done. `may_umount()` is true when nobody has the mount but its owner and its
+        // caller: that is why one more reference is taken.
         //
         // SAFETY: By the type invariant the mount is valid, and its first reference ours, to be
         // given up by `kern_unmount()`.
         unsafe {
             bindings::mntget(mnt);
             while bindings::may_umount(mnt) == 0 {
-                rcu::rcu_barrier();
                 fsleep(Delta::from_millis(1));
             }
             bindings::mntput(mnt);
             bindings::kern_unmount(mnt);
         }
-        // Objects that were dropped by the last inodes may be on their way through `call_rcu()`.
+        // Objects that were withdrawn may be on their way through `call_rcu()`, whose callback is here.
         rcu::rcu_barrier();
     }
 }

@@ -18,13 +18,16 @@ use super::{
     mount::MountRef, //
 };
 use crate::shm::address::Placement;
-use core::ops::Range;
+use core::{
+    ops::Range,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
-    mm::MmWithUser,
+    error::to_result,
     page::PAGE_SHIFT,
     prelude::*,
-    task::Task, //
+    types::NotThreadSafe, //
 };
 
 /// What a mapping allows, beside reading.
@@ -36,11 +39,45 @@ pub(crate) struct Protection {
     pub(crate) execute: bool,
 }
 
-/// Calls `f` with the caller's address space; `ESRCH` for a task without one.
-fn with_current_mm<R>(f: impl FnOnce(&MmWithUser) -> Result<R>) -> Result<R> {
-    // SAFETY: The reference does not leave this function, which runs in the current task.
-    let task = unsafe { Task::current() };
-    f(task.mm().ok_or(ESRCH)?)
+/// The caller's address space, locked for reading.
+///
+/// # Invariants
+///
+/// `mm` is that of the calling task, which keeps it, and its lock is held. This cannot leave the task.
+struct LockedMm {
+    mm: NonNull<bindings::mm_struct>,
+    _not_send: NotThreadSafe,
+}
+
+impl LockedMm {
+    /// Locks it. `ESRCH` for a task without one; `EINTR` for one that is killed while it waits.
+    fn current() -> Result<Self> {
+        // SAFETY: A task may read its own `mm`: only it changes it.
+        let mm = NonNull::new(unsafe { (*bindings::get_current()).mm }).ok_or(ESRCH)?;
+        // SAFETY: The address space is valid. As `mmap_read_lock_killable()`, which is inline, but
+        // for its tracepoints.
+        to_result(unsafe {
+            bindings::down_read_killable(&raw mut (*mm.as_ptr()).__bindgen_anon_1.mmap_lock)
+        })?;
+        // INVARIANT: The lock was just taken.
+        Ok(Self {
+            mm,
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// The first VMA that ends above `address`.
+    fn find(&self, address: usize) -> Option<NonNull<bindings::vm_area_struct>> {
+        // SAFETY: By the type invariant.
+        NonNull::new(unsafe { bindings::find_vma(self.mm.as_ptr(), address) })
+    }
+}
+
+impl Drop for LockedMm {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::mmap_read_unlock(self.mm.as_ptr()) };
+    }
 }
 
 /// Maps `length` bytes of a file, from its start, shared, and returns the address. As `vm_mmap()`,
@@ -86,17 +123,15 @@ pub(crate) fn map<T: MappedObject>(
 pub(crate) fn unmap(range: Range<usize>) -> Result {
     // SAFETY: `vm_munmap()` checks its arguments, and takes and drops the lock of the address
     // space. What user space loses is its own.
-    kernel::error::to_result(unsafe { bindings::vm_munmap(range.start, range.end - range.start) })
+    to_result(unsafe { bindings::vm_munmap(range.start, range.end - range.start) })
 }
 
 /// Whether anything is mapped in a range.
 pub(crate) fn is_occupied(range: Range<usize>) -> Result<bool> {
-    with_current_mm(|mm| {
-        let _lock = mm.mmap_read_lock();
-        // SAFETY: The address space is locked. The result is not used as a pointer.
-        let vma = unsafe { bindings::find_vma_intersection(mm.as_raw(), range.start, range.end) };
-        Ok(!vma.is_null())
-    })
+    let mm = LockedMm::current()?;
+    // SAFETY: The address space is locked. The result is not used as a pointer.
+    let vma = unsafe { bindings::find_vma_intersection(mm.mm.as_ptr(), range.start, range.end) };
+    Ok(!vma.is_null())
 }
 
 /// A mapping of a backing file.
@@ -107,69 +142,84 @@ pub(crate) struct Mapping<T: MappedObject> {
     pub(crate) file: BackingFile<T>,
 }
 
-impl<T: MappedObject> Mapping<T> {
-    /// The size of the file in bytes.
-    pub(crate) fn file_size(&self) -> usize {
-        self.file.size()
-    }
+/// Of which mappings of an attach [`find_fragment`] looks for the next.
+pub(crate) struct Rest<'a, T: MappedObject> {
+    /// Of this file.
+    pub(crate) file: &'a BackingFile<T>,
+    /// Ending at most so many bytes above the address of the attach.
+    pub(crate) size: usize,
 }
 
-/// The first mapping that is left of an attach at `address`: of a file on `mount`, at the place
-/// that the attach put that part of the file. With `last`, only mappings of that file count, as
-/// long as they end at most that many bytes above `address`.
+/// The first mapping at `from` or above that is left of an attach at `address`: of a file on `mount`,
+/// at the place where the attach put that part of the file.
 ///
-/// This is the walk of `ksys_shmdt()`.
+/// This is the walk of `ksys_shmdt()`. `EINTR` for a task that is killed while it waits or walks.
 pub(crate) fn find_fragment<T: MappedObject>(
     mount: &MountRef<T>,
     address: usize,
-    last: Option<(&BackingFile<T>, usize)>,
+    from: usize,
+    rest: Option<&Rest<'_, T>>,
 ) -> Result<Option<Mapping<T>>> {
-    with_current_mm(|mm| {
-        let _lock = mm.mmap_read_lock();
-        let mut at = address;
-        loop {
-            // SAFETY: The address space is locked.
-            let vma = unsafe { bindings::find_vma(mm.as_raw(), at) };
-            if vma.is_null() {
-                return Ok(None);
-            }
-            // SAFETY: The VMA is in the address space, which is locked: it stays, and so do its
-            // fields.
-            let (start, end, pgoff, file) = unsafe {
-                let bounds = (*vma).__bindgen_anon_1.__bindgen_anon_1;
-                (
-                    bounds.vm_start,
-                    bounds.vm_end,
-                    (*vma).vm_pgoff,
-                    (*vma).vm_file,
-                )
-            };
-            if last.is_some_and(|(_, size)| end - address > size) {
-                return Ok(None);
-            }
-            if start.wrapping_sub(address) >> PAGE_SHIFT == pgoff {
-                // SAFETY: The VMA holds its file.
-                if let Some(file) = unsafe { BackingFile::from_raw(file, mount) } {
-                    if last.is_none_or(|(wanted, _)| *wanted == file) {
-                        return Ok(Some(Mapping {
-                            range: start..end,
-                            file,
-                        }));
-                    }
+    let mm = LockedMm::current()?;
+    let mut at = from;
+    while let Some(vma) = mm.find(at) {
+        // SAFETY: The VMA is in the address space, which is locked: it stays, and so do its fields.
+        let (start, end, pgoff, file) = unsafe {
+            let vma = vma.as_ptr();
+            let bounds = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+            (
+                bounds.vm_start,
+                bounds.vm_end,
+                (*vma).vm_pgoff,
+                (*vma).vm_file,
+            )
+        };
+        if rest.is_some_and(|rest| end - address > rest.size) {
+            break;
+        }
+        if start.wrapping_sub(address) >> PAGE_SHIFT == pgoff {
+            // SAFETY: The VMA holds its file.
+            if let Some(file) = unsafe { BackingFile::from_raw(file, mount) } {
+                if rest.is_none_or(|rest| *rest.file == file) {
+                    return Ok(Some(Mapping {
+                        range: start..end,
+                        file,
+                    }));
                 }
             }
-            at = end;
         }
-    })
+        if is_killed() {
+            return Err(EINTR);
+        }
+        at = end;
+    }
+    Ok(None)
 }
 
-/// A number that tells address spaces apart, for choosing a lock.
-pub(crate) fn current_mm_hash() -> usize {
-    // SAFETY: The reference does not leave this function, which runs in the current task.
-    let task = unsafe { Task::current() };
-    task.mm().map_or(0, |mm| {
-        let address = mm.as_raw() as usize;
-        // An address space is some 2 KiB: the low bits say nothing.
-        (address >> 11) ^ (address >> 17)
-    })
+/// Whether the calling task is to die (`fatal_signal_pending()`, which is inline).
+fn is_killed() -> bool {
+    // SAFETY: `current` is valid; the word is read once, as `sigismember()` does without a lock.
+    let pending = unsafe {
+        let task = bindings::get_current();
+        (&raw const (*task).pending.signal.sig[0]).read_volatile()
+    };
+    pending & (1 << (bindings::SIGKILL - 1)) != 0
+}
+
+/// A number that is that of the caller's address space alone, for as long as the caller runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MmId(usize);
+
+impl MmId {
+    /// That of the caller.
+    pub(crate) fn current() -> Self {
+        // SAFETY: A task may read its own `mm`: only it changes it. The pointer is not used as one.
+        Self(unsafe { (*bindings::get_current()).mm } as usize)
+    }
+
+    /// A number below `count`, for choosing one of so many things.
+    pub(crate) fn choose(self, count: usize) -> usize {
+        // A `struct mm_struct` is some 2 KiB: the low bits say nothing.
+        ((self.0 >> 11) ^ (self.0 >> 17)) % count
+    }
 }
