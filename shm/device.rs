@@ -34,6 +34,7 @@ use super::{
             NamespaceId, //
         },
         misc::DeviceFile,
+        user,
         vma, //
     },
     table::Cursor,
@@ -98,37 +99,43 @@ impl DeviceFile for OpenDevice {
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<isize> {
         match cmd {
             uapi::IOC_VERSION => version(arg),
-            uapi::IOC_GET => self.get(read(arg)?),
-            uapi::IOC_ATTACH => self.attach(read(arg)?, arg),
-            uapi::IOC_DETACH => self.detach(&read(arg)?),
-            uapi::IOC_CTL => self.ctl(&read(arg)?),
+            uapi::IOC_GET => self.get(user::read(arg)?),
+            uapi::IOC_ATTACH => self.attach(user::read(arg)?, arg),
+            uapi::IOC_DETACH => self.detach(&user::read(arg)?),
+            uapi::IOC_CTL => self.ctl(&user::read(arg)?),
             _ => Err(ENOTTY),
         }
     }
 
     fn read(&self, position: &mut i64, to: &mut IovIterDest<'_>) -> Result<usize> {
-        self.with_registry(|_, registry| self.cursor.lock().read(registry, position, to))
+        self.with_registry(|_, registry| {
+            let mut copied = 0;
+            while !to.is_empty() {
+                // The text is copied without the lock: user space may make that take long.
+                let Some(text) = self.cursor.lock().text_at(registry, *position) else {
+                    break;
+                };
+                let wanted = text.bytes().len().min(to.len());
+                let done = to.copy_to_iter(text.bytes());
+                copied += done;
+                *position += done as i64;
+                if done < wanted {
+                    break;
+                }
+            }
+            if copied == 0
+                && !to.is_empty()
+                && self.cursor.lock().text_at(registry, *position).is_some()
+            {
+                return Err(EFAULT);
+            }
+            Ok(copied)
+        })
     }
 }
 
-/// Reads a structure from user space.
-fn read<T: FromBytes + IntoBytes>(from: UserPtr) -> Result<T> {
-    let mut value = T::new_zeroed();
-    UserSlice::new(from, size_of::<T>())
-        .reader()
-        .read_slice(value.as_mut_bytes())?;
-    Ok(value)
-}
-
-/// Writes a structure to user space.
-fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) -> Result {
-    UserSlice::new(to, size_of::<T>())
-        .writer()
-        .write_slice(value.as_bytes())
-}
-
 fn version(arg: UserPtr) -> Result<isize> {
-    write(
+    user::write(
         arg,
         &uapi::Version {
             abi: uapi::ABI_VERSION,
@@ -202,13 +209,13 @@ impl OpenDevice {
         };
         // An answer that cannot be written must not leave an attach behind; and one with SHM_REMAP
         // cannot be undone.
-        write(to, &arg)?;
+        user::write(to, &arg)?;
         let range = self.with_registry(|namespace, registry| {
             attach::attach(registry, namespace, arg.id, &mode)
         })?;
         arg.addr = range.start as u64;
         arg.length = (range.end - range.start) as u64;
-        if let Err(e) = write(to, &arg) {
+        if let Err(e) = user::write(to, &arg) {
             // Another thread has taken the memory of the answer away meanwhile.
             let _ = vma::unmap(range);
             return Err(e);
@@ -244,9 +251,7 @@ impl OpenDevice {
                 if new.reserved != 0 {
                     return Err(EINVAL);
                 }
-                self.with_registry(|namespace, registry| {
-                    registry.with(arg.id, |segment| segment.set(namespace, &new))
-                })?;
+                self.with_registry(|namespace, registry| registry.set(namespace, arg.id, &new))?;
                 Ok(0)
             }
             uapi::IPC_STAT => {
@@ -310,16 +315,17 @@ impl uapi::Ctl {
     }
 
     /// Reads it. `E2BIG` if it holds something that we do not know, as `copy_struct_from_user()`.
-    fn read_argument<T: FromBytes + IntoBytes>(&self) -> Result<T> {
+    fn read_argument<T: FromBytes>(&self) -> Result<T> {
         self.check_size::<T>()?;
-        let mut value = T::new_zeroed();
-        let mut reader = UserSlice::new(user_ptr(self.arg)?, self.arg_size as usize).reader();
-        reader.read_slice(value.as_mut_bytes())?;
-        let mut rest = [0; 64];
-        while !reader.is_empty() {
-            let count = reader.len().min(rest.len());
-            let part = rest.get_mut(..count).ok_or(EINVAL)?;
-            reader.read_slice(part)?;
+        let at = user_ptr(self.arg)?;
+        let value = user::read(at)?;
+        let mut rest = UserSlice::new(at, self.arg_size as usize).reader();
+        rest.skip(size_of::<T>())?;
+        let mut part = [0; 64];
+        while !rest.is_empty() {
+            let count = rest.len().min(part.len());
+            let part = part.get_mut(..count).ok_or(EINVAL)?;
+            rest.read_slice(part)?;
             if part.iter().any(|byte| *byte != 0) {
                 return Err(E2BIG);
             }
@@ -329,11 +335,13 @@ impl uapi::Ctl {
 
     /// Writes it, and zeros behind it.
     fn write_argument<T: IntoBytes + zerocopy::Immutable>(&self, value: &T) -> Result {
-        let mut writer = UserSlice::new(user_ptr(self.arg)?, self.arg_size as usize).writer();
-        writer.write_slice(value.as_bytes())?;
-        while !writer.is_empty() {
-            let zeros = [0; 64];
-            writer.write_slice(zeros.get(..writer.len().min(zeros.len())).ok_or(EINVAL)?)?;
+        let at = user_ptr(self.arg)?;
+        user::write(at, value)?;
+        let behind = (self.arg_size as usize).saturating_sub(size_of::<T>());
+        let mut rest = UserSlice::new(at.wrapping_byte_add(size_of::<T>()), behind).writer();
+        let zeros = [0; 64];
+        while !rest.is_empty() {
+            rest.write_slice(zeros.get(..rest.len().min(zeros.len())).ok_or(EINVAL)?)?;
         }
         Ok(())
     }

@@ -37,11 +37,6 @@ impl Id {
         u32::try_from(id).ok().map(Self)
     }
 
-    /// The id that [`number()`](Self::number) gave.
-    pub(crate) fn from_number(number: u32) -> Self {
-        Self(number)
-    }
-
     /// The id of the segment at `index` that was made with `sequence`.
     pub(crate) fn compose(index: u32, sequence: u32) -> Self {
         Self(sequence << INDEX_BITS | index)

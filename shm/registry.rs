@@ -20,6 +20,7 @@ use super::{
     },
     permission::{
         Caller,
+        Ownership,
         Request, //
     },
     segment::{
@@ -35,16 +36,19 @@ use super::{
             IdTable, //
         },
         module_ref::ModuleRef,
-        mount::MountRef, //
+        mount::MountRef,
+        published::Withdrawn, //
     },
     uapi, //
 };
+use core::ops::DerefMut;
 use kernel::{
     impl_has_work,
     new_work,
     prelude::*,
     rbtree::{
         RBTree,
+        RBTreeNode,
         RBTreeNodeReservation, //
     },
     sync::{
@@ -59,15 +63,20 @@ use kernel::{
 
 /// What a registry keeps beside the segments themselves.
 struct Table {
-    /// The index of the segment that a key finds.
-    keys: RBTree<Key, u32>,
+    /// What a key finds.
+    keys: RBTree<Key, Named>,
     /// How many segments there are.
     in_use: u32,
     /// Their size in pages.
     total_pages: usize,
-    /// The highest index in use.
-    highest: Option<u32>,
     cycle: Cycle,
+}
+
+/// A segment with a key, and what decides who may find it: so that it is found without its lock.
+struct Named {
+    segment: Arc<Shared>,
+    /// That of the segment's state. Both change under the lock of the table.
+    ownership: Ownership,
 }
 
 type Locked<'a> = Guard<'a, Segment, Table>;
@@ -117,7 +126,6 @@ impl Registry {
             keys: RBTree::new(),
             in_use: 0,
             total_pages: 0,
-            highest: None,
             cycle: Cycle::new(),
         };
         pin_init!(Self {
@@ -156,19 +164,16 @@ impl Registry {
         if wanted.key == Key::PRIVATE {
             return None;
         }
-        let segment = table.get(*table.keys.get(&wanted.key)?)?;
+        let named = table.keys.get(&wanted.key)?;
+        let allows = |request| named.ownership.allows(caller, request);
         Some(if wanted.create && wanted.exclusive {
             Err(EEXIST)
-        } else if segment.size() < wanted.size {
+        } else if named.segment.size() < wanted.size {
             Err(EINVAL)
-        } else if !segment
-            .lock()
-            .ownership
-            .allows(caller, Request::from_mode(wanted.mode))
-        {
+        } else if !allows(Request::from_mode(wanted.mode)) {
             Err(EACCES)
         } else {
-            Ok(segment.id())
+            Ok(named.segment.id())
         })
     }
 
@@ -201,7 +206,8 @@ impl Registry {
             wanted.mode,
             ModuleRef::get()?,
         );
-        let segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
+        let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
+        let ownership = segment.lock().ownership;
 
         let mut table = this.table.lock();
         if let Some(found) = Self::existing(&table, caller, wanted) {
@@ -223,17 +229,16 @@ impl Registry {
             }
         };
         let id = table.cycle.next(index);
-        segment.set_id(id);
-        if let Err(e) = table.publish(index, segment) {
-            table.release(index);
-            return Err(e);
-        }
+        segment.as_mut().value_mut().set_id(id);
+        let segment = table
+            .publish(index, segment)
+            .inspect_err(|_| table.release(index))?;
         if let Some(node) = key_node {
-            table.keys.insert(node.into_node(wanted.key, index));
+            let named = Named { segment, ownership };
+            table.keys.insert(node.into_node(wanted.key, named));
         }
         table.in_use += 1;
         table.total_pages += pages;
-        table.highest = table.highest.max(Some(index));
         Ok(id)
     }
 
@@ -277,76 +282,85 @@ impl Registry {
         self.table.first_from(index)
     }
 
-    /// Removes the segment that has an id, at once or with its last detach (IPC_RMID). `EINVAL` if
-    /// there is none; `EPERM`.
-    pub(crate) fn remove(&self, caller: &impl Caller, id: i32) -> Result {
-        let id = Id::from_user(id).ok_or(EINVAL)?;
+    /// Sets owner and mode of the segment that has an id (IPC_SET). `EINVAL` if there is none; `EPERM`.
+    pub(crate) fn set(&self, caller: &impl Caller, id: i32, new: &uapi::Stat) -> Result {
+        let segment = self.find(id)?;
         let mut table = self.table.lock();
-        let segment = table
-            .get(id.index())
-            .filter(|segment| segment.id() == id)
-            .ok_or(EINVAL)?;
-        if !segment.lock().ownership.allows_control(caller) {
-            return Err(EPERM);
+        let (key, ownership) = segment.set(caller, new)?;
+        if let Some(named) = table.keys.get_mut(&key) {
+            named.ownership = ownership;
         }
-        let remains = Self::doom(&mut table, id.index());
-        drop(table);
-        drop(remains);
         Ok(())
     }
 
-    /// Takes the key of the segment at `index` away, and the segment itself if nobody is attached:
-    /// `do_shm_rmid()`.
-    fn doom(table: &mut Locked<'_>, index: u32) -> Option<Remains> {
-        let segment = table.get(index)?;
+    /// Removes the segment that has an id, at once or with its last detach (IPC_RMID). `EINVAL` if
+    /// there is none; `EPERM`.
+    pub(crate) fn remove(&self, caller: &impl Caller, id: i32) -> Result {
+        let segment = self.find(id)?;
+        if !segment.lock().ownership.allows_control(caller) {
+            return Err(EPERM);
+        }
+        self.doom(&segment)
+    }
+
+    /// Takes the key of a segment away, and the segment itself if nobody is attached: `do_shm_rmid()`.
+    /// `EIDRM` if it is gone.
+    fn doom(&self, segment: &Segment) -> Result {
+        let mut table = self.table.lock();
         let mut state = segment.lock();
+        if state.life == Life::Gone {
+            return Err(EIDRM);
+        }
         if state.is_attached() {
             let key = core::mem::replace(&mut state.key, Key::PRIVATE);
             state.life = Life::Doomed;
             drop(state);
-            table.forget_key(key);
-            None
+            let name = table.forget_key(key);
+            drop(table);
+            drop(name);
         } else {
-            let removed = Removed::new(segment, &mut state);
-            drop(state);
-            Some(Self::take_out(table, removed))
+            let taken = Self::take_out(&mut table, segment, state);
+            drop(table);
+            drop(taken);
         }
+        Ok(())
     }
 
     /// Takes a segment out whose last mapping is gone, if it was to go then and is not attached
     /// again. Called by segments.
     pub(crate) fn reap(&self, segment: &Segment) {
         let mut table = self.table.lock();
-        let mut state = segment.lock();
-        if !state.is_over() {
-            return;
+        let state = segment.lock();
+        if state.is_over() {
+            let taken = Self::take_out(&mut table, segment, state);
+            drop(table);
+            drop(taken);
         }
-        let removed = Removed::new(segment, &mut state);
-        drop(state);
-        let remains = Self::take_out(&mut table, removed);
-        drop(table);
-        drop(remains);
     }
 
-    fn take_out(table: &mut Locked<'_>, removed: Removed) -> Remains {
-        table.forget_key(removed.key);
+    /// Takes a segment out of the table, for good.
+    fn take_out(
+        table: &mut Locked<'_>,
+        segment: &Segment,
+        mut state: impl DerefMut<Target = State>,
+    ) -> TakenOut {
+        let key = state.key;
+        let remains = state.end();
+        drop(state);
         table.in_use -= 1;
-        table.total_pages -= removed.pages;
-        table.remove(removed.index);
-        if table.highest == Some(removed.index) {
-            table.highest = removed
-                .index
-                .checked_sub(1)
-                .and_then(|last| table.highest(last));
+        table.total_pages -= segment.memory().pages();
+        TakenOut {
+            _remains: remains,
+            _name: table.forget_key(key),
+            _withdrawn: table.remove(segment.id().index()),
         }
-        removed.remains
     }
 
     /// How much there is now (SHM_INFO), and the highest index in use.
     pub(crate) fn usage(&self) -> (uapi::Usage, u32) {
         let (used_ids, total_pages, highest) = {
             let table = self.table.lock();
-            (table.in_use, table.total_pages, table.highest)
+            (table.in_use, table.total_pages, Self::highest(&table))
         };
         let mut resident_pages = 0;
         let mut index = 0;
@@ -363,40 +377,34 @@ impl Registry {
             swap_attempts: 0,
             swap_successes: 0,
         };
-        (usage, highest.unwrap_or(0))
+        (usage, highest)
     }
 
     /// The highest index in use.
     pub(crate) fn highest_index(&self) -> u32 {
-        self.table.lock().highest.unwrap_or(0)
+        Self::highest(&self.table.lock())
+    }
+
+    fn highest(table: &Locked<'_>) -> u32 {
+        table.highest(MAX_SEGMENTS - 1).unwrap_or(0)
     }
 }
 
 impl Table {
-    fn forget_key(&mut self, key: Key) {
-        if key != Key::PRIVATE {
-            self.keys.remove(&key);
+    fn forget_key(&mut self, key: Key) -> Option<RBTreeNode<Key, Named>> {
+        if key == Key::PRIVATE {
+            None
+        } else {
+            self.keys.remove_node(&key)
         }
     }
 }
 
-/// What the table must know of a segment that goes.
-struct Removed {
-    index: u32,
-    key: Key,
-    pages: usize,
-    remains: Remains,
-}
-
-impl Removed {
-    fn new(segment: &Segment, state: &mut State) -> Self {
-        Self {
-            index: segment.id().index(),
-            key: state.key,
-            pages: segment.memory().pages(),
-            remains: state.end(),
-        }
-    }
+/// What is left when a segment has been taken out of the table; to be dropped without a lock held.
+struct TakenOut {
+    _remains: Remains,
+    _name: Option<RBTreeNode<Key, Named>>,
+    _withdrawn: Option<Withdrawn<Segment>>,
 }
 
 /// The namespace has ended: what nobody is attached to goes, the rest with its last detach
@@ -407,9 +415,8 @@ impl WorkItem for Registry {
     fn run(this: Arc<Self>) {
         let mut index = 0;
         while let Some((at, segment)) = this.first_from(index) {
-            drop(segment);
-            let remains = Self::doom(&mut this.table.lock(), at);
-            drop(remains);
+            // One that is gone meanwhile is fine.
+            let _ = this.doom(&segment);
             index = at + 1;
         }
     }

@@ -44,10 +44,6 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         SpinLock, //
     }, //
@@ -103,7 +99,7 @@ pub(crate) struct Remains {
 #[pin_data]
 pub(crate) struct Segment {
     /// Its [`Id`], once it has one: before the table shows it to anybody.
-    id: Atomic<u32>,
+    id: Id,
     size: usize,
     creator: Option<Pid>,
     memory: Memory,
@@ -148,21 +144,21 @@ impl Segment {
         };
         pin_init!(Self {
             memory: Memory::new(size),
-            id: Atomic::new(0),
+            id: Id::compose(0, 0),
             size,
             creator: Pid::current(),
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })
     }
 
-    /// Gives it its id. Called once, before the table shows it to anybody.
-    pub(crate) fn set_id(&self, id: Id) {
-        self.id.store(id.number(), Relaxed);
+    /// Gives it its id.
+    pub(crate) fn set_id(self: Pin<&mut Self>, id: Id) {
+        *self.project().id = id;
     }
 
     /// Its id.
     pub(crate) fn id(&self) -> Id {
-        Id::from_number(self.id.load(Relaxed))
+        self.id
     }
 
     /// Its size in bytes, as asked for.
@@ -229,8 +225,9 @@ impl Segment {
         }
     }
 
-    /// Sets owner and mode (IPC_SET); `EPERM` for who may not, `EIDRM` if it is gone.
-    pub(crate) fn set(&self, caller: &impl Caller, new: &uapi::Stat) -> Result {
+    /// Sets owner and mode (IPC_SET), and returns what they are now; `EPERM` for who may not, `EIDRM`
+    /// if it is gone.
+    pub(crate) fn set(&self, caller: &impl Caller, new: &uapi::Stat) -> Result<(Key, Ownership)> {
         let mut state = self.state.lock();
         if !state.ownership.allows_control(caller) {
             return Err(EPERM);
@@ -244,7 +241,7 @@ impl Segment {
         state.ownership.gid = gid;
         state.ownership.mode = new.mode & PERMISSION_BITS;
         state.changed = time::now();
-        Ok(())
+        Ok((state.key, state.ownership))
     }
 
     /// Its state as the caller sees it (IPC_STAT); `EACCES` for who may not read it, `EIDRM` if it
@@ -272,13 +269,23 @@ impl Segment {
             0
         };
         let ownership = &state.ownership;
+        let uid = cred::uid_to_user(ownership.uid);
+        let gid = cred::gid_to_user(ownership.gid);
         let resident_pages = state.resident_pages();
         let stat = uapi::Stat {
             key: state.key.0,
-            uid: cred::uid_to_user(ownership.uid),
-            gid: cred::gid_to_user(ownership.gid),
-            cuid: cred::uid_to_user(ownership.cuid),
-            cgid: cred::gid_to_user(ownership.cgid),
+            uid,
+            gid,
+            cuid: if ownership.cuid == ownership.uid {
+                uid
+            } else {
+                cred::uid_to_user(ownership.cuid)
+            },
+            cgid: if ownership.cgid == ownership.gid {
+                gid
+            } else {
+                cred::gid_to_user(ownership.cgid)
+            },
             mode: ownership.mode | destroyed,
             cpid: self.creator.as_ref().map_or(0, Pid::number),
             lpid: state.last_user.as_ref().map_or(0, Pid::number),

@@ -11,10 +11,6 @@ use core::fmt::{
     self,
     Write, //
 };
-use kernel::{
-    iov::IovIterDest,
-    prelude::*, //
-};
 
 /// As `shm_init()` in `ipc/shm.c` has it for 64-bit kernels.
 const HEADER: &str = concat!(
@@ -25,15 +21,32 @@ const HEADER: &str = concat!(
 /// No line is longer: sixteen numbers of at most 20 digits, with a sign and a blank.
 const LINE_BYTES: usize = 16 * 22;
 
-/// A line of text, in room of its own.
-struct Line {
+/// A line of text, or the end of one, in room of its own.
+#[derive(Clone)]
+pub(crate) struct Line {
     text: [u8; LINE_BYTES],
+    first: usize,
     length: usize,
 }
 
 impl Line {
-    fn bytes(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or(&[])
+    const EMPTY: Self = Self {
+        text: [0; LINE_BYTES],
+        first: 0,
+        length: 0,
+    };
+
+    /// The text.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.text.get(self.first..self.length).unwrap_or(&[])
+    }
+
+    /// The same without its first bytes.
+    fn from(&self, first: usize) -> Self {
+        Self {
+            first,
+            ..self.clone()
+        }
     }
 }
 
@@ -63,10 +76,7 @@ impl Cursor {
     pub(crate) fn new() -> Self {
         let mut cursor = Self {
             start: 0,
-            line: Line {
-                text: [0; LINE_BYTES],
-                length: 0,
-            },
+            line: Line::EMPTY,
             next_index: 0,
         };
         cursor.rewind();
@@ -101,35 +111,20 @@ impl Cursor {
         }
     }
 
-    /// Copies text to user space, from `position`, which moves on.
-    pub(crate) fn read(
-        &mut self,
-        registry: &Registry,
-        position: &mut i64,
-        to: &mut IovIterDest<'_>,
-    ) -> Result<usize> {
-        if *position < self.start || *position == 0 {
+    /// The text at `position`, up to the end of its line; `None` at the end of the table.
+    pub(crate) fn text_at(&mut self, registry: &Registry, position: i64) -> Option<Line> {
+        if position < self.start || position == 0 {
             self.rewind();
         }
-        let mut copied = 0;
-        while !to.is_empty() {
-            let skip = usize::try_from(*position - self.start).map_err(|_| EINVAL)?;
-            let rest = self.line.bytes().get(skip..).unwrap_or(&[]);
-            if rest.is_empty() {
-                if !self.advance(registry) {
-                    break;
-                }
-                continue;
+        loop {
+            let skip = usize::try_from(position - self.start).ok()?;
+            if skip < self.line.length {
+                return Some(self.line.from(skip));
             }
-            let wanted = rest.len().min(to.len());
-            let done = to.copy_to_iter(rest);
-            copied += done;
-            *position += done as i64;
-            if done < wanted {
-                return if copied == 0 { Err(EFAULT) } else { Ok(copied) };
+            if !self.advance(registry) {
+                return None;
             }
         }
-        Ok(copied)
     }
 }
 

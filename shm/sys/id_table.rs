@@ -6,7 +6,10 @@
 //! spinlock and gives access to the state `S`, so that the array and what its owner keeps beside it
 //! change together.
 
-use super::published::Published;
+use super::published::{
+    Published,
+    Withdrawn, //
+};
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
@@ -30,6 +33,16 @@ use kernel::{
         Opaque, //
     }, //
 };
+
+/// As `xa_mk_internal()`.
+const fn internal(entry: usize) -> usize {
+    entry << 2 | 2
+}
+
+/// `XA_RETRY_ENTRY`.
+const RETRY_ENTRY: usize = internal(256);
+/// `XA_ZERO_ENTRY`.
+const ZERO_ENTRY: usize = internal(257);
 
 /// The table.
 ///
@@ -78,8 +91,7 @@ impl<T: Send + Sync, S> IdTable<T, S> {
     /// Calls `f` with the object at `index`, under RCU: `f` may not sleep.
     pub(crate) fn with<R>(&self, index: u32, f: impl FnOnce(&T) -> R) -> Option<R> {
         let _rcu = rcu::read_lock();
-        // SAFETY: `xa` is initialised; the load is under RCU.
-        let entry = unsafe { bindings::xa_load(self.xa.get(), index as usize) };
+        let entry = self.load(index);
         if entry.is_null() {
             return None;
         }
@@ -88,6 +100,29 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         // and we are in a critical section until `f` has returned.
         let object = unsafe { &*entry.cast_const().cast::<Published<T>>() };
         Some(f(object))
+    }
+
+    /// What is at `index`, or null. To be called under RCU. As `xa_load()`, which would take the RCU
+    /// lock once more.
+    fn load(&self, index: u32) -> *mut c_void {
+        let mut state = bindings::xa_state {
+            xa: self.xa.get(),
+            xa_index: index as usize,
+            // As `XAS_RESTART`.
+            xa_node: ptr::without_provenance_mut(3),
+            ..pin_init::zeroed()
+        };
+        loop {
+            // SAFETY: `xa` is initialised.
+            let entry = unsafe { bindings::xas_load(&mut state) };
+            match entry as usize {
+                // As `XA_RETRY_ENTRY`: the tree has changed meanwhile.
+                RETRY_ENTRY => state.xa_node = ptr::without_provenance_mut(3),
+                // As `XA_ZERO_ENTRY`: reserved.
+                ZERO_ENTRY => return ptr::null_mut(),
+                _ => return entry,
+            }
+        }
     }
 
     /// A reference to the object at `index`.
@@ -127,7 +162,8 @@ impl<T: Send + Sync, S> PinnedDrop for IdTable<T, S> {
         let mut index = 0;
         while let Some((at, object)) = self.first_from(index) {
             drop(object);
-            let _ = self.lock().remove(at);
+            let withdrawn = self.lock().remove(at);
+            drop(withdrawn);
             index = at;
         }
         // SAFETY: `xa` is initialised, and nobody can look at it any more.
@@ -209,32 +245,18 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
     }
 
-    /// Takes the object at `index` out. The table's reference to it is dropped when all who may
-    /// just have found it are done.
-    pub(crate) fn remove(&mut self, index: u32) -> bool {
+    /// Takes the object at `index` out. What is returned is best dropped after the lock.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Withdrawn<T>> {
         // SAFETY: By the type invariant the lock is held.
         let entry = unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
         if entry.is_null() {
-            return false;
+            return None;
         }
         // SAFETY: By the table's invariant this is a pointer whose count is now ours.
         let object = unsafe { Arc::from_raw(entry.cast_const().cast::<Published<T>>()) };
         // SAFETY: An object is published only while it is unique, that is, not while a withdrawn
         // count of it is pending; so it was in this table alone, once, and is withdrawn once.
-        unsafe { Published::withdraw(object) };
-        true
-    }
-
-    /// The object at `index`.
-    pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        // SAFETY: `xa` is initialised.
-        let entry = unsafe { bindings::xa_load(self.table.xa.get(), index as usize) };
-        if entry.is_null() {
-            return None;
-        }
-        // SAFETY: By the table's invariant this is a valid object, and it stays in the table for as
-        // long as `self` is borrowed: only `remove(&mut self)` takes it out.
-        Some(unsafe { &*entry.cast_const().cast::<Published<T>>() })
+        Some(unsafe { Withdrawn::new(object) })
     }
 
     /// The highest index in use that is at most `last`, by halving, as `ipc_search_maxidx()`.

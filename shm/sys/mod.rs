@@ -19,6 +19,7 @@
 //! | `mount.rs` | the module's own pseudo filesystem |
 //! | `file.rs` | an inode and file on it, that own an object and map its pages |
 //! | `folio.rs` | the page cache of such an inode, and a page fault in it |
+//! | `user.rs` | structures from and to user space |
 //! | `vma.rs` | the caller's address space: map, unmap, find what is mapped |
 //! | `misc.rs` | a misc device with a mode and a context |
 //! | `time.rs` | the clock |
@@ -38,6 +39,7 @@ pub(crate) mod pid;
 pub(crate) mod published;
 pub(crate) mod queue;
 pub(crate) mod time;
+pub(crate) mod user;
 pub(crate) mod vma;
 
 /// What [`kernel::bindings`] lacks, made by bindgen from the headers of the kernel that is built

@@ -7,7 +7,10 @@
 //! object may use it, or take a reference of its own, for as long as it stays in its critical
 //! section.
 
-use core::ops::Deref;
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref, //
+};
 use kernel::{
     bindings,
     prelude::*,
@@ -19,7 +22,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `head` is in use from [`withdraw()`](Self::withdraw) until its callback has dropped a reference, and at no other time.
+/// `head` is in use from when a [`Withdrawn`] is dropped until the callback has dropped a reference,
+/// and at no other time.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct Published<T> {
@@ -43,23 +47,16 @@ impl<T: Send + Sync> Published<T> {
         })
     }
 
-    /// Drops a reference after a grace period.
-    ///
-    /// # Safety
-    ///
-    /// The same object must not be withdrawn again before the reference has been dropped.
-    pub(super) unsafe fn withdraw(this: Arc<Self>) {
-        let this = Arc::into_raw(this);
-        // SAFETY: The object is valid, kept by the count that `this` was. By this function's
-        // requirement `head` is free. The callback takes the count over.
-        unsafe { bindings::call_rcu((*this).head.get(), Some(Self::grace_period_over)) };
+    /// The object, while it is not shared yet.
+    pub(crate) fn value_mut(self: Pin<&mut Self>) -> Pin<&mut T> {
+        self.project().value
     }
 
     /// # Safety
     ///
     /// Called by RCU with the `head` of an object that was withdrawn.
     unsafe extern "C" fn grace_period_over(head: *mut bindings::callback_head) {
-        // SAFETY: `head` is the first field of a `Self`, whose count `withdraw()` left to us.
+        // SAFETY: `head` is the first field of a `Self`, whose count the `Withdrawn` left to us.
         drop(unsafe { Arc::from_raw(head.cast_const().cast::<Self>()) });
     }
 }
@@ -69,5 +66,32 @@ impl<T> Deref for Published<T> {
 
     fn deref(&self) -> &T {
         &self.value
+    }
+}
+
+/// The reference of a table that has shown an object to RCU readers, and does no more. When it is
+/// dropped, the object is kept for another grace period.
+///
+/// # Invariants
+///
+/// There is no other of the same object, and the callback of none before is pending.
+pub(crate) struct Withdrawn<T: Send + Sync>(ManuallyDrop<Arc<Published<T>>>);
+
+impl<T: Send + Sync> Withdrawn<T> {
+    /// # Safety
+    ///
+    /// As the invariant says.
+    pub(super) unsafe fn new(object: Arc<Published<T>>) -> Self {
+        // INVARIANT: By this function's requirement.
+        Self(ManuallyDrop::new(object))
+    }
+}
+
+impl<T: Send + Sync> Drop for Withdrawn<T> {
+    fn drop(&mut self) {
+        let head = self.0.head.get();
+        // SAFETY: The object is valid, kept by the count that is not dropped here: the callback takes it
+        // over. By the type invariant `head` is free.
+        unsafe { bindings::call_rcu(head, Some(Published::<T>::grace_period_over)) };
     }
 }

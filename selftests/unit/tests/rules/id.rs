@@ -115,7 +115,7 @@ fn split_is_composed(index: u32, sequence: u32) {
     let number = i32::try_from(id.number()).expect("an id is not negative for a program");
     assert_eq!(number, ((sequence as i32) << IPCMNI_SHIFT) + index as i32);
     assert_eq!(Id::from_user(number), Some(id));
-    assert_eq!(Id::from_number(id.number()), id);
+    assert_eq!(Id::compose(id.index(), id.sequence()), id);
 }
 
 #[test]
