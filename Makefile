@@ -8,7 +8,7 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE CPUS MEM KERNEL KDIR ACCEL TIMEOUT APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
+export CMD SHARE GUESTS CPUS MEM KERNEL KDIR ACCEL TIMEOUT APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
@@ -25,7 +25,7 @@ help:
 module:
 	@$(if $(KDIR),qemu/module "$(KDIR)" "$(OUT)",$(TOOLBOX) enter -- qemu/in-toolbox module)
 
-## make test [T=program]  everything that is tested, in one boot; ends with "N passed, N failed"
+## make test [T=program]  everything that is tested, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
 test:
 	@qemu/test
 ## make check             only what needs no boot

@@ -46,7 +46,8 @@ use kernel::{
     sync::{
         Arc,
         SpinLock, //
-    }, //
+    },
+    warn_on, //
 };
 
 /// A segment as everything but its table sees it: counted, and found under RCU.
@@ -348,6 +349,11 @@ impl State {
 
     /// One attach less. The registry that is to let the segment go, if it is over.
     fn detach(&mut self) -> Option<Arc<Registry>> {
+        // A mapping that was counted is one less now. Should that ever not hold, what is left is a
+        // segment too many, and not a machine that has stopped.
+        if warn_on!(self.attaches == 0) {
+            return None;
+        }
         self.attaches -= 1;
         if self.is_over() {
             self.registry.clone()
