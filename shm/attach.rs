@@ -209,8 +209,8 @@ pub(crate) fn detach(mount: &MountRef<Shared>, turns: &DetachTurns, address: usi
     Ok(())
 }
 
-/// Unmaps a fragment. One that is sealed, say, stays, and that is no error, as `ksys_shmdt()` has it;
-/// but a task that is killed goes no further.
+/// Unmaps a fragment. One that is sealed, say, stays, and that is no error, as `ksys_shmdt()` has
+/// it; but a task that is killed goes no further.
 fn unmap(range: Range<usize>) -> Result {
     match vma::unmap(range) {
         Err(e) if e == EINTR => Err(e),

@@ -85,8 +85,8 @@ impl Memory {
                 // No such folio to be had, or somebody was faster with a part of it: a smaller one
                 // will do.
                 Err(InsertError::NoMemory | InsertError::Exists) => {}
-                // Near its limit, a memory cgroup takes time to say no, and the folio was zeroed for
-                // nothing: not again and again.
+                // Near its limit, a memory cgroup takes time to say no, and the folio was zeroed
+                // for nothing: not again and again.
                 Err(InsertError::NoRoom) => break,
             }
         }
@@ -103,8 +103,8 @@ impl Memory {
     }
 }
 
-/// How many bytes are in huge pages: folios that a PMD can map. They are counted, which takes time in
-/// proportion to what is resident: the kernel splits such folios without telling.
+/// How many bytes are in huge pages: folios that a PMD can map. They are counted, which takes time
+/// in proportion to what is resident: the kernel splits such folios without telling.
 pub(crate) fn huge_bytes(cache: PageCache<'_>) -> usize {
     if PMD_ORDER == 0 {
         return 0;
@@ -117,8 +117,8 @@ pub(crate) fn may_be_huge(resident_pages: usize) -> bool {
     PMD_ORDER > 0 && resident_pages >= 1 << PMD_ORDER
 }
 
-/// The largest order of a folio that holds the page at `index`, is aligned to its own size, and lies
-/// within `pages` pages.
+/// The largest order of a folio that holds the page at `index`, is aligned to its own size, and
+/// lies within `pages` pages.
 fn largest_order(index: usize, pages: usize) -> u32 {
     let fits = |order: &u32| {
         let folio = 1 << *order;

@@ -282,7 +282,8 @@ impl Registry {
         self.table.first_from(index)
     }
 
-    /// Sets owner and mode of the segment that has an id (IPC_SET). `EINVAL` if there is none; `EPERM`.
+    /// Sets owner and mode of the segment that has an id (IPC_SET). `EINVAL` if there is none;
+    /// `EPERM`.
     pub(crate) fn set(&self, caller: &impl Caller, id: i32, new: &uapi::Stat) -> Result {
         let segment = self.find(id)?;
         let mut table = self.table.lock();
@@ -303,8 +304,8 @@ impl Registry {
         self.doom(&segment)
     }
 
-    /// Takes the key of a segment away, and the segment itself if nobody is attached: `do_shm_rmid()`.
-    /// `EIDRM` if it is gone.
+    /// Takes the key of a segment away, and the segment itself if nobody is attached:
+    /// `do_shm_rmid()`. `EIDRM` if it is gone.
     fn doom(&self, segment: &Segment) -> Result {
         let mut table = self.table.lock();
         let mut state = segment.lock();

@@ -226,8 +226,8 @@ impl Segment {
         }
     }
 
-    /// Sets owner and mode (IPC_SET), and returns what they are now; `EPERM` for who may not, `EIDRM`
-    /// if it is gone.
+    /// Sets owner and mode (IPC_SET), and returns what they are now; `EPERM` for who may not,
+    /// `EIDRM` if it is gone.
     pub(crate) fn set(&self, caller: &impl Caller, new: &uapi::Stat) -> Result<(Key, Ownership)> {
         let mut state = self.state.lock();
         if !state.ownership.allows_control(caller) {

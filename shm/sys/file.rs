@@ -143,7 +143,8 @@ impl<T: MappedObject> BackingFile<T> {
         // For `fput()`, which drops a reference to the owner of the file's operations that
         // `alloc_file_pseudo()` does not take.
         let module_ref = ModuleRef::get()?;
-        // For the inode itself, which can outlive its files where somebody has opened it with O_PATH.
+        // For the inode itself, which can outlive its files where somebody has opened it with
+        // O_PATH.
         let inode_ref = ModuleRef::get()?;
         // SAFETY: The superblock is that of a mount that we hold.
         let inode = unsafe { bindings::new_inode(mount.superblock()) };
@@ -163,8 +164,8 @@ impl<T: MappedObject> BackingFile<T> {
             (*inode).i_private = object.into_foreign();
         }
         inode_ref.into_raw();
-        // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has those
-        // of the built-in, as shared memory without a file.
+        // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has
+        // those of the built-in, as shared memory without a file.
         unsafe { bindings::clear_nlink(inode) };
         // SAFETY: As above.
         unsafe { PageCache::init((*inode).i_mapping) };
@@ -192,10 +193,11 @@ impl<T: MappedObject> BackingFile<T> {
     ///
     /// # Safety
     ///
-    /// `file` must be an open file of an inode that `new()` made, known to nobody else, and its count
-    /// the caller's.
+    /// `file` must be an open file of an inode that `new()` made, known to nobody else, and its
+    /// count the caller's.
     unsafe fn adopt(file: *mut bindings::file) -> Self {
-        // SAFETY: By this function's requirement. The old operations have the same owner as the new.
+        // SAFETY: By this function's requirement. The old operations have the same owner as the
+        // new.
         unsafe {
             (*file).f_op = &Self::FILE_OPS;
             // The mark by which `from_raw()` knows it.
@@ -257,8 +259,7 @@ impl<T: MappedObject> BackingFile<T> {
         }
         // SAFETY: By this function's requirement the count is not zero.
         unsafe { bindings::get_file(file.as_ptr()) };
-        // INVARIANT: The count was just taken. All files on this filesystem are made by `new()` and
-        // `reopen()`.
+        // INVARIANT: The count was just taken. Only `adopt()` marks a file on this filesystem.
         Some(Self {
             file,
             _owns: PhantomData,
@@ -290,7 +291,8 @@ impl<T: MappedObject> BackingFile<T> {
     ///
     /// As for [`object()`](Self::object).
     unsafe fn page_cache_of<'a>(file: *const bindings::file) -> PageCache<'a> {
-        // SAFETY: By this function's requirement; `new()` set the mapping up by `PageCache::init()`.
+        // SAFETY: By this function's requirement; `new()` set the mapping up by
+        // `PageCache::init()`.
         unsafe { PageCache::from_raw((*file).f_mapping) }
     }
 

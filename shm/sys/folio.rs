@@ -174,9 +174,9 @@ impl<'a> PageCache<'a> {
         })
     }
 
-    /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that, on
-    /// a NUMA node that the policy of the faulting mapping allows. Charges it to the caller's memory
-    /// cgroup.
+    /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that,
+    /// on a NUMA node that the policy of the faulting mapping allows. Charges it to the caller's
+    /// memory cgroup.
     ///
     /// For more than one page nothing is tried hard: the caller takes a smaller order.
     pub(crate) fn insert_zeroed(

@@ -24,8 +24,8 @@ use kernel::{
     types::Opaque, //
 };
 
-// Through ftrace, the handler runs with preemption disabled, where it may take a spinlock. Through a
-// breakpoint it would be an NMI on x86, where it may not.
+// Through ftrace, the handler runs with preemption disabled, where it may take a spinlock. Through
+// a breakpoint it would be an NMI on x86, where it may not.
 #[cfg(all(CONFIG_X86_64, not(CONFIG_KPROBES_ON_FTRACE)))]
 compile_error!("rust_shm needs a kernel with CONFIG_KPROBES_ON_FTRACE=y");
 #[cfg(CONFIG_PREEMPT_RT)]

@@ -102,8 +102,8 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         Some(f(object))
     }
 
-    /// What is at `index`, or null. To be called under RCU. As `xa_load()`, which would take the RCU
-    /// lock once more.
+    /// What is at `index`, or null. To be called under RCU. As `xa_load()`, which would take the
+    /// RCU lock once more.
     fn load(&self, index: u32) -> *mut c_void {
         let mut state = bindings::xa_state {
             xa: self.xa.get(),

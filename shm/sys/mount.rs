@@ -149,10 +149,10 @@ impl<T: MappedObject> Mount<T> {
 impl<T: MappedObject> PinnedDrop for Mount<T> {
     fn drop(self: Pin<&mut Self>) {
         let mnt = self.mnt.as_ptr();
-        // `evict_inode()` and `__fput()` drop a reference to the module before they drop those to the
-        // mount: so the module's exit can get here meanwhile. What they need of this module must stay
-        // until they are done. `may_umount()` is true when nobody has the mount but its owner and its
-        // caller: that is why one more reference is taken.
+        // `evict_inode()` and `__fput()` drop a reference to the module before they drop those to
+        // the mount: so the module's exit can get here meanwhile. What they need of this module
+        // must stay until they are done. `may_umount()` is true when nobody has the mount but its
+        // owner and its caller: that is why one more reference is taken.
         //
         // SAFETY: By the type invariant the mount is valid, and its first reference ours, to be
         // given up by `kern_unmount()`.
@@ -164,7 +164,8 @@ impl<T: MappedObject> PinnedDrop for Mount<T> {
             bindings::mntput(mnt);
             bindings::kern_unmount(mnt);
         }
-        // Objects that were withdrawn may be on their way through `call_rcu()`, whose callback is here.
+        // Objects that were withdrawn may be on their way through `call_rcu()`, whose callback is
+        // here.
         rcu::rcu_barrier();
     }
 }

@@ -22,8 +22,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `head` is in use from when a [`Withdrawn`] is dropped until the callback has dropped a reference,
-/// and at no other time.
+/// `head` is in use from when a [`Withdrawn`] is dropped until the callback has dropped a
+/// reference, and at no other time.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct Published<T> {
@@ -90,8 +90,8 @@ impl<T: Send + Sync> Withdrawn<T> {
 impl<T: Send + Sync> Drop for Withdrawn<T> {
     fn drop(&mut self) {
         let head = self.0.head.get();
-        // SAFETY: The object is valid, kept by the count that is not dropped here: the callback takes it
-        // over. By the type invariant `head` is free.
+        // SAFETY: The object is valid, kept by the count that is not dropped here: the callback
+        // takes it over. By the type invariant `head` is free.
         unsafe { bindings::call_rcu(head, Some(Published::<T>::grace_period_over)) };
     }
 }

@@ -29,8 +29,8 @@ pub(crate) fn read<T: FromBytes>(from: UserPtr) -> Result<T> {
 
 /// Writes a structure; `EFAULT` where it cannot be written.
 pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) -> Result {
-    // SAFETY: `value` is valid for reads of its size, and has no bytes that are not initialised. What
-    // user space gives as an address is checked by `_copy_to_user()`.
+    // SAFETY: `value` is valid for reads of its size, and has no bytes that are not initialised.
+    // What user space gives as an address is checked by `_copy_to_user()`.
     let left = unsafe {
         bindings::_copy_to_user(to.as_mut_ptr(), (&raw const *value).cast(), size_of::<T>())
     };

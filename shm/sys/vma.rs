@@ -150,8 +150,8 @@ pub(crate) struct Rest<'a, T: MappedObject> {
     pub(crate) size: usize,
 }
 
-/// The first mapping at `from` or above that is left of an attach at `address`: of a file on `mount`,
-/// at the place where the attach put that part of the file.
+/// The first mapping at `from` or above that is left of an attach at `address`: of a file on
+/// `mount`, at the place where the attach put that part of the file.
 ///
 /// This is the walk of `ksys_shmdt()`. `EINTR` for a task that is killed while it waits or walks.
 pub(crate) fn find_fragment<T: MappedObject>(
