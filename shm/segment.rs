@@ -42,12 +42,12 @@ use super::{
 use kernel::{
     new_spinlock,
     page::PAGE_SIZE,
+    pr_warn_once,
     prelude::*,
     sync::{
         Arc,
         SpinLock, //
-    },
-    warn_on, //
+    }, //
 };
 
 /// A segment as everything but its table sees it: counted, and found under RCU.
@@ -351,7 +351,8 @@ impl State {
     fn detach(&mut self) -> Option<Arc<Registry>> {
         // A mapping that was counted is one less now. Should that ever not hold, what is left is a
         // segment too many, and not a machine that has stopped.
-        if warn_on!(self.attaches == 0) {
+        if self.attaches == 0 {
+            pr_warn_once!("WARNING: a segment was detached more often than attached\n");
             return None;
         }
         self.attaches -= 1;
