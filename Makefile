@@ -14,7 +14,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: help module toolbox toolbox-shell vm shell test check run clean clean-cache
+.PHONY: bench help module toolbox toolbox-shell vm shell test check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -34,6 +34,10 @@ check:
 ## make run               the demonstration in Documentation/, in a guest
 run:
 	@$(TOOLBOX) enter -- qemu/in-toolbox demo
+
+## make bench [ARGS='row...']   the same work on the built-in and on the module, side by side
+bench:
+	@bench/run $(ARGS)
 
 ## make vm CMD='...'      run a command in a guest with the module loaded, in /src; fails when it fails
 ##                        (make says 2 for any failure; CMD='...' qemu/vm says the command's own status)
