@@ -68,7 +68,7 @@ pub(crate) struct OpenDevice {
 /// The calling task in its IPC namespace.
 impl Caller for CurrentIpcNamespace<'_> {
     fn euid(&self) -> Uid {
-        cred::euid()
+        self.credentials().euid()
     }
 
     fn in_group(&self, gid: Gid) -> bool {
@@ -108,11 +108,12 @@ impl DeviceFile for OpenDevice {
     }
 
     fn read(&self, position: &mut i64, to: &mut IovIterDest<'_>) -> Result<usize> {
-        self.with_registry(|_, registry| {
+        self.with_registry(|namespace, registry| {
+            let viewer = namespace.credentials();
             let mut copied = 0;
             while !to.is_empty() {
                 // The text is copied without the lock: user space may make that take long.
-                let Some(text) = self.cursor.lock().text_at(registry, *position) else {
+                let Some(text) = self.cursor.lock().text_at(registry, viewer, *position) else {
                     break;
                 };
                 let wanted = text.bytes().len().min(to.len());
@@ -125,7 +126,11 @@ impl DeviceFile for OpenDevice {
             }
             if copied == 0
                 && !to.is_empty()
-                && self.cursor.lock().text_at(registry, *position).is_some()
+                && self
+                    .cursor
+                    .lock()
+                    .text_at(registry, viewer, *position)
+                    .is_some()
             {
                 return Err(EFAULT);
             }
@@ -257,7 +262,9 @@ impl OpenDevice {
             uapi::IPC_STAT => {
                 arg.check_size::<uapi::Stat>()?;
                 let stat = self.with_registry(|namespace, registry| {
-                    registry.with(arg.id, |segment| segment.stat(namespace))
+                    registry.with(arg.id, |segment| {
+                        segment.stat(namespace, namespace.credentials())
+                    })
                 })?;
                 arg.write_argument(&stat.into_stat())?;
                 Ok(0)
@@ -267,9 +274,9 @@ impl OpenDevice {
                 let (id, stat) = self.with_registry(|namespace, registry| {
                     registry.with_index(arg.id, |segment| {
                         let stat = if arg.cmd == uapi::SHM_STAT {
-                            segment.stat(namespace)?
+                            segment.stat(namespace, namespace.credentials())?
                         } else {
-                            segment.stat_any()?
+                            segment.stat_any(namespace.credentials())?
                         };
                         Ok((segment.id(), stat))
                     })

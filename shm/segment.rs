@@ -24,7 +24,10 @@ use super::{
     },
     registry::Registry,
     sys::{
-        cred,
+        cred::{
+            self,
+            Credentials, //
+        },
         file::{
             Access,
             BackingFile, //
@@ -247,20 +250,24 @@ impl Segment {
 
     /// Its state as the caller sees it (IPC_STAT); `EACCES` for who may not read it, `EIDRM` if it
     /// is gone.
-    pub(crate) fn stat(&self, caller: &impl Caller) -> Result<Description> {
+    pub(crate) fn stat(
+        &self,
+        caller: &impl Caller,
+        viewer: &Credentials<'_>,
+    ) -> Result<Description> {
         let state = self.state.lock();
         if !state.ownership.allows(caller, Request::READ) {
             return Err(EACCES);
         }
-        self.describe(&state)
+        self.describe(&state, viewer)
     }
 
     /// The same, for anybody (SHM_STAT_ANY).
-    pub(crate) fn stat_any(&self) -> Result<Description> {
-        self.describe(&self.state.lock())
+    pub(crate) fn stat_any(&self, viewer: &Credentials<'_>) -> Result<Description> {
+        self.describe(&self.state.lock(), viewer)
     }
 
-    fn describe(&self, state: &State) -> Result<Description> {
+    fn describe(&self, state: &State, viewer: &Credentials<'_>) -> Result<Description> {
         if state.life == Life::Gone {
             return Err(EIDRM);
         }
@@ -270,8 +277,8 @@ impl Segment {
             0
         };
         let ownership = &state.ownership;
-        let uid = cred::uid_to_user(ownership.uid);
-        let gid = cred::gid_to_user(ownership.gid);
+        let uid = viewer.uid_to_user(ownership.uid);
+        let gid = viewer.gid_to_user(ownership.gid);
         let resident_pages = state.resident_pages();
         let stat = uapi::Stat {
             key: state.key.0,
@@ -280,12 +287,12 @@ impl Segment {
             cuid: if ownership.cuid == ownership.uid {
                 uid
             } else {
-                cred::uid_to_user(ownership.cuid)
+                viewer.uid_to_user(ownership.cuid)
             },
             cgid: if ownership.cgid == ownership.gid {
                 gid
             } else {
-                cred::gid_to_user(ownership.cgid)
+                viewer.gid_to_user(ownership.cgid)
             },
             mode: ownership.mode | destroyed,
             cpid: self.creator.as_ref().map_or(0, Pid::number),

@@ -5,6 +5,7 @@
 
 use super::{
     registry::Registry,
+    sys::cred::Credentials,
     uapi, //
 };
 use core::fmt::{
@@ -92,14 +93,14 @@ impl Cursor {
     }
 
     /// Goes to the next line; false if there is none.
-    fn advance(&mut self, registry: &Registry) -> bool {
+    fn advance(&mut self, registry: &Registry, viewer: &Credentials<'_>) -> bool {
         loop {
             let Some((index, segment)) = registry.first_from(self.next_index) else {
                 return false;
             };
             self.next_index = index + 1;
             // One that was removed meanwhile has no line. All may be seen, as in /proc/sysvipc/shm.
-            let Ok(description) = segment.stat_any() else {
+            let Ok(description) = segment.stat_any(viewer) else {
                 continue;
             };
             let stat = description.without_huge();
@@ -112,7 +113,12 @@ impl Cursor {
     }
 
     /// The text at `position`, up to the end of its line; `None` at the end of the table.
-    pub(crate) fn text_at(&mut self, registry: &Registry, position: i64) -> Option<Line> {
+    pub(crate) fn text_at(
+        &mut self,
+        registry: &Registry,
+        viewer: &Credentials<'_>,
+        position: i64,
+    ) -> Option<Line> {
         if position < self.start || position == 0 {
             self.rewind();
         }
@@ -121,7 +127,7 @@ impl Cursor {
             if skip < self.line.length {
                 return Some(self.line.from(skip));
             }
-            if !self.advance(registry) {
+            if !self.advance(registry, viewer) {
                 return None;
             }
         }

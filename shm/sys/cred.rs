@@ -6,9 +6,14 @@ use crate::shm::permission::{
     Gid,
     Uid, //
 };
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
-    prelude::*, //
+    prelude::*,
+    types::NotThreadSafe, //
 };
 
 /// The caller's effective user id.
@@ -30,27 +35,62 @@ pub(crate) fn in_group(gid: Gid) -> bool {
     unsafe { bindings::in_group_p(bindings::kgid_t { val: gid.0 }) != 0 }
 }
 
-/// The number that the caller's user namespace has for a user, or the overflow id (65534) if it has
-/// none.
-pub(crate) fn uid_to_user(uid: Uid) -> u32 {
-    // SAFETY: The caller's credentials hold its user namespace.
-    unsafe {
-        bindings::from_kuid_munged(bindings::current_user_ns(), bindings::kuid_t { val: uid.0 })
-    }
+/// The credentials of the calling task.
+///
+/// # Invariants
+///
+/// `cred` is that of `current`, which holds it: only the task itself changes it, and not in a system
+/// call of ours. This cannot leave the task.
+pub(crate) struct Credentials<'a> {
+    cred: NonNull<bindings::cred>,
+    _task: PhantomData<&'a ()>,
+    _not_send: NotThreadSafe,
 }
 
-/// The number that the caller's user namespace has for a group, or the overflow id (65534) if it
-/// has none.
-pub(crate) fn gid_to_user(gid: Gid) -> u32 {
-    // SAFETY: As above.
-    unsafe {
-        bindings::from_kgid_munged(bindings::current_user_ns(), bindings::kgid_t { val: gid.0 })
+impl Credentials<'_> {
+    /// # Safety
+    ///
+    /// `task` must be `current`, and what is returned must not leave the system call.
+    pub(super) unsafe fn of(task: *const bindings::task_struct) -> Self {
+        Self {
+            // SAFETY: A task has credentials.
+            // INVARIANT: By this function's requirement.
+            cred: unsafe { NonNull::new_unchecked((*task).cred.cast_mut()) },
+            _task: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Effective user id.
+    pub(crate) fn euid(&self) -> Uid {
+        // SAFETY: By the type invariant; credentials never change.
+        Uid(unsafe { (*self.cred.as_ptr()).euid }.val)
+    }
+
+    /// The number that the caller's user namespace has for a user, or the overflow id (65534) if it
+    /// has none.
+    pub(crate) fn uid_to_user(&self, uid: Uid) -> u32 {
+        // SAFETY: By the type invariant; credentials hold their user namespace.
+        unsafe {
+            let user_ns = (*self.cred.as_ptr()).user_ns;
+            bindings::from_kuid_munged(user_ns, bindings::kuid_t { val: uid.0 })
+        }
+    }
+
+    /// The number that the caller's user namespace has for a group, or the overflow id (65534) if it
+    /// has none.
+    pub(crate) fn gid_to_user(&self, gid: Gid) -> u32 {
+        // SAFETY: As above.
+        unsafe {
+            let user_ns = (*self.cred.as_ptr()).user_ns;
+            bindings::from_kgid_munged(user_ns, bindings::kgid_t { val: gid.0 })
+        }
     }
 }
 
 /// The user that a number means in the caller's user namespace; `EINVAL` if none.
 pub(crate) fn uid_from_user(uid: u32) -> Result<Uid> {
-    // SAFETY: As above.
+    // SAFETY: The caller's credentials hold its user namespace.
     let kuid = unsafe { bindings::make_kuid(bindings::current_user_ns(), uid) };
     // As `uid_valid()`.
     if kuid.val == u32::MAX {

@@ -2,9 +2,12 @@
 
 //! The caller's IPC namespace.
 
-use super::bindings::{
-    ipc_namespace,
-    RUST_SHM_OFFSET_NS_ID, //
+use super::{
+    bindings::{
+        ipc_namespace,
+        RUST_SHM_OFFSET_NS_ID, //
+    },
+    cred::Credentials, //
 };
 use crate::shm::limits::Limits;
 use core::{
@@ -38,6 +41,7 @@ pub(crate) enum Capability {
 /// `ns` is the namespace of `current`, which holds it: a task's `nsproxy` is changed by the task alone, and this cannot leave it.
 pub(crate) struct CurrentIpcNamespace<'a> {
     ns: NonNull<ipc_namespace>,
+    credentials: Credentials<'a>,
     _task: PhantomData<&'a ()>,
     _not_send: NotThreadSafe,
 }
@@ -45,7 +49,10 @@ pub(crate) struct CurrentIpcNamespace<'a> {
 /// Calls `f` with the namespace of the calling task; `ESRCH` for a task that is past having one.
 pub(crate) fn with_current<R>(f: impl FnOnce(&CurrentIpcNamespace<'_>) -> Result<R>) -> Result<R> {
     // SAFETY: `current` is valid, and reads its own `nsproxy`, which only it changes.
-    let nsproxy = unsafe { (*bindings::get_current()).nsproxy };
+    let (task, nsproxy) = unsafe {
+        let task = bindings::get_current();
+        (task, (*task).nsproxy)
+    };
     if nsproxy.is_null() {
         return Err(ESRCH);
     }
@@ -54,12 +61,19 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&CurrentIpcNamespace<'_>) -> Result
     // INVARIANT: `f` runs in this task, and nothing that it calls changes the task's namespaces.
     f(&CurrentIpcNamespace {
         ns,
+        // SAFETY: As above.
+        credentials: unsafe { Credentials::of(task) },
         _task: PhantomData,
         _not_send: NotThreadSafe,
     })
 }
 
 impl CurrentIpcNamespace<'_> {
+    /// The credentials of the calling task.
+    pub(crate) fn credentials(&self) -> &Credentials<'_> {
+        &self.credentials
+    }
+
     /// Its number.
     pub(crate) fn id(&self) -> NamespaceId {
         // SAFETY: By the type invariant.
