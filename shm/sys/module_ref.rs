@@ -13,6 +13,12 @@ use kernel::{
     prelude::*, //
 };
 
+/// The version that `modinfo(8)` and `/sys/module/rust_shm/version` show. `module!` has no field for
+/// it: this is what `MODULE_VERSION()` makes.
+#[used]
+#[link_section = ".modinfo"]
+static VERSION: [u8; 14] = *b"version=0.1.0\0";
+
 /// A reference to this module.
 ///
 /// # Invariants
