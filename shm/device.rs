@@ -121,18 +121,8 @@ impl DeviceFile for OpenDevice {
                 copied += done;
                 *position += done as i64;
                 if done < wanted {
-                    break;
+                    return if copied == 0 { Err(EFAULT) } else { Ok(copied) };
                 }
-            }
-            if copied == 0
-                && !to.is_empty()
-                && self
-                    .cursor
-                    .lock()
-                    .text_at(registry, viewer, *position)
-                    .is_some()
-            {
-                return Err(EFAULT);
             }
             Ok(copied)
         })

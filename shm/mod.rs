@@ -30,14 +30,14 @@
 //! 1. The caller's turn in [`DetachTurns`](attach::DetachTurns), one for each address space. Only
 //!    `detach` takes one; what is shared with others is a spinlock that nothing is taken under.
 //! 2. The `mmap_lock` of the caller's address space. Held when a mapping is made, copied or closed.
-//! 3. The `invalidate_lock` of a segment's page cache, then the lock of a folio. Held by a fault;
-//!    nothing below is taken under them.
+//! 3. The `invalidate_lock` of a segment's page cache, then the lock of a folio. Held by a fault,
+//!    and by who punches a hole; nothing below is taken under them.
 //! 4. The spinlock of [`Namespaces`](namespace::Namespaces). Nothing below is taken under it.
 //! 5. The spinlock of a [`Registry`](registry::Registry)'s table.
 //! 6. The spinlock of a [`Segment`](segment::Segment)'s state.
 //!
-//! The mutex of an open device's [`Cursor`](table::Cursor) is taken before 2 (it copies to user
-//! space), and 5 and 6 under it.
+//! The mutex of an open device's [`Cursor`](table::Cursor) is taken before 5 and 6. User space is not
+//! touched under it, nor under any of the spinlocks.
 
 pub(crate) mod address;
 pub(crate) mod attach;

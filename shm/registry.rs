@@ -201,6 +201,7 @@ impl Registry {
         };
         let segment = Segment::new(
             this.clone(),
+            caller.euid(),
             wanted.key,
             wanted.size,
             wanted.mode,

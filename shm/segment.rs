@@ -20,6 +20,7 @@ use super::{
         Caller,
         Ownership,
         Request,
+        Uid,
         PERMISSION_BITS, //
     },
     registry::Registry,
@@ -118,15 +119,16 @@ pub(crate) struct Pinned<'a> {
 }
 
 impl Segment {
-    /// A new segment of the caller's.
+    /// A new segment of the caller's, whose effective user id is `uid`.
     pub(crate) fn new(
         registry: Arc<Registry>,
+        uid: Uid,
         key: Key,
         size: usize,
         mode: u32,
         module: ModuleRef,
     ) -> impl PinInit<Self> {
-        let (uid, gid) = (cred::euid(), cred::egid());
+        let gid = cred::egid();
         let state = State {
             life: Life::Live,
             key,

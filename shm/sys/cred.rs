@@ -16,12 +16,6 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// The caller's effective user id.
-pub(crate) fn euid() -> Uid {
-    // SAFETY: Always safe in the context of a task.
-    Uid(unsafe { bindings::current_euid() }.val)
-}
-
 /// The caller's effective group id (`current_egid()`, which has no Rust helper).
 pub(crate) fn egid() -> Gid {
     // SAFETY: `current` may read its own credentials without a lock: only it changes the pointer,
