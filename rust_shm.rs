@@ -16,11 +16,18 @@ use shm::{
     device::OpenDevice,
     namespace::Namespaces,
     segment::Shared,
+    settings::Settings,
     sys::{
-        hook::NamespaceEndHook,
+        hook::{
+            Hook,
+            NamespaceEnd, //
+        },
         misc::Device,
         mount::Mount,
-        queue::OwnedQueue, //
+        queue::{
+            Drained,
+            OwnedQueue, //
+        }, //
     }, //
 };
 
@@ -44,7 +51,11 @@ struct RustShm {
     #[pin]
     _device: Device<OpenDevice>,
     #[pin]
-    _hook: NamespaceEndHook<Arc<Namespaces>>,
+    _namespace_end: Hook<NamespaceEnd, Arc<Namespaces>>,
+    #[cfg(CONFIG_SYSVIPC)]
+    #[pin]
+    _removal_forced: Hook<shm::sys::hook::RemovalForced, Arc<Namespaces>>,
+    _work: Drained,
     _namespaces: Arc<Namespaces>,
     #[pin]
     _mount: Mount<Shared>,
@@ -54,11 +65,14 @@ impl kernel::InPlaceModule for RustShm {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _mount <- Mount::new(c"rust_shm"),
+            _work: Drained::new(OwnedQueue::new(c"rust_shm")?)?,
             _namespaces: Arc::pin_init(
-                Namespaces::new(_mount.get(), OwnedQueue::new(c"rust_shm")?),
+                Namespaces::new(_mount.get(), _work.get(), Settings::new()?),
                 GFP_KERNEL,
             )?,
-            _hook <- NamespaceEndHook::new(_namespaces.clone()),
+            _namespace_end <- Hook::new(_namespaces.clone()),
+            #[cfg(CONFIG_SYSVIPC)]
+            _removal_forced <- Hook::new(_namespaces.clone()),
             _device <- Device::new(
                 c"rust_shm",
                 *module_parameters::device_mode.value_ref() & 0o777,

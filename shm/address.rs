@@ -44,6 +44,14 @@ impl Placement {
             (_, false) => Ok(Self::Fixed(rounded)),
         }
     }
+
+    /// Whether it leaves the address to the kernel, or has one that is a multiple of `bytes`.
+    pub(crate) fn is_aligned(self, bytes: usize) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::Fixed(address) | Self::Replace(address) => address % bytes == 0,
+        }
+    }
 }
 
 /// The range of `size` bytes at `address`; `BadAddress` where it does not fit the numbers.

@@ -13,6 +13,7 @@ use super::{
         Placement, //
     },
     limits,
+    memory,
     permission::{
         Caller,
         Request, //
@@ -93,7 +94,11 @@ pub(crate) fn attach(
     let segment = registry.find(id)?;
     let pinned = Segment::pin(&segment, caller, request)?;
     let file = pinned.file(access)?;
-    let size = segment.size();
+    let size = segment.memory().bytes();
+    if segment.is_huge() && !mode.placement.is_aligned(memory::HUGE_BYTES) {
+        // As `hugetlb_get_unmapped_area()`: the mapping would have no huge page.
+        return Err(EINVAL);
+    }
     if let Placement::Fixed(place) = mode.placement {
         // Before all that mmap(2) may object to.
         if vma::is_occupied(address::range(place, size)?)? {
@@ -112,8 +117,7 @@ pub(crate) fn attach(
             e
         }
     })?;
-    let length = limits::pages(size).ok_or(EINVAL)? * PAGE_SIZE;
-    Ok(address..address + length)
+    Ok(address..address + size)
 }
 
 /// One detach at a time in an address space: without it, of two threads that detach the same

@@ -33,6 +33,7 @@ use super::{
             CurrentIpcNamespace,
             NamespaceId, //
         },
+        memlock,
         misc::DeviceFile,
         user,
         vma, //
@@ -81,6 +82,18 @@ impl Caller for CurrentIpcNamespace<'_> {
 
     fn has_sys_admin(&self) -> bool {
         self.capable(Capability::SysAdmin)
+    }
+
+    fn has_ipc_lock(&self) -> bool {
+        self.capable(Capability::IpcLock)
+    }
+
+    fn may_lock_memory(&self) -> bool {
+        memlock::is_allowed()
+    }
+
+    fn may_have_huge_pages(&self) -> bool {
+        memlock::is_unlimited()
     }
 }
 
@@ -158,6 +171,7 @@ impl OpenDevice {
             let id = namespace.id();
             if let Some((first, registry)) = self.first.as_ref() {
                 if *first == id {
+                    registry.settle();
                     return f(namespace, registry);
                 }
             }
@@ -165,12 +179,22 @@ impl OpenDevice {
             if self.first.as_ref().is_none() {
                 self.first.populate((id, registry.clone()));
             }
+            registry.settle();
             f(namespace, &registry)
         })
     }
 
     fn get(&self, arg: uapi::Get) -> Result<isize> {
-        if arg.flags & !(PERMISSION_BITS | uapi::IPC_CREAT | uapi::IPC_EXCL) != 0 {
+        let mut known = PERMISSION_BITS
+            | uapi::IPC_CREAT
+            | uapi::IPC_EXCL
+            | uapi::SHM_HUGETLB
+            | uapi::SHM_NORESERVE;
+        let huge = arg.flags & uapi::SHM_HUGETLB != 0;
+        if huge {
+            known |= uapi::SHM_HUGE_MASK << uapi::SHM_HUGE_SHIFT;
+        }
+        if arg.flags & !known != 0 {
             return Err(EINVAL);
         }
         let wanted = Wanted {
@@ -179,9 +203,15 @@ impl OpenDevice {
             mode: arg.flags & PERMISSION_BITS,
             create: arg.flags & uapi::IPC_CREAT != 0,
             exclusive: arg.flags & uapi::IPC_EXCL != 0,
+            huge: huge.then_some(arg.flags >> uapi::SHM_HUGE_SHIFT & uapi::SHM_HUGE_MASK),
+            no_reserve: arg.flags & uapi::SHM_NORESERVE != 0,
         };
         let id = self.with_registry(|namespace, registry| {
-            Registry::get(registry, namespace, &namespace.limits(), &wanted)
+            if namespace.removal_forced() {
+                self.namespaces.watch(registry)?;
+            }
+            let settings = self.namespaces.settings();
+            Registry::get(registry, namespace, &namespace.limits(), settings, &wanted)
         })?;
         Ok(id.number() as isize)
     }
@@ -239,6 +269,13 @@ impl OpenDevice {
         match arg.cmd {
             uapi::IPC_RMID => {
                 self.with_registry(|namespace, registry| registry.remove(namespace, arg.id))?;
+                Ok(0)
+            }
+            uapi::SHM_LOCK | uapi::SHM_UNLOCK => {
+                let lock = arg.cmd == uapi::SHM_LOCK;
+                self.with_registry(|namespace, registry| {
+                    registry.lock_in_memory(namespace, arg.id, lock)
+                })?;
                 Ok(0)
             }
             uapi::IPC_SET => {

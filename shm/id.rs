@@ -15,41 +15,70 @@ impl Key {
     pub(crate) const PRIVATE: Self = Self(0);
 }
 
-/// How many bits of an id are the index (`IPCMNI_SHIFT`).
-pub(crate) const INDEX_BITS: u32 = 15;
+/// How ids are made up in this kernel: as usual, or with the boot parameter `ipcmni_extend`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbering {
+    /// How many bits of an id are the index (`ipcmni_seq_shift()`).
+    index_bits: u32,
+    /// At least so many indices are gone through before one is used again (`ipc_min_cycle`).
+    min_cycle: u32,
+}
 
-/// How many segments a namespace can have at most (`IPCMNI`), whatever `kernel.shmmni` says.
-pub(crate) const MAX_SEGMENTS: u32 = 1 << INDEX_BITS;
+impl Numbering {
+    /// 32,768 segments (`IPCMNI_SHIFT`).
+    pub(crate) const USUAL: Self = Self {
+        index_bits: 15,
+        min_cycle: 64,
+    };
 
-/// How many sequence numbers there are (`ipcid_seq_max()`).
-const SEQUENCES: u32 = i32::MAX as u32 >> INDEX_BITS;
+    /// 16 million segments, with few sequence numbers (`IPCMNI_EXTEND_SHIFT`).
+    pub(crate) const EXTENDED: Self = Self {
+        index_bits: 24,
+        min_cycle: 64 * 64,
+    };
 
-/// At least so many indices are gone through before one is used again (`ipc_min_cycle`).
-const MIN_CYCLE: u32 = 64;
+    /// How many segments a namespace can have at most (`ipc_mni`), whatever `kernel.shmmni` says.
+    pub(crate) fn max_segments(self) -> u32 {
+        1 << self.index_bits
+    }
+
+    /// How many sequence numbers there are (`ipcid_seq_max()`).
+    fn sequences(self) -> u32 {
+        i32::MAX as u32 >> self.index_bits
+    }
+
+    /// The id of the segment at `index` that was made with `sequence`.
+    pub(crate) fn compose(self, index: u32, sequence: u32) -> Id {
+        Id(sequence << self.index_bits | index)
+    }
+
+    /// Where in the table the segment is.
+    pub(crate) fn index(self, id: Id) -> u32 {
+        id.0 & (self.max_segments() - 1)
+    }
+
+    /// The sequence number.
+    pub(crate) fn sequence(self, id: Id) -> u32 {
+        id.0 >> self.index_bits
+    }
+
+    /// The highest index that may be given out when `in_use` are.
+    pub(crate) fn last_index(self, in_use: u32) -> u32 {
+        (in_use.saturating_mul(3) / 2).clamp(self.min_cycle, self.max_segments()) - 1
+    }
+}
 
 /// The id of a segment: not negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Id(u32);
 
 impl Id {
+    /// That of a segment which has none yet.
+    pub(crate) const NONE: Self = Self(0);
+
     /// The id that a program gave; `None` if it cannot be one.
     pub(crate) fn from_user(id: i32) -> Option<Self> {
         u32::try_from(id).ok().map(Self)
-    }
-
-    /// The id of the segment at `index` that was made with `sequence`.
-    pub(crate) fn compose(index: u32, sequence: u32) -> Self {
-        Self(sequence << INDEX_BITS | index)
-    }
-
-    /// Where in the table the segment is.
-    pub(crate) fn index(self) -> u32 {
-        self.0 & (MAX_SEGMENTS - 1)
-    }
-
-    /// The sequence number.
-    pub(crate) fn sequence(self) -> u32 {
-        self.0 >> INDEX_BITS
     }
 
     /// As a program sees it.
@@ -74,21 +103,16 @@ impl Cycle {
         }
     }
 
-    /// The highest index that may be given out when `in_use` are.
-    pub(crate) fn last_index(in_use: u32) -> u32 {
-        (in_use.saturating_mul(3) / 2).clamp(MIN_CYCLE, MAX_SEGMENTS) - 1
-    }
-
     /// The id for a segment at `index`. The sequence number goes up each time the indices have gone
     /// round.
-    pub(crate) fn next(&mut self, index: u32) -> Id {
+    pub(crate) fn next(&mut self, numbering: Numbering, index: u32) -> Id {
         if self.last.is_some_and(|last| index <= last) {
             self.sequence += 1;
-            if self.sequence >= SEQUENCES {
+            if self.sequence >= numbering.sequences() {
                 self.sequence = 0;
             }
         }
         self.last = Some(index);
-        Id::compose(index, self.sequence)
+        numbering.compose(index, self.sequence)
     }
 }

@@ -6,14 +6,20 @@
 //! segment's inode, and go away with it. A fault takes the lock of a folio, and before it allocates
 //! one the `invalidate_lock` of the page cache; none of ours.
 
-use super::sys::folio::{
-    Fault,
-    FaultError,
-    InsertError,
-    LockedFolio,
-    PageCache,
-    MAX_ORDER,
-    PMD_ORDER, //
+use super::sys::{
+    folio::{
+        self,
+        Effort,
+        Fault,
+        FaultError,
+        InsertError,
+        LockedFolio,
+        PageCache,
+        Policy,
+        MAX_ORDER,
+        PMD_ORDER, //
+    },
+    task, //
 };
 use core::ops::Range;
 use kernel::{
@@ -38,9 +44,9 @@ impl Memory {
         }
     }
 
-    /// How many pages there can be.
-    pub(crate) fn pages(&self) -> usize {
-        self.pages
+    /// How many bytes there can be, in whole pages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pages * PAGE_SIZE
     }
 
     /// Serves a fault.
@@ -80,7 +86,7 @@ impl Memory {
             if cache.any_in(first, 1 << order) {
                 continue;
             }
-            match cache.insert_zeroed(first, order, policy) {
+            match cache.insert_zeroed(first, order, policy, Effort::Opportunistic) {
                 Ok(folio) => return Ok(folio),
                 // No such folio to be had, or somebody was faster with a part of it: a smaller one
                 // will do.
@@ -90,7 +96,7 @@ impl Memory {
                 Err(InsertError::NoRoom) => break,
             }
         }
-        cache.insert_zeroed(index, 0, policy)
+        cache.insert_zeroed(index, 0, policy, Effort::Usual)
     }
 
     /// Makes a range of bytes read as zeros, and frees its whole pages (MADV_REMOVE).
@@ -103,13 +109,46 @@ impl Memory {
     }
 }
 
+/// The size of a huge page, in bytes.
+pub(crate) const HUGE_BYTES: usize = PAGE_SIZE << PMD_ORDER;
+
+/// How many bytes a segment of `size` bytes takes in huge pages of a size given by its logarithm, 0
+/// for the usual one; `None` if there are no such pages.
+pub(crate) fn huge_bytes_for(size: usize, size_log: u32) -> Option<usize> {
+    let log = HUGE_BYTES.ilog2();
+    if PMD_ORDER == 0 || MAX_ORDER < PMD_ORDER || (size_log != 0 && size_log != log) {
+        return None;
+    }
+    size.checked_next_multiple_of(HUGE_BYTES)
+        .filter(|bytes| isize::try_from(*bytes).is_ok())
+}
+
+/// Fills an empty page cache with huge pages, all of them; `ENOMEM` if there are not enough. A task
+/// that is killed goes no further.
+pub(crate) fn fill(cache: PageCache<'_>, bytes: usize) -> Result {
+    let pages = bytes / PAGE_SIZE;
+    // What cannot be is not begun: it would take the memory from everybody else.
+    if pages > folio::available_pages() {
+        return Err(ENOMEM);
+    }
+    for index in (0..pages).step_by(1 << PMD_ORDER) {
+        if task::is_killed() {
+            return Err(EINTR);
+        }
+        cache
+            .insert_zeroed(index, PMD_ORDER, Policy::NONE, Effort::Promise)
+            .map_err(|_| ENOMEM)?;
+    }
+    Ok(())
+}
+
 /// How many bytes are in huge pages: folios that a PMD can map. They are counted, which takes time
 /// in proportion to what is resident: the kernel splits such folios without telling.
 pub(crate) fn huge_bytes(cache: PageCache<'_>) -> usize {
     if PMD_ORDER == 0 {
         return 0;
     }
-    cache.count_folios(PMD_ORDER) * (PAGE_SIZE << PMD_ORDER)
+    cache.count_folios(PMD_ORDER) * HUGE_BYTES
 }
 
 /// Whether there can be huge pages among so many.

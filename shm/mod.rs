@@ -12,6 +12,8 @@
 //!   mapping.
 //! - [`segment`]: one segment: life, attach count, times, process ids, owner.
 //! - [`memory`]: the pages of one segment: find, allocate (huge first).
+//! - [`commit`]: what segments commit the kernel to.
+//! - [`settings`]: what the administrator has set for the whole machine.
 //! - [`sys`]: the kernel, as safe functions. The only place with `unsafe`.
 //!
 //! Pure policy on plain values, tested on the host too: [`permission`] (who may read, write, own),
@@ -32,15 +34,19 @@
 //! 2. The `mmap_lock` of the caller's address space. Held when a mapping is made, copied or closed.
 //! 3. The `invalidate_lock` of a segment's page cache, then the lock of a folio. Held by a fault,
 //!    and by who punches a hole; nothing below is taken under them.
-//! 4. The spinlock of [`Namespaces`](namespace::Namespaces). Nothing below is taken under it.
+//! 4. The spinlock of [`Namespaces`](namespace::Namespaces), and that of its watched registries.
+//!    Under them only spinlocks of a registry's list of creators that have left, and of the
+//!    workqueue.
 //! 5. The spinlock of a [`Registry`](registry::Registry)'s table.
 //! 6. The spinlock of a [`Segment`](segment::Segment)'s state.
 //!
-//! The mutex of an open device's [`Cursor`](table::Cursor) is taken before 5 and 6. User space is not
+//! The mutexes of an open device's [`Cursor`](table::Cursor) and of who removes orphans are taken
+//! before 5 and 6. User space is not
 //! touched under it, nor under any of the spinlocks.
 
 pub(crate) mod address;
 pub(crate) mod attach;
+pub(crate) mod commit;
 pub(crate) mod device;
 pub(crate) mod id;
 pub(crate) mod limits;
@@ -49,6 +55,7 @@ pub(crate) mod namespace;
 pub(crate) mod permission;
 pub(crate) mod registry;
 pub(crate) mod segment;
+pub(crate) mod settings;
 pub(crate) mod sys;
 pub(crate) mod table;
 pub(crate) mod uapi;

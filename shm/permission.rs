@@ -63,6 +63,12 @@ pub(crate) trait Caller {
     fn has_ipc_owner(&self) -> bool;
     /// CAP_SYS_ADMIN there.
     fn has_sys_admin(&self) -> bool;
+    /// CAP_IPC_LOCK there.
+    fn has_ipc_lock(&self) -> bool;
+    /// Whether RLIMIT_MEMLOCK lets the caller lock any memory at all.
+    fn may_lock_memory(&self) -> bool;
+    /// CAP_IPC_LOCK in the first user namespace, which lets the caller have huge pages.
+    fn may_have_huge_pages(&self) -> bool;
 }
 
 impl Ownership {
@@ -88,5 +94,16 @@ impl Ownership {
     /// Whether `caller` may change or remove the segment, as `ipcctl_obtain_check()`.
     pub(crate) fn allows_control(&self, caller: &impl Caller) -> bool {
         self.is_owner(caller) || caller.has_sys_admin()
+    }
+
+    /// Whether `caller` may lock the segment in memory, as `shmctl_do_lock()`, which asks for the
+    /// capability first.
+    pub(crate) fn allows_lock(&self, caller: &impl Caller) -> bool {
+        caller.has_ipc_lock() || (self.is_owner(caller) && caller.may_lock_memory())
+    }
+
+    /// Whether `caller` may unlock it, likewise.
+    pub(crate) fn allows_unlock(&self, caller: &impl Caller) -> bool {
+        caller.has_ipc_lock() || self.is_owner(caller)
     }
 }

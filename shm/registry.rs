@@ -8,16 +8,22 @@
 //! segment by id takes no lock.
 
 use super::{
+    commit::{
+        Chunk,
+        Pool,
+        CHUNK_PAGES, //
+    },
     id::{
         Cycle,
         Id,
         Key,
-        MAX_SEGMENTS, //
+        Numbering, //
     },
     limits::{
         Limits,
         Misfit, //
     },
+    memory,
     permission::{
         Caller,
         Ownership,
@@ -25,18 +31,31 @@ use super::{
     },
     segment::{
         Life,
+        Plan,
         Remains,
         Segment,
         Shared,
         State, //
     },
+    settings::Settings,
     sys::{
+        commit::Commitment,
+        file::Ownerless,
         id_table::{
             Guard,
             IdTable, //
         },
+        ipc_ns::{
+            self,
+            NamespaceId, //
+        },
         module_ref::ModuleRef,
         mount::MountRef,
+        pid::{
+            Creator,
+            CurrentThread,
+            Pid, //
+        },
         published::Withdrawn, //
     },
     uapi, //
@@ -44,6 +63,8 @@ use super::{
 use core::ops::DerefMut;
 use kernel::{
     impl_has_work,
+    new_mutex,
+    new_spinlock,
     new_work,
     prelude::*,
     rbtree::{
@@ -52,10 +73,19 @@ use kernel::{
         RBTreeNodeReservation, //
     },
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         Arc,
+        Mutex,
+        SpinLock,
         UniqueArc, //
     },
     workqueue::{
+        Queue,
         Work,
         WorkItem, //
     }, //
@@ -70,6 +100,7 @@ struct Table {
     /// Their size in pages.
     total_pages: usize,
     cycle: Cycle,
+    pool: Pool,
 }
 
 /// A segment with a key, and what decides who may find it: so that it is found without its lock.
@@ -87,12 +118,74 @@ pub(crate) struct Registry {
     #[pin]
     table: IdTable<Segment, Table>,
     mount: MountRef<Shared>,
+    namespace: NamespaceId,
+    numbering: Numbering,
+    #[pin]
+    orphans: Orphans,
     #[pin]
     end: Work<Registry>,
+    #[pin]
+    sweep: Work<Registry, 1>,
 }
 
 impl_has_work! {
     impl HasWork<Self> for Registry { self.end }
+    impl HasWork<Self, 1> for Registry { self.sweep }
+}
+
+/// What `kernel.shm_rmid_forced` needs: segments that nobody is attached to go with their creators.
+///
+/// Who makes a segment an orphan is told of in atomic context, where the table cannot be gone
+/// through. So that is only noted, and done by a work item, or by the next call: whichever is
+/// first. No call sees a segment that should be gone.
+#[pin_data]
+struct Orphans {
+    /// The sysctl, as it was seen last.
+    forced: Atomic<bool>,
+    /// Whether this registry is told of creators that leave.
+    watched: Atomic<bool>,
+    /// How many segments there are by creators of each kind: a quick answer to whether a thread may
+    /// have made any. Changed with the table locked.
+    by_creator: [Atomic<u32>; Self::KINDS],
+    /// How often there was something to note, and how much of that is done.
+    noted: Atomic<u32>,
+    done: Atomic<u32>,
+    /// Creators that have left the namespace without exiting.
+    #[pin]
+    left: SpinLock<KVec<Pid>>,
+    /// Held by who does it.
+    #[pin]
+    sweeping: Mutex<()>,
+}
+
+impl Orphans {
+    const KINDS: usize = 64;
+
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            forced: Atomic::new(false),
+            watched: Atomic::new(false),
+            by_creator: [const { Atomic::new(0) }; Self::KINDS],
+            noted: Atomic::new(0),
+            done: Atomic::new(0),
+            left <- new_spinlock!(KVec::new(), "rust_shm::Orphans::left"),
+            sweeping <- new_mutex!((), "rust_shm::Orphans::sweeping"),
+        })
+    }
+
+    /// How many segments there are by creators of a kind; 0 for a kind that there is not.
+    fn made_by(&self, kind: usize) -> u32 {
+        self.by_creator
+            .get(kind)
+            .map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// A segment by a creator has come, or is gone.
+    fn count(&self, _table: &Locked<'_>, creator: &Creator, change: impl FnOnce(u32) -> u32) {
+        if let Some(count) = self.by_creator.get(creator.choose(Self::KINDS)) {
+            count.store(change(count.load(Relaxed)), Relaxed);
+        }
+    }
 }
 
 /// What `get` is asked for.
@@ -108,6 +201,42 @@ pub(crate) struct Wanted {
     pub(crate) create: bool,
     /// IPC_EXCL.
     pub(crate) exclusive: bool,
+    /// SHM_HUGETLB, with the size of the pages: its logarithm, or 0.
+    pub(crate) huge: Option<u32>,
+    /// SHM_NORESERVE.
+    pub(crate) no_reserve: bool,
+}
+
+/// What a new segment has before it is in the table.
+#[derive(Default)]
+struct Provision<'a> {
+    /// The pages of a segment with SHM_HUGETLB, and a reference to the module for their inode.
+    pages: Option<(Ownerless<Shared>, ModuleRef)>,
+    /// What a large segment commits.
+    commitment: Option<Commitment>,
+    /// What a small one commits.
+    share: Option<PoolShare<'a>>,
+}
+
+/// Pages taken from the pool of a registry, until this is dropped. Not to be dropped with the table
+/// locked.
+struct PoolShare<'a> {
+    registry: &'a Registry,
+    pages: usize,
+}
+
+impl PoolShare<'_> {
+    /// The segment has them now.
+    fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for PoolShare<'_> {
+    fn drop(&mut self) {
+        let surplus = self.registry.table.lock().pool.give_back(self.pages);
+        drop(surplus);
+    }
 }
 
 impl From<Misfit> for Error {
@@ -120,19 +249,33 @@ impl From<Misfit> for Error {
 }
 
 impl Registry {
-    /// An empty registry.
-    pub(crate) fn new(mount: MountRef<Shared>) -> impl PinInit<Self> {
+    /// An empty registry for a namespace.
+    pub(crate) fn new(
+        mount: MountRef<Shared>,
+        namespace: NamespaceId,
+        numbering: Numbering,
+    ) -> impl PinInit<Self> {
         let table = Table {
             keys: RBTree::new(),
             in_use: 0,
             total_pages: 0,
             cycle: Cycle::new(),
+            pool: Pool::new(),
         };
         pin_init!(Self {
             table <- IdTable::new(table),
             mount,
+            namespace,
+            numbering,
+            orphans <- Orphans::new(),
             end <- new_work!("rust_shm::Registry::end"),
+            sweep <- new_work!("rust_shm::Registry::sweep"),
         })
+    }
+
+    /// How its ids are made up.
+    pub(crate) fn numbering(&self) -> Numbering {
+        self.numbering
     }
 
     /// The filesystem for the inodes of its segments.
@@ -145,6 +288,7 @@ impl Registry {
         this: &Arc<Self>,
         caller: &impl Caller,
         limits: &Limits,
+        settings: &Settings,
         wanted: &Wanted,
     ) -> Result<Id> {
         if wanted.key != Key::PRIVATE {
@@ -155,7 +299,7 @@ impl Registry {
                 return Err(ENOENT);
             }
         }
-        Self::create(this, caller, limits, wanted)
+        Self::create(this, caller, limits, settings, wanted)
     }
 
     /// What `get` says to a segment that has the key; `None` if there is none. In the order of
@@ -177,36 +321,97 @@ impl Registry {
         })
     }
 
-    /// Whether there is room for a new segment; how many pages it takes.
-    fn room(table: &Locked<'_>, limits: &Limits, wanted: &Wanted) -> Result<usize> {
+    /// Whether there is room for a new segment.
+    fn room(&self, table: &Locked<'_>, limits: &Limits, wanted: &Wanted) -> Result<usize> {
         let pages = limits.fit(wanted.size, table.total_pages)?;
-        if table.in_use >= limits.shmmni.min(MAX_SEGMENTS) {
+        if table.in_use >= limits.shmmni.min(self.numbering.max_segments()) {
             return Err(ENOSPC);
         }
         Ok(pages)
+    }
+
+    /// Takes pages from the pool, and commits more to it when it has too few. `ENOMEM` if the
+    /// kernel will not.
+    fn take_from_pool(&self, pages: usize) -> Result<PoolShare<'_>> {
+        let mut chunk = None;
+        loop {
+            let mut table = self.table.lock();
+            if let Some(chunk) = chunk.take() {
+                table.pool.add(chunk);
+            }
+            if table.pool.take(pages) {
+                return Ok(PoolShare {
+                    registry: self,
+                    pages,
+                });
+            }
+            drop(table);
+            chunk = Some(Chunk::new()?);
+        }
+    }
+
+    /// Provides what a new segment needs, in the order of `newseg()`.
+    fn provide(
+        &self,
+        caller: &impl Caller,
+        limits: &Limits,
+        settings: &Settings,
+        wanted: &Wanted,
+    ) -> Result<Provision<'_>> {
+        let total_pages = self.table.lock().total_pages;
+        let pages = limits.fit(wanted.size, total_pages)?;
+        let mut provision = Provision::default();
+        if let Some(size_log) = wanted.huge {
+            let bytes = memory::huge_bytes_for(wanted.size, size_log).ok_or(EINVAL)?;
+            // As `can_do_hugetlb_shm()`.
+            let is_in_group = || {
+                let group = settings.hugetlb_shm_group();
+                group.is_some_and(|group| caller.in_group(group))
+            };
+            if !caller.may_have_huge_pages() && !is_in_group() {
+                return Err(EPERM);
+            }
+            let file = Ownerless::new(&self.mount, fmt!("SYSV{:08x}", wanted.key.0), bytes)?;
+            if !wanted.no_reserve {
+                memory::fill(file.page_cache(), bytes)?;
+            }
+            provision.pages = Some((file, ModuleRef::get()?));
+        } else if !wanted.no_reserve || settings.overcommit_never() {
+            if pages < CHUNK_PAGES {
+                provision.share = Some(self.take_from_pool(pages)?);
+            } else {
+                provision.commitment = Some(Commitment::new(wanted.size)?);
+            }
+        }
+        Ok(provision)
     }
 
     fn create(
         this: &Arc<Self>,
         caller: &impl Caller,
         limits: &Limits,
+        settings: &Settings,
         wanted: &Wanted,
     ) -> Result<Id> {
-        // What needs no look at the table first: before any memory is spent.
-        limits.fit(wanted.size, 0)?;
+        // All that is made here is older than the lock, and so dropped after it where it was made
+        // in vain.
+        let mut provision = this.provide(caller, limits, settings, wanted)?;
         let key_node = if wanted.key == Key::PRIVATE {
             None
         } else {
             Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?)
         };
-        let segment = Segment::new(
-            this.clone(),
-            caller.euid(),
-            wanted.key,
-            wanted.size,
-            wanted.mode,
-            ModuleRef::get()?,
-        );
+        let segment = Segment::new(Plan {
+            registry: this.clone(),
+            uid: caller.euid(),
+            key: wanted.key,
+            size: wanted.size,
+            huge: provision.pages.as_ref().map(|(file, _)| file.size()),
+            mode: wanted.mode,
+            is_pooled: provision.share.is_some(),
+            commitment: provision.commitment.take(),
+            module: ModuleRef::get()?,
+        });
         let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
         let ownership = segment.lock().ownership;
 
@@ -214,13 +419,13 @@ impl Registry {
         if let Some(found) = Self::existing(&table, caller, wanted) {
             return found;
         }
-        Self::room(&table, limits, wanted)?;
-        let last_index = Cycle::last_index(table.in_use);
+        this.room(&table, limits, wanted)?;
+        let last_index = this.numbering.last_index(table.in_use);
         let index = table.reserve(last_index)?;
         // The lock may have been given up for a moment.
         let checked = match Self::existing(&table, caller, wanted) {
             Some(found) => Err(found),
-            None => Self::room(&table, limits, wanted).map_err(Err),
+            None => this.room(&table, limits, wanted).map_err(Err),
         };
         let pages = match checked {
             Ok(pages) => pages,
@@ -229,17 +434,25 @@ impl Registry {
                 return answer;
             }
         };
-        let id = table.cycle.next(index);
+        let id = table.cycle.next(this.numbering, index);
         segment.as_mut().value_mut().set_id(id);
-        let segment = table
-            .publish(index, segment)
-            .inspect_err(|_| table.release(index))?;
+        let published = table.publish(index, segment, |segment| {
+            if let Some((pages, module)) = provision.pages.take() {
+                segment.provide(pages.give(id.number(), segment.clone(), module));
+            }
+        });
+        let segment = published.inspect_err(|_| table.release(index))?;
+        this.orphans
+            .count(&table, segment.creator(), |count| count.wrapping_add(1));
         if let Some(node) = key_node {
             let named = Named { segment, ownership };
             table.keys.insert(node.into_node(wanted.key, named));
         }
         table.in_use += 1;
         table.total_pages += pages;
+        if let Some(share) = provision.share.take() {
+            share.keep();
+        }
         Ok(id)
     }
 
@@ -248,7 +461,7 @@ impl Registry {
     pub(crate) fn with<R>(&self, id: i32, f: impl FnOnce(&Segment) -> Result<R>) -> Result<R> {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         self.table
-            .with(id.index(), |segment| {
+            .with(self.numbering.index(id), |segment| {
                 if segment.id() == id {
                     f(segment)
                 } else {
@@ -265,15 +478,17 @@ impl Registry {
         number: i32,
         f: impl FnOnce(&Segment) -> Result<R>,
     ) -> Result<R> {
-        let index = Id::from_user(number).ok_or(EINVAL)?.index();
-        self.table.with(index, f).unwrap_or(Err(EINVAL))
+        let id = Id::from_user(number).ok_or(EINVAL)?;
+        self.table
+            .with(self.numbering.index(id), f)
+            .unwrap_or(Err(EINVAL))
     }
 
     /// The segment that has an id, to keep. `EINVAL` if there is none.
     pub(crate) fn find(&self, id: i32) -> Result<Arc<Shared>> {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         self.table
-            .get(id.index())
+            .get(self.numbering.index(id))
             .filter(|segment| segment.id() == id)
             .ok_or(EINVAL)
     }
@@ -293,6 +508,12 @@ impl Registry {
             named.ownership = ownership;
         }
         Ok(())
+    }
+
+    /// Locks the segment that has an id in memory, or unlocks it (SHM_LOCK, SHM_UNLOCK). `EINVAL`
+    /// if there is none; `EPERM`, `ENOMEM`.
+    pub(crate) fn lock_in_memory(&self, caller: &impl Caller, id: i32, lock: bool) -> Result {
+        self.find(id)?.lock_in_memory(caller, lock)
     }
 
     /// Removes the segment that has an id, at once or with its last detach (IPC_RMID). `EINVAL` if
@@ -321,7 +542,7 @@ impl Registry {
             drop(table);
             drop(name);
         } else {
-            let taken = Self::take_out(&mut table, segment, state);
+            let taken = self.take_out(&mut table, segment, state);
             drop(table);
             drop(taken);
         }
@@ -333,8 +554,8 @@ impl Registry {
     pub(crate) fn reap(&self, segment: &Segment) {
         let mut table = self.table.lock();
         let state = segment.lock();
-        if state.is_over() {
-            let taken = Self::take_out(&mut table, segment, state);
+        if state.is_over(self) {
+            let taken = self.take_out(&mut table, segment, state);
             drop(table);
             drop(taken);
         }
@@ -342,6 +563,7 @@ impl Registry {
 
     /// Takes a segment out of the table, for good.
     fn take_out(
+        &self,
         table: &mut Locked<'_>,
         segment: &Segment,
         mut state: impl DerefMut<Target = State>,
@@ -349,12 +571,110 @@ impl Registry {
         let key = state.key;
         let remains = state.end();
         drop(state);
+        let pages = segment.pages();
         table.in_use -= 1;
-        table.total_pages -= segment.memory().pages();
+        table.total_pages -= pages;
+        self.orphans
+            .count(table, segment.creator(), |count| count.wrapping_sub(1));
         TakenOut {
             _remains: remains,
             _name: table.forget_key(key),
-            _withdrawn: table.remove(segment.id().index()),
+            _withdrawn: table.remove(self.numbering.index(segment.id())),
+            _surplus: segment
+                .is_pooled()
+                .then(|| table.pool.give_back(pages))
+                .flatten(),
+        }
+    }
+
+    /// Whether segments are to go with their last detach, or with their creators
+    /// (`kernel.shm_rmid_forced`). To be seen exactly it must be the caller's namespace; others have
+    /// what was seen last.
+    pub(crate) fn removal_forced(&self) -> bool {
+        let Some(now) = ipc_ns::removal_forced_in(self.namespace) else {
+            return self.orphans.forced.load(Relaxed);
+        };
+        if now != self.orphans.forced.load(Relaxed) {
+            self.orphans.forced.store(now, Relaxed);
+        }
+        now
+    }
+
+    /// The sysctl has been set, for the namespace with this registry. It may not sleep.
+    pub(crate) fn note_removal_forced(&self) {
+        self.orphans.forced.store(true, Relaxed);
+        self.orphans.noted.fetch_add(1, Release);
+    }
+
+    /// Whether it is told of creators that leave.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.orphans.watched.load(Relaxed)
+    }
+
+    /// It is told from now on.
+    pub(crate) fn set_watched(&self) {
+        self.orphans.watched.store(true, Relaxed);
+    }
+
+    /// The number of its namespace.
+    pub(crate) fn namespace(&self) -> NamespaceId {
+        self.namespace
+    }
+
+    /// A creator leaves: if there may be segments of its, they are seen to. It may not sleep.
+    pub(crate) fn creator_leaves(this: &Arc<Self>, thread: &CurrentThread<'_>, queue: &Queue) {
+        let orphans = &this.orphans;
+        if orphans.made_by(thread.choose(Orphans::KINDS)) == 0 || !this.removal_forced() {
+            return;
+        }
+        if !thread.is_exiting() {
+            // Without memory, its segments stay until it exits.
+            if let Some(pid) = thread.pid() {
+                let _ = orphans.left.lock().push(pid, GFP_ATOMIC);
+            }
+        }
+        orphans.noted.fetch_add(1, Release);
+        // Where it is on the queue, its turn has yet to come.
+        let _ = queue.enqueue::<_, 1>(this.clone());
+    }
+
+    /// Removes what `kernel.shm_rmid_forced` says is to go, if there is anything new: to be called
+    /// before the table is looked at. May sleep.
+    pub(crate) fn settle(&self) {
+        if !self.is_unsettled() {
+            return;
+        }
+        let orphans = &self.orphans;
+        let _sweeping = orphans.sweeping.lock();
+        let noted = orphans.noted.load(Acquire);
+        if noted == orphans.done.load(Relaxed) {
+            return;
+        }
+        let left = core::mem::take(&mut *orphans.left.lock());
+        let mut index = 0;
+        while let Some((at, segment)) = self.first_from(index) {
+            let creator = segment.creator();
+            if creator.is_gone() || left.iter().any(|pid| creator.is(pid)) {
+                self.remove_unattached(&segment);
+            }
+            index = at + 1;
+        }
+        orphans.done.store(noted, Release);
+    }
+
+    /// Whether there is anything new for [`settle()`](Self::settle).
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.orphans.noted.load(Acquire) != self.orphans.done.load(Acquire)
+    }
+
+    /// Removes a segment if nobody is attached to it.
+    fn remove_unattached(&self, segment: &Segment) {
+        let mut table = self.table.lock();
+        let state = segment.lock();
+        if state.life != Life::Gone && !state.is_attached() {
+            let taken = self.take_out(&mut table, segment, state);
+            drop(table);
+            drop(taken);
         }
     }
 
@@ -362,7 +682,7 @@ impl Registry {
     pub(crate) fn usage(&self) -> (uapi::Usage, u32) {
         let (used_ids, total_pages, highest) = {
             let table = self.table.lock();
-            (table.in_use, table.total_pages, Self::highest(&table))
+            (table.in_use, table.total_pages, self.highest(&table))
         };
         let mut resident_pages = 0;
         let mut index = 0;
@@ -384,11 +704,12 @@ impl Registry {
 
     /// The highest index in use.
     pub(crate) fn highest_index(&self) -> u32 {
-        Self::highest(&self.table.lock())
+        self.highest(&self.table.lock())
     }
 
-    fn highest(table: &Locked<'_>) -> u32 {
-        table.highest(MAX_SEGMENTS - 1).unwrap_or(0)
+    fn highest(&self, table: &Locked<'_>) -> u32 {
+        let last = self.numbering.max_segments() - 1;
+        table.highest(last).unwrap_or(0)
     }
 }
 
@@ -407,6 +728,7 @@ struct TakenOut {
     _remains: Remains,
     _name: Option<RBTreeNode<Key, Named>>,
     _withdrawn: Option<Withdrawn<Segment>>,
+    _surplus: Option<KBox<Chunk>>,
 }
 
 /// The namespace has ended: what nobody is attached to goes, the rest with its last detach
@@ -421,5 +743,14 @@ impl WorkItem for Registry {
             let _ = this.doom(&segment);
             index = at + 1;
         }
+    }
+}
+
+/// Creators have left: what nobody else is attached to goes.
+impl WorkItem<1> for Registry {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.settle();
     }
 }

@@ -12,6 +12,7 @@ use super::{
         Id,
         Key, //
     },
+    limits,
     memory::{
         self,
         Memory, //
@@ -25,6 +26,7 @@ use super::{
     },
     registry::Registry,
     sys::{
+        commit::Commitment,
         cred::{
             self,
             Credentials, //
@@ -33,9 +35,11 @@ use super::{
             Access,
             BackingFile, //
         },
+        memlock::LockedPages,
         module_ref::ModuleRef,
         pid::{
             self,
+            Creator,
             Pid, //
         },
         published::Published,
@@ -84,19 +88,26 @@ pub(crate) struct State {
     detached: i64,
     changed: i64,
     last_user: Option<Pid>,
-    /// Its inode, since the first attach. The inode owns the segment in turn: that circle ends with
+    /// Set while it is locked in memory (SHM_LOCK): who pays for that.
+    locked: Option<LockedPages>,
+    /// Its inode, since the first attach, or, with SHM_HUGETLB, from the beginning. The inode owns the segment in turn: that circle ends with
     /// [`Life::Gone`].
     backing: Option<BackingFile<Shared>>,
     /// Whose table it is in, until [`Life::Gone`].
     registry: Option<Arc<Registry>>,
     /// Keeps the module loaded, until [`Life::Gone`].
     module: Option<ModuleRef>,
+    /// What it commits the kernel to, if that is not from the pool of the registry; until
+    /// [`Life::Gone`].
+    commitment: Option<Commitment>,
 }
 
 /// What a segment held that goes away with it; to be dropped without a lock held.
 pub(crate) struct Remains {
     _backing: Option<BackingFile<Shared>>,
     _registry: Option<Arc<Registry>>,
+    _locked: Option<LockedPages>,
+    _commitment: Option<Commitment>,
     _module: Option<ModuleRef>,
 }
 
@@ -106,10 +117,34 @@ pub(crate) struct Segment {
     /// Its [`Id`], once it has one: before the table shows it to anybody.
     id: Id,
     size: usize,
-    creator: Option<Pid>,
+    creator: Creator,
     memory: Memory,
+    is_huge: bool,
+    is_pooled: bool,
     #[pin]
     state: SpinLock<State>,
+}
+
+/// What a new segment is made of.
+pub(crate) struct Plan {
+    /// Whose table it will be in.
+    pub(crate) registry: Arc<Registry>,
+    /// The caller's effective user id.
+    pub(crate) uid: Uid,
+    /// Its key.
+    pub(crate) key: Key,
+    /// Its size in bytes, as asked for.
+    pub(crate) size: usize,
+    /// With SHM_HUGETLB: its size in bytes, in whole huge pages.
+    pub(crate) huge: Option<usize>,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
+    /// Whether what it commits is from the pool of the registry.
+    pub(crate) is_pooled: bool,
+    /// What it commits otherwise.
+    pub(crate) commitment: Option<Commitment>,
+    /// A reference to the module.
+    pub(crate) module: ModuleRef,
 }
 
 /// A counted attach that is under way. It keeps the segment from going away.
@@ -119,40 +154,37 @@ pub(crate) struct Pinned<'a> {
 }
 
 impl Segment {
-    /// A new segment of the caller's, whose effective user id is `uid`.
-    pub(crate) fn new(
-        registry: Arc<Registry>,
-        uid: Uid,
-        key: Key,
-        size: usize,
-        mode: u32,
-        module: ModuleRef,
-    ) -> impl PinInit<Self> {
+    /// A new segment of the caller's.
+    pub(crate) fn new(plan: Plan) -> impl PinInit<Self> {
         let gid = cred::egid();
         let state = State {
             life: Life::Live,
-            key,
+            key: plan.key,
             ownership: Ownership {
-                uid,
+                uid: plan.uid,
                 gid,
-                cuid: uid,
+                cuid: plan.uid,
                 cgid: gid,
-                mode: mode & PERMISSION_BITS,
+                mode: plan.mode & PERMISSION_BITS,
             },
             attaches: 0,
             attached: 0,
             detached: 0,
             changed: time::now(),
             last_user: None,
+            locked: None,
             backing: None,
-            registry: Some(registry),
-            module: Some(module),
+            registry: Some(plan.registry),
+            module: Some(plan.module),
+            commitment: plan.commitment,
         };
         pin_init!(Self {
-            memory: Memory::new(size),
-            id: Id::compose(0, 0),
-            size,
-            creator: Pid::current(),
+            memory: Memory::new(plan.huge.unwrap_or(plan.size)),
+            id: Id::NONE,
+            size: plan.size,
+            creator: Creator::current(),
+            is_huge: plan.huge.is_some(),
+            is_pooled: plan.is_pooled,
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })
     }
@@ -170,6 +202,31 @@ impl Segment {
     /// Its size in bytes, as asked for.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// Its size in pages, as limits count it.
+    pub(crate) fn pages(&self) -> usize {
+        limits::pages(self.size).unwrap_or(0)
+    }
+
+    /// Who made it.
+    pub(crate) fn creator(&self) -> &Creator {
+        &self.creator
+    }
+
+    /// Whether it was made of huge pages (SHM_HUGETLB).
+    pub(crate) fn is_huge(&self) -> bool {
+        self.is_huge
+    }
+
+    /// Whether what it commits is from the pool of its registry.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.is_pooled
+    }
+
+    /// Takes its inode, which was made before it.
+    pub(crate) fn provide(&self, backing: BackingFile<Shared>) {
+        self.state.lock().backing = Some(backing);
     }
 
     /// Its pages.
@@ -250,6 +307,35 @@ impl Segment {
         Ok((state.key, state.ownership))
     }
 
+    /// Locks it in memory, or unlocks it. Its pages stay in memory anyhow: what there is to it is
+    /// who may, and who pays. As `shmctl_do_lock()`.
+    pub(crate) fn lock_in_memory(&self, caller: &impl Caller, lock: bool) -> Result {
+        let mut state = self.state.lock();
+        if state.life == Life::Gone {
+            return Err(EIDRM);
+        }
+        let ownership = &state.ownership;
+        let allowed = if lock {
+            ownership.allows_lock(caller)
+        } else {
+            ownership.allows_unlock(caller)
+        };
+        if !allowed {
+            return Err(EPERM);
+        }
+        if self.is_huge {
+            return Ok(());
+        }
+        if !lock {
+            let locked = state.locked.take();
+            drop(state);
+            drop(locked);
+        } else if state.locked.is_none() {
+            state.locked = Some(LockedPages::new(self.pages())?);
+        }
+        Ok(())
+    }
+
     /// Its state as the caller sees it (IPC_STAT); `EACCES` for who may not read it, `EIDRM` if it
     /// is gone.
     pub(crate) fn stat(
@@ -278,6 +364,15 @@ impl Segment {
         } else {
             0
         };
+        let locked = if state.locked.is_some() {
+            uapi::SHM_LOCKED
+        } else {
+            0
+        };
+        let sequence = state
+            .registry
+            .as_ref()
+            .map_or(0, |registry| registry.numbering().sequence(self.id));
         let ownership = &state.ownership;
         let uid = viewer.uid_to_user(ownership.uid);
         let gid = viewer.gid_to_user(ownership.gid);
@@ -296,8 +391,8 @@ impl Segment {
             } else {
                 viewer.gid_to_user(ownership.cgid)
             },
-            mode: ownership.mode | destroyed,
-            cpid: self.creator.as_ref().map_or(0, Pid::number),
+            mode: ownership.mode | destroyed | locked,
+            cpid: self.creator.number(),
             lpid: state.last_user.as_ref().map_or(0, Pid::number),
             segsz: self.size as u64,
             nattch: state.attaches as u64,
@@ -306,7 +401,7 @@ impl Segment {
             ctime: state.changed,
             rss: resident_pages as u64 * PAGE_SIZE as u64,
             huge: 0,
-            seq: self.id().sequence(),
+            seq: sequence,
             reserved: 0,
         };
         let backing = state.backing.as_ref();
@@ -365,11 +460,8 @@ impl State {
             return None;
         }
         self.attaches -= 1;
-        if self.is_over() {
-            self.registry.clone()
-        } else {
-            None
-        }
+        let registry = self.registry.as_ref()?;
+        self.is_over(registry).then(|| registry.clone())
     }
 
     /// Whether somebody is attached.
@@ -377,10 +469,15 @@ impl State {
         self.attaches != 0
     }
 
-    /// Whether it is removed, and nobody is attached any more: then it is to go
-    /// (`shm_may_destroy()`).
-    pub(crate) fn is_over(&self) -> bool {
-        self.life == Life::Doomed && !self.is_attached()
+    /// Whether it is removed, or `kernel.shm_rmid_forced` says that it is, and nobody is attached any
+    /// more: then it is to go (`shm_may_destroy()`).
+    pub(crate) fn is_over(&self, registry: &Registry) -> bool {
+        !self.is_attached()
+            && match self.life {
+                Life::Live => registry.removal_forced(),
+                Life::Doomed => true,
+                Life::Gone => false,
+            }
     }
 
     /// Ends its life.
@@ -389,6 +486,8 @@ impl State {
         Remains {
             _backing: self.backing.take(),
             _registry: self.registry.take(),
+            _locked: self.locked.take(),
+            _commitment: self.commitment.take(),
             _module: self.module.take(),
         }
     }
@@ -429,7 +528,7 @@ impl Pinned<'_> {
             registry.mount(),
             fmt!("SYSV{:08x}", key.0),
             segment.id().number(),
-            segment.size,
+            segment.memory.bytes(),
             segment.clone(),
         )?;
         let mut state = segment.state.lock();

@@ -18,7 +18,7 @@ use kernel::{
 const TYPE: u32 = 0xd5;
 
 /// The revision of the header.
-pub(crate) const ABI_VERSION: u32 = 1;
+pub(crate) const ABI_VERSION: u32 = 2;
 
 /// Which revision this is.
 pub(crate) const IOC_VERSION: u32 = _IOR::<Version>(TYPE, 0);
@@ -35,6 +35,15 @@ pub(crate) const IOC_CTL: u32 = _IOW::<Ctl>(TYPE, 4);
 pub(crate) const IPC_CREAT: u32 = 0o1000;
 /// Flag of [`Get`].
 pub(crate) const IPC_EXCL: u32 = 0o2000;
+
+/// Flag of [`Get`].
+pub(crate) const SHM_HUGETLB: u32 = 0o4000;
+/// Flag of [`Get`].
+pub(crate) const SHM_NORESERVE: u32 = 0o10000;
+/// Where in the flags of [`Get`] the logarithm of a size of huge pages is.
+pub(crate) const SHM_HUGE_SHIFT: u32 = 26;
+/// How large that may be.
+pub(crate) const SHM_HUGE_MASK: u32 = 0x3f;
 
 /// Flag of [`Attach`].
 pub(crate) const SHM_RDONLY: u32 = 0o10000;
@@ -54,6 +63,10 @@ pub(crate) const IPC_STAT: u32 = 2;
 /// Command of [`Ctl`].
 pub(crate) const IPC_INFO: u32 = 3;
 /// Command of [`Ctl`].
+pub(crate) const SHM_LOCK: u32 = 11;
+/// Command of [`Ctl`].
+pub(crate) const SHM_UNLOCK: u32 = 12;
+/// Command of [`Ctl`].
 pub(crate) const SHM_STAT: u32 = 13;
 /// Command of [`Ctl`].
 pub(crate) const SHM_INFO: u32 = 14;
@@ -62,6 +75,8 @@ pub(crate) const SHM_STAT_ANY: u32 = 15;
 
 /// Bit of [`Stat::mode`].
 pub(crate) const SHM_DEST: u32 = 0o1000;
+/// Bit of [`Stat::mode`].
+pub(crate) const SHM_LOCKED: u32 = 0o2000;
 
 macro_rules! uapi_structs {
     ($($(#[$doc:meta])* $name:ident = $c_name:ident { $($field:ident: $type:ty,)* })*) => {

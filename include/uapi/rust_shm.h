@@ -30,8 +30,11 @@
 /** RUST_SHM_IOC_TYPE - the type byte of every ioctl number below. */
 #define RUST_SHM_IOC_TYPE 0xD5
 
-/** RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version. */
-#define RUST_SHM_ABI_VERSION 1
+/**
+ * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
+ * Revision 2 has SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK.
+ */
+#define RUST_SHM_ABI_VERSION 2
 
 /*
  * The numbers of <sys/ipc.h> and <sys/shm.h> under names of our own, so that this header can be
@@ -47,8 +50,16 @@
  */
 #define RUST_SHM_IPC_CREAT 0x00000200U	/* 01000: make the segment if no segment has the key */
 #define RUST_SHM_IPC_EXCL 0x00000400U	/* 02000: with CREAT: EEXIST if a segment has the key */
-#define RUST_SHM_HUGETLB 0x00000800U	/* 04000: reserved; EINVAL in this revision */
-#define RUST_SHM_NORESERVE 0x00001000U	/* 010000: reserved; EINVAL in this revision */
+#define RUST_SHM_HUGETLB 0x00000800U	/* 04000: of huge pages, all allocated at once */
+#define RUST_SHM_NORESERVE 0x00001000U	/* 010000: commit no memory (or no huge pages) in advance */
+
+/*
+ * With RUST_SHM_HUGETLB: the logarithm of the size of a huge page in six bits, or 0 for the usual
+ * size. There is one size: 2 MiB.
+ */
+#define RUST_SHM_HUGE_SHIFT 26
+#define RUST_SHM_HUGE_MASK 0x3fU
+#define RUST_SHM_HUGE_2MB (21U << RUST_SHM_HUGE_SHIFT)
 
 /* Flags of struct rust_shm_attach. */
 #define RUST_SHM_RDONLY 0x00001000U	/* 010000: attach for reading only */
@@ -61,15 +72,15 @@
 #define RUST_SHM_IPC_SET 1U	/* set uid, gid and nine bits of mode from a struct rust_shm_stat */
 #define RUST_SHM_IPC_STAT 2U	/* fill a struct rust_shm_stat; needs read permission */
 #define RUST_SHM_IPC_INFO 3U	/* fill a struct rust_shm_limits; any id from 0 up will do */
-#define RUST_SHM_LOCK 11U	/* reserved; EINVAL in this revision */
-#define RUST_SHM_UNLOCK 12U	/* reserved; EINVAL in this revision */
+#define RUST_SHM_LOCK 11U	/* count it as locked memory of the caller's */
+#define RUST_SHM_UNLOCK 12U	/* do so no more */
 #define RUST_SHM_STAT 13U	/* as IPC_STAT, but id is an index into the table */
 #define RUST_SHM_INFO 14U	/* fill a struct rust_shm_usage; any id from 0 up will do */
 #define RUST_SHM_STAT_ANY 15U	/* as SHM_STAT, without the check for read permission */
 
 /* Bits of rust_shm_stat.mode above the nine permission bits. */
 #define RUST_SHM_MODE_DEST 0x00000200U	/* 01000: removed; goes away with the last detach */
-#define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory (not in this revision) */
+#define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory */
 
 /**
  * struct rust_shm_version - what RUST_SHM_IOC_VERSION answers
@@ -89,21 +100,28 @@ struct rust_shm_version {
  * struct rust_shm_get - find or make a segment, as shmget(2)
  * @key: in: IPC_PRIVATE, or the key the segment is known by in the caller's IPC namespace;
  *         signed, 32 bits.
- * @flags: in: permission bits | RUST_SHM_IPC_CREAT | RUST_SHM_IPC_EXCL; 32 bits.
+ * @flags: in: permission bits | RUST_SHM_IPC_CREAT | RUST_SHM_IPC_EXCL | RUST_SHM_HUGETLB |
+ *         RUST_SHM_HUGE_2MB | RUST_SHM_NORESERVE; 32 bits.
  * @size: in: size in bytes, 64 bits; rounded up to whole pages when memory is laid out, reported
  *         back unrounded. May be 0 to find a segment.
  *
  * The ioctl returns the segment's id, a number from 0 up. Memory is not allocated until it is
- * touched.
+ * touched, but it is committed (Committed_AS in /proc/meminfo) unless RUST_SHM_NORESERVE is given and
+ * vm.overcommit_memory is not 2. With RUST_SHM_HUGETLB, and without RUST_SHM_NORESERVE, all huge
+ * pages that the size takes are allocated here.
  *
  * Errors, in the order of ipcget() and newseg():
  *   ENOENT  no segment has the key, and IPC_CREAT is not given
  *   EEXIST  a segment has the key, and IPC_CREAT | IPC_EXCL is given
  *   EINVAL  a segment has the key and is smaller than size; or, for a new one, size is 0 or above
- *           kernel.shmmax; or an unknown flag
+ *           kernel.shmmax; or there are no huge pages of the size; or an unknown flag
  *   EACCES  a segment has the key, and its mode does not allow what the permission bits ask for
  *   ENOSPC  kernel.shmmni segments exist, or kernel.shmall pages would be exceeded
- *   ENOMEM  the kernel has no memory for the segment's record
+ *   EPERM   RUST_SHM_HUGETLB by a caller without CAP_IPC_LOCK that is not in the group
+ *           vm.hugetlb_shm_group
+ *   ENOMEM  the kernel has no memory for the segment's record; or the size cannot be committed
+ *           (vm.overcommit_memory); or there are not as many huge pages
+ *   EINTR   the caller is killed while huge pages are allocated
  */
 struct rust_shm_get {
 	__s32 key;
@@ -124,7 +142,8 @@ struct rust_shm_get {
  * Errors, in the order of do_shmat():
  *   EINVAL  id is negative; addr is not a multiple of the page size and RUST_SHM_RND is not
  *           given; addr is 0 with RUST_SHM_REMAP; an unknown flag; no such segment (or not any
- *           more); something is mapped at addr and RUST_SHM_REMAP is not given
+ *           more); something is mapped at addr and RUST_SHM_REMAP is not given; addr is no
+ *           multiple of 2 MiB, and the segment is one with RUST_SHM_HUGETLB
  *   EIDRM   the segment is removed by somebody else at this very moment
  *   EACCES  the segment's mode does not allow it
  *   EPERM   addr is below vm.mmap_min_addr
@@ -160,11 +179,11 @@ struct rust_shm_detach {
  * struct rust_shm_ctl - ask about, change or remove a segment, as shmctl(2)
  * @id: in: the segment, or an index for RUST_SHM_STAT and RUST_SHM_STAT_ANY; signed, 32 bits.
  * @cmd: in: one of the commands above; 32 bits.
- * @arg: in: a pointer to the command's structure, zero-extended to 64 bits; ignored by IPC_RMID.
+ * @arg: in: a pointer to the command's structure, zero-extended to 64 bits; ignored by IPC_RMID,
+ *            RUST_SHM_LOCK and RUST_SHM_UNLOCK.
  * @arg_size: in: size of that structure in bytes, as the caller's header knows it; 32 bits.
- *            Ignored by IPC_RMID. A larger size than the module knows is filled up with zeros
- *            (or, for IPC_SET, must hold zeros there: E2BIG); a smaller one than revision 1 is
- *            EINVAL.
+ *            Ignored likewise. A larger size than the module knows is filled up with zeros (or,
+ *            for IPC_SET, must hold zeros there: E2BIG); a smaller one than revision 1 is EINVAL.
  * @flags: in: zero; 32 bits.
  *
  * The ioctl returns what shmctl(2) returns: the id for RUST_SHM_STAT and RUST_SHM_STAT_ANY, the
@@ -177,7 +196,10 @@ struct rust_shm_detach {
  *   EIDRM   the segment is removed by somebody else at this very moment
  *   EACCES  IPC_STAT or RUST_SHM_STAT without read permission
  *   EPERM   IPC_SET or IPC_RMID by a caller that is neither owner nor creator, and has no
- *           CAP_SYS_ADMIN in the user namespace that owns the IPC namespace
+ *           CAP_SYS_ADMIN in the user namespace that owns the IPC namespace; RUST_SHM_LOCK or
+ *           RUST_SHM_UNLOCK by one without CAP_IPC_LOCK there, that is neither owner nor creator,
+ *           or (to lock) has an RLIMIT_MEMLOCK of 0
+ *   ENOMEM  RUST_SHM_LOCK: the caller's locked memory would be more than RLIMIT_MEMLOCK
  *   E2BIG   arg_size is larger than a page
  *   EFAULT  arg cannot be read or written
  */

@@ -10,6 +10,7 @@
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
+#include <linux/shmem_fs.h>
 
 #include <uapi/rust_shm.h>
 
@@ -24,6 +25,7 @@ const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 const unsigned int RUST_SHM_ATTR_SIZE = ATTR_SIZE;
 const fgf_t RUST_SHM_FGP_LOCK = FGP_LOCK;
 const gfp_t RUST_SHM_GFP_OPPORTUNISTIC = __GFP_NORETRY | __GFP_NOWARN;
+const gfp_t RUST_SHM_GFP_PROMISE = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 /* As MAX_PAGECACHE_ORDER, which is no constant, but not more than what a PMD maps. */
 const unsigned int RUST_SHM_MAX_FOLIO_ORDER =
 	!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? 0 :

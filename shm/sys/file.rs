@@ -138,55 +138,8 @@ impl<T: MappedObject> BackingFile<T> {
         size: usize,
         object: Arc<T>,
     ) -> Result<Self> {
-        let name = CString::try_from_fmt(name)?;
-        let size = i64::try_from(size).map_err(|_| EINVAL)?;
-        // For `fput()`, which drops a reference to the owner of the file's operations that
-        // `alloc_file_pseudo()` does not take.
-        let module_ref = ModuleRef::get()?;
-        // For the inode itself, which can outlive its files where somebody has opened it with
-        // O_PATH.
-        let inode_ref = ModuleRef::get()?;
-        // SAFETY: The superblock is that of a mount that we hold.
-        let inode = unsafe { bindings::new_inode(mount.superblock()) };
-        if inode.is_null() {
-            return Err(ENOMEM);
-        }
-        // SAFETY: The inode is new: nobody else knows it.
-        // INVARIANT: The count of `object` goes to the inode.
-        unsafe {
-            (*inode).i_ino = ino.into();
-            (*inode).i_mode = (bindings::S_IFREG | 0o777) as u16;
-            // As `shmem_kernel_file_setup()`: security modules judge the calls, not the inode.
-            (*inode).i_flags |= bindings::S_PRIVATE;
-            (*inode).i_size = size;
-            (*inode).i_op = &Self::INODE_OPS;
-            (*inode).__bindgen_anon_3.i_fop = &Self::RAW_FILE_OPS;
-            (*inode).i_private = object.into_foreign();
-        }
-        inode_ref.into_raw();
-        // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has
-        // those of the built-in, as shared memory without a file.
-        unsafe { bindings::clear_nlink(inode) };
-        // SAFETY: As above.
-        unsafe { PageCache::init((*inode).i_mapping) };
-        // SAFETY: The inode is valid, and its reference goes to the file on success.
-        let file = from_err_ptr(unsafe {
-            bindings::alloc_file_pseudo(
-                inode,
-                mount.as_ptr(),
-                name.as_char_ptr(),
-                (bindings::O_RDWR | bindings::O_LARGEFILE) as c_int,
-                &Self::FILE_OPS,
-            )
-        })
-        .inspect_err(|_| {
-            // SAFETY: The file was not made, so the inode's reference is still ours. It takes the
-            // object with it.
-            unsafe { bindings::iput(inode) };
-        })?;
-        module_ref.into_raw();
-        // SAFETY: The file is new, and its count ours.
-        Ok(unsafe { Self::adopt(file) })
+        let module = ModuleRef::get()?;
+        Ok(Ownerless::new(mount, name, size)?.give(ino, object, module))
     }
 
     /// Makes a file one for attaches.
@@ -405,6 +358,87 @@ impl<T: MappedObject> BackingFile<T> {
             object.punch(cache, start..end);
             Ok(0)
         })
+    }
+}
+
+/// The file of an inode that owns no object yet, known to nobody else.
+///
+/// # Invariants
+///
+/// As those of [`BackingFile`], but that the inode's `i_private` is null.
+pub(crate) struct Ownerless<T: MappedObject>(BackingFile<T>);
+
+impl<T: MappedObject> Ownerless<T> {
+    /// Makes an inode of `size` bytes, and a file for reading and writing on it, with a name as
+    /// `/proc/PID/maps` shows it. No page is allocated.
+    pub(crate) fn new(mount: &MountRef<T>, name: fmt::Arguments<'_>, size: usize) -> Result<Self> {
+        let name = CString::try_from_fmt(name)?;
+        let size = i64::try_from(size).map_err(|_| EINVAL)?;
+        // For `fput()`, which drops a reference to the owner of the file's operations that
+        // `alloc_file_pseudo()` does not take.
+        let module_ref = ModuleRef::get()?;
+        // SAFETY: The superblock is that of a mount that we hold.
+        let inode = unsafe { bindings::new_inode(mount.superblock()) };
+        if inode.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: The inode is new: nobody else knows it.
+        unsafe {
+            (*inode).i_mode = (bindings::S_IFREG | 0o777) as u16;
+            // As `shmem_kernel_file_setup()`: security modules judge the calls, not the inode.
+            (*inode).i_flags |= bindings::S_PRIVATE;
+            (*inode).i_size = size;
+            (*inode).i_op = &BackingFile::<T>::INODE_OPS;
+            (*inode).__bindgen_anon_3.i_fop = &BackingFile::<T>::RAW_FILE_OPS;
+        }
+        // SAFETY: As above. It has no name anywhere; and so a core dump has its pages as it has
+        // those of the built-in, as shared memory without a file.
+        unsafe { bindings::clear_nlink(inode) };
+        // SAFETY: As above.
+        unsafe { PageCache::init((*inode).i_mapping) };
+        // SAFETY: The inode is valid, and its reference goes to the file on success.
+        let file = from_err_ptr(unsafe {
+            bindings::alloc_file_pseudo(
+                inode,
+                mount.as_ptr(),
+                name.as_char_ptr(),
+                (bindings::O_RDWR | bindings::O_LARGEFILE) as c_int,
+                &BackingFile::<T>::FILE_OPS,
+            )
+        })
+        .inspect_err(|_| {
+            // SAFETY: The file was not made, so the inode's reference is still ours.
+            unsafe { bindings::iput(inode) };
+        })?;
+        module_ref.into_raw();
+        // SAFETY: The file is new, and its count ours.
+        // INVARIANT: The inode owns nothing.
+        Ok(Self(unsafe { BackingFile::adopt(file) }))
+    }
+
+    /// Makes the inode own `object`, and gives it its number. `module` is a reference for the inode
+    /// itself, which can outlive its files where somebody has opened it with O_PATH.
+    pub(crate) fn give(self, ino: u32, object: Arc<T>, module: ModuleRef) -> BackingFile<T> {
+        // SAFETY: By the type invariant the inode is valid, nobody else knows it, and it owns
+        // nothing yet.
+        // INVARIANT: The count of `object` goes to the inode, and the reference to the module.
+        unsafe {
+            let inode = (*self.0.file.as_ptr()).f_inode;
+            (*inode).i_ino = ino.into();
+            (*inode).i_private = object.into_foreign();
+        }
+        module.into_raw();
+        self.0
+    }
+
+    /// The pages.
+    pub(crate) fn page_cache(&self) -> PageCache<'_> {
+        self.0.page_cache()
+    }
+
+    /// The size of the inode in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.0.size()
     }
 }
 

@@ -8,6 +8,7 @@
 use super::bindings::{
     RUST_SHM_FGP_LOCK,
     RUST_SHM_GFP_OPPORTUNISTIC,
+    RUST_SHM_GFP_PROMISE,
     RUST_SHM_MAX_FOLIO_ORDER, //
 };
 use core::{
@@ -175,22 +176,22 @@ impl<'a> PageCache<'a> {
     }
 
     /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that,
-    /// on a NUMA node that the policy of the faulting mapping allows. Charges it to the caller's
-    /// memory cgroup.
-    ///
-    /// For more than one page nothing is tried hard: the caller takes a smaller order.
+    /// on a NUMA node that the policy allows. Charges it to the caller's memory cgroup.
     pub(crate) fn insert_zeroed(
         &self,
         index: usize,
         order: u32,
         policy: Policy<'_>,
+        effort: Effort,
     ) -> Result<LockedFolio<'a>, InsertError> {
         let mapping = self.mapping.as_ptr();
         // SAFETY: By the type invariant; the mask never changes.
         let mut gfp = unsafe { (*mapping).gfp_mask } | bindings::__GFP_ZERO;
-        if order > 0 {
-            gfp |= RUST_SHM_GFP_OPPORTUNISTIC;
-        }
+        gfp |= match effort {
+            Effort::Usual => 0,
+            Effort::Opportunistic => RUST_SHM_GFP_OPPORTUNISTIC,
+            Effort::Promise => RUST_SHM_GFP_PROMISE,
+        };
         // SAFETY: The policy is valid, or null: then the task's own is used.
         let folio = unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, policy.0) };
         let folio = NonNull::new(folio).ok_or(InsertError::NoMemory)?;
@@ -224,6 +225,23 @@ impl<'a> PageCache<'a> {
             _cache: PhantomData,
         })
     }
+}
+
+/// How hard a folio is tried to be had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Until the kernel gives up.
+    Usual,
+    /// Not hard: the caller takes a smaller one.
+    Opportunistic,
+    /// Hard, but nobody is killed for it.
+    Promise,
+}
+
+/// How many pages there are to be had, about (`si_mem_available()`).
+pub(crate) fn available_pages() -> usize {
+    // SAFETY: Always safe to call.
+    usize::try_from(unsafe { bindings::si_mem_available() }).unwrap_or(0)
 }
 
 /// Why no folio was put into a page cache.
@@ -307,6 +325,11 @@ pub(crate) enum FaultError {
 /// Null, or valid for `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Policy<'a>(*mut bindings::mempolicy, PhantomData<&'a ()>);
+
+impl Policy<'_> {
+    /// The task's own.
+    pub(crate) const NONE: Self = Self(ptr::null_mut(), PhantomData);
+}
 
 /// A page fault that is being served.
 ///

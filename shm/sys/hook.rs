@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A kprobe that tells of an IPC namespace that ends.
+//! Kprobes that tell of what a module has no hook for.
 //!
-//! `shm_exit_ns()` runs once for every namespace, when nobody can enter it any more and before it
-//! is freed. It is not a hook that modules are meant to have, so a probe is put on it. There is one
-//! in the system, made when the module is loaded.
+//! - `shm_exit_ns()` runs once for every IPC namespace, when nobody can enter it any more and
+//!   before it is freed.
+//! - `shm_destroy_orphaned()` runs when 1 is written to `kernel.shm_rmid_forced`.
+//! - `exit_shm()` runs in every task that exits, or leaves its IPC namespace by `unshare(2)`. The
+//!   probe on it is armed when it is needed first.
+//!
+//! They are made when the module is loaded.
 
 use super::{
     bindings::{
+        enable_kprobe,
         kprobe,
         register_kprobe,
-        unregister_kprobe, //
+        unregister_kprobe,
+        KPROBE_FLAG_DISABLED, //
     },
     ipc_ns::{
         self,
         NamespaceId, //
-    }, //
+    },
+    pid::CurrentThread, //
 };
+use core::marker::PhantomData;
 use kernel::{
     bindings,
     error::to_result,
@@ -33,36 +41,117 @@ compile_error!(
     "rust_shm does not support CONFIG_PREEMPT_RT=y: its spinlocks would sleep in a probe"
 );
 
-/// Who is told.
-pub(crate) trait OnNamespaceEnd: Send + Sync {
-    /// The namespace ends. Called in atomic context: it may not sleep.
+/// Something that happens: a function of the kernel is entered.
+///
+/// # Safety
+///
+/// `tell()` must be sound to call with what the function `FUNCTION` of the kernel has as its first
+/// argument, on entry to it.
+pub(crate) unsafe trait Event<T> {
+    /// The function's name.
+    const FUNCTION: &'static CStr;
+    /// Whether to tell from the beginning.
+    const ARMED: bool;
+
+    /// Tells `target`. Called in atomic context: it may not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `argument` must be the first argument of the function, on entry to it.
+    unsafe fn tell(target: &T, argument: *const c_void);
+}
+
+/// An IPC namespace ends.
+pub(crate) struct NamespaceEnd;
+
+/// Who is told of that.
+pub(crate) trait OnNamespaceEnd {
+    /// The namespace ends. It may not sleep.
     fn namespace_ended(&self, id: NamespaceId);
 }
 
-/// The probe. It is taken away when this is dropped; no call is under way after that.
+// SAFETY: `shm_exit_ns(struct ipc_namespace *)` frees nothing of the namespace itself.
+unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
+    const FUNCTION: &'static CStr = c"shm_exit_ns";
+    const ARMED: bool = true;
+
+    unsafe fn tell(target: &T, argument: *const c_void) {
+        // SAFETY: By this function's requirement it is a namespace, which is there during the call.
+        target.namespace_ended(unsafe { ipc_ns::id_of(argument.cast()) });
+    }
+}
+
+/// `kernel.shm_rmid_forced` of a namespace is set to 1.
+#[cfg(CONFIG_SYSVIPC)]
+pub(crate) struct RemovalForced;
+
+/// Who is told of that.
+pub(crate) trait OnRemovalForced {
+    /// The sysctl of the namespace has been set. It may not sleep.
+    fn removal_forced(&self, id: NamespaceId);
+}
+
+#[cfg(CONFIG_SYSVIPC)]
+// SAFETY: `shm_destroy_orphaned(struct ipc_namespace *)` is called while a sysctl of the namespace
+// is written, which keeps it.
+unsafe impl<T: OnRemovalForced> Event<T> for RemovalForced {
+    const FUNCTION: &'static CStr = c"shm_destroy_orphaned";
+    const ARMED: bool = true;
+
+    unsafe fn tell(target: &T, argument: *const c_void) {
+        // SAFETY: By this function's requirement it is a namespace, which is there during the call.
+        target.removal_forced(unsafe { ipc_ns::id_of(argument.cast()) });
+    }
+}
+
+/// A thread is no creator of segments any more.
+#[cfg(CONFIG_SYSVIPC)]
+pub(crate) struct CreatorLeaves;
+
+/// Who is told of that.
+pub(crate) trait OnCreatorLeaves {
+    /// The calling thread exits, or leaves its IPC namespace. It may not sleep.
+    fn creator_leaves(&self, thread: &CurrentThread<'_>);
+}
+
+#[cfg(CONFIG_SYSVIPC)]
+// SAFETY: `exit_shm(struct task_struct *)` is called with `current`; the argument is not used.
+unsafe impl<T: OnCreatorLeaves> Event<T> for CreatorLeaves {
+    const FUNCTION: &'static CStr = c"exit_shm";
+    const ARMED: bool = false;
+
+    unsafe fn tell(target: &T, _argument: *const c_void) {
+        CurrentThread::with(|thread| target.creator_leaves(thread));
+    }
+}
+
+/// A probe. It is taken away when this is dropped; no call is under way after that.
 ///
 /// # Invariants
 ///
-/// `probe` is registered, and the first field of a pinned `Self`.
+/// `probe` is registered on the function of `E`, and the first field of a pinned `Self`.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-pub(crate) struct NamespaceEndHook<T: OnNamespaceEnd> {
+pub(crate) struct Hook<E: Event<T>, T: Send + Sync> {
     #[pin]
     probe: Opaque<kprobe>,
     target: T,
+    _event: PhantomData<E>,
 }
 
 // SAFETY: A kprobe may be unregistered from another thread than it was registered from; `T` is
 // `Send`.
-unsafe impl<T: OnNamespaceEnd> Send for NamespaceEndHook<T> {}
-// SAFETY: There is nothing to call on a shared reference but `T`, which is `Sync`.
-unsafe impl<T: OnNamespaceEnd> Sync for NamespaceEndHook<T> {}
+unsafe impl<E: Event<T>, T: Send + Sync> Send for Hook<E, T> {}
+// SAFETY: A kprobe does its own locking, and `T` is `Sync`.
+unsafe impl<E: Event<T>, T: Send + Sync> Sync for Hook<E, T> {}
 
-impl<T: OnNamespaceEnd> NamespaceEndHook<T> {
-    /// Starts to tell `target`. Fails with `ENOENT` on a kernel without `shm_exit_ns()`.
+impl<E: Event<T>, T: Send + Sync> Hook<E, T> {
+    /// Starts to tell `target`, unless the event is one to be armed later. Fails with `ENOENT` on a
+    /// kernel without the function.
     pub(crate) fn new(target: T) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             target,
+            _event: PhantomData,
             // `target` is first here: it must be there when the probe first fires.
             probe <- Opaque::try_ffi_init(|slot: *mut kprobe| {
                 // SAFETY: `slot` is valid for writes, and a kprobe is plain data that is all zeros
@@ -70,8 +159,9 @@ impl<T: OnNamespaceEnd> NamespaceEndHook<T> {
                 unsafe { slot.write_bytes(0, 1) };
                 // SAFETY: `slot` was just made valid.
                 unsafe {
-                    (*slot).symbol_name = c"shm_exit_ns".as_char_ptr();
+                    (*slot).symbol_name = E::FUNCTION.as_char_ptr();
                     (*slot).pre_handler = Some(Self::hit);
+                    (*slot).flags = if E::ARMED { 0 } else { KPROBE_FLAG_DISABLED };
                 }
                 // SAFETY: The probe is filled in, and pinned until `drop()` takes it away.
                 to_result(unsafe { register_kprobe(slot) })
@@ -79,17 +169,26 @@ impl<T: OnNamespaceEnd> NamespaceEndHook<T> {
         })
     }
 
+    /// Who is told.
+    pub(crate) fn target(&self) -> &T {
+        &self.target
+    }
+
+    /// Starts to tell, if it does not yet. May sleep.
+    pub(crate) fn arm(&self) -> Result {
+        // SAFETY: By the type invariant the probe is registered.
+        to_result(unsafe { enable_kprobe(self.probe.get()) })
+    }
+
     /// # Safety
     ///
-    /// Called by a registered probe of a `Self` on `shm_exit_ns()`, on entry to that function.
+    /// Called by a registered probe of a `Self`, on entry to the function.
     unsafe extern "C" fn hit(probe: *mut kprobe, regs: *mut bindings::pt_regs) -> c_int {
         // SAFETY: By the type invariant, the probe is the first field of a pinned `Self`, which is
         // not dropped before `unregister_kprobe()` has waited for this call.
         let this = unsafe { &*probe.cast::<Self>() };
-        // SAFETY: `regs` are those on entry to `shm_exit_ns(struct ipc_namespace *)`, which frees
-        // nothing of the namespace itself.
-        let id = unsafe { ipc_ns::id_of(first_argument(regs).cast()) };
-        this.target.namespace_ended(id);
+        // SAFETY: `regs` are those on entry to the function.
+        unsafe { E::tell(&this.target, first_argument(regs)) };
         0
     }
 }
@@ -111,7 +210,7 @@ unsafe fn first_argument(regs: *const bindings::pt_regs) -> *const c_void {
 }
 
 #[pinned_drop]
-impl<T: OnNamespaceEnd> PinnedDrop for NamespaceEndHook<T> {
+impl<E: Event<T>, T: Send + Sync> PinnedDrop for Hook<E, T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant the probe is registered. This waits until no handler runs.
         unsafe { unregister_kprobe(self.probe.get()) };

@@ -211,16 +211,19 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     }
 
     /// Puts an object where an index was reserved, for all to see, and returns a reference to it.
+    /// `before` is called when there is nobody else yet who can find it.
     pub(crate) fn publish(
         &mut self,
         index: u32,
         object: Pin<UniqueArc<Published<T>>>,
+        before: impl FnOnce(&Arc<Published<T>>),
     ) -> Result<Arc<Published<T>>> {
         let object = Arc::from(object);
+        before(&object);
         let entry = Arc::into_raw(object.clone());
         // SAFETY: By the type invariant the lock is held. The entry is reserved, so that no memory
         // is needed.
-        // INVARIANT: It was unique: in no table. Its count goes to the table.
+        // INVARIANT: It was unique until now: in no table. Its count goes to the table.
         let old = unsafe {
             bindings::__xa_store(
                 self.table.xa.get(),

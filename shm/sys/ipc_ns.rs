@@ -32,6 +32,8 @@ pub(crate) enum Capability {
     IpcOwner = bindings::CAP_IPC_OWNER,
     /// Change and remove any segment.
     SysAdmin = bindings::CAP_SYS_ADMIN,
+    /// Lock any segment in memory.
+    IpcLock = bindings::CAP_IPC_LOCK,
 }
 
 /// The IPC namespace of the calling task.
@@ -94,11 +96,31 @@ impl CurrentIpcNamespace<'_> {
         }
     }
 
+    /// Its `kernel.shm_rmid_forced`, as it is now.
+    pub(crate) fn removal_forced(&self) -> bool {
+        // SAFETY: By the type invariant; a word that is read once.
+        unsafe { (&raw const (*self.ns.as_ptr()).shm_rmid_forced).read_volatile() != 0 }
+    }
+
     /// Whether the caller has a capability over the user namespace that owns this one
     /// (`ns_capable()`).
     pub(crate) fn capable(&self, capability: Capability) -> bool {
         // SAFETY: By the type invariant; an IPC namespace holds the user namespace that owns it.
         unsafe { bindings::ns_capable((*self.ns.as_ptr()).user_ns, capability as i32) }
+    }
+}
+
+/// `kernel.shm_rmid_forced` of the namespace `id`, if that is the calling task's.
+pub(crate) fn removal_forced_in(id: NamespaceId) -> Option<bool> {
+    // SAFETY: As in `with_current()`; a task holds its namespaces until it has exited from them.
+    unsafe {
+        let nsproxy = (*bindings::get_current()).nsproxy;
+        if nsproxy.is_null() {
+            return None;
+        }
+        let ns = (*nsproxy).ipc_ns.cast::<ipc_namespace>();
+        (!ns.is_null() && id_of(ns) == id)
+            .then(|| (&raw const (*ns).shm_rmid_forced).read_volatile() != 0)
     }
 }
 

@@ -11,7 +11,11 @@
 //! | `cred.rs` | user and group ids of the caller, and their translation between user namespaces |
 //! | `pid.rs` | a counted `struct pid` |
 //! | `ipc_ns.rs` | the caller's IPC namespace: its number, its limits, capabilities over it |
-//! | `hook.rs` | a kprobe that tells of an IPC namespace that ends |
+//! | `hook.rs` | kprobes that tell of what a module has no hook for |
+//! | `commit.rs` | memory that is promised in advance |
+//! | `memlock.rs` | memory that a user has locked |
+//! | `proc.rs` | files of `/proc` |
+//! | `task.rs` | the calling task |
 //! | `queue.rs` | a workqueue that is drained when it is dropped |
 //! | `module_ref.rs` | a counted reference to this module |
 //! | `published.rs` | a counted object that readers may find under RCU |
@@ -26,18 +30,22 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod commit;
 pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod folio;
 pub(crate) mod hook;
 pub(crate) mod id_table;
 pub(crate) mod ipc_ns;
+pub(crate) mod memlock;
 pub(crate) mod misc;
 pub(crate) mod module_ref;
 pub(crate) mod mount;
 pub(crate) mod pid;
+pub(crate) mod proc;
 pub(crate) mod published;
 pub(crate) mod queue;
+pub(crate) mod task;
 pub(crate) mod time;
 pub(crate) mod user;
 pub(crate) mod vma;
