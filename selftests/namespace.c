@@ -3,10 +3,10 @@
 #include "kselftest_harness.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <sched.h>
 
 #include "shm_backend.h"
+#include "user.h"
 
 /* What a user or group id that has no name in a user namespace is shown as. */
 #define OVERFLOW_ID 65534
@@ -29,38 +29,6 @@ FIXTURE_SETUP(namespace)
 FIXTURE_TEARDOWN(namespace)
 {
 	SHM_LEAVE(self->shm);
-}
-
-/*
- * Enter a new user namespace, in which the ids 0 to 9 are the ids 1000 to 1009 of here, and become root in it. A helper writes the maps:
- * that takes privileges over the parent namespace.
- */
-static void enter_user_namespace(struct __test_metadata *_metadata)
-{
-	int ready[2];
-	pid_t self = getpid(), helper;
-	char path[64], byte = 0;
-
-	ASSERT_EQ(0, setgroups(0, NULL));
-	ASSERT_EQ(0, pipe(ready));
-	helper = fork();
-	ASSERT_LE(0, helper);
-	if (!helper) {
-		if (read(ready[0], &byte, 1) != 1)
-			_exit(1);
-		snprintf(path, sizeof(path), "/proc/%d/uid_map", self);
-		if (shm_write_file(path, "0 1000 10\n"))
-			_exit(2);
-		snprintf(path, sizeof(path), "/proc/%d/gid_map", self);
-		_exit(shm_write_file(path, "0 1000 10\n") ? 3 : 0);
-	}
-	ASSERT_EQ(0, unshare(CLONE_NEWUSER));
-	ASSERT_EQ(1, write(ready[1], &byte, 1));
-	ASSERT_EQ(0, shm_wait(helper));
-	close(ready[0]);
-	close(ready[1]);
-	ASSERT_EQ(0, setresgid(0, 0, 0));
-	ASSERT_EQ(0, setresuid(0, 0, 0));
 }
 
 /* IPC namespaces. */

@@ -2,12 +2,8 @@
 /* Who may do what: users, groups and capabilities against the nine bits, and against ownership. */
 #include "kselftest_harness.h"
 
-#include <grp.h>
-#include <linux/capability.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-
 #include "shm_backend.h"
+#include "user.h"
 
 /*
  * The cast. The segment is made by CREATOR (of CREATOR_GROUP) and then given to OWNER and OWNER_GROUP. MEMBER is in neither group by
@@ -29,38 +25,6 @@ FIXTURE(permission)
 	int id;
 };
 SHM_BOTH(permission)
-
-/* Become someone without privileges, with one supplementary group, or none (0). */
-static void become(struct __test_metadata *_metadata, uid_t uid, gid_t gid, gid_t supplementary)
-{
-	ASSERT_EQ(0, setgroups(supplementary ? 1 : 0, &supplementary));
-	ASSERT_EQ(0, setresgid(gid, gid, gid));
-	ASSERT_EQ(0, setresuid(uid, uid, uid));
-}
-
-/* Give up all capabilities but these, of the first 32. */
-static void only_capabilities(struct __test_metadata *_metadata, unsigned int mask)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2];
-
-	ASSERT_EQ(0, syscall(SYS_capget, &header, data));
-	data[0].permitted &= mask;
-	data[0].effective = data[0].permitted;
-	data[0].inheritable = 0;
-	memset(&data[1], 0, sizeof(data[1]));
-	ASSERT_EQ(0, syscall(SYS_capset, &header, data));
-}
-
-/* Become someone who has just these capabilities. */
-static void become_with(struct __test_metadata *_metadata, uid_t uid, gid_t gid, unsigned int mask)
-{
-	ASSERT_EQ(0, prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
-	become(_metadata, uid, gid, 0);
-	only_capabilities(_metadata, mask);
-}
-
-#define CAPABILITY(number) (1U << (number))
 
 FIXTURE_SETUP(permission)
 {

@@ -233,6 +233,8 @@ static int rust_ctl(int id, int cmd, void *arg)
 
 	switch (cmd) {
 	case IPC_RMID:
+	case SHM_LOCK:
+	case SHM_UNLOCK:
 		ctl.arg_size = 0;
 		break;
 	case IPC_INFO:
