@@ -1,0 +1,792 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SHM_HUGETLB: segments whose pages are all huge, and there from the start.
+ *
+ * The built-in takes them from a pool, which it reserves from at get and fills in at the touch. The module needs no pool, and allocates at
+ * get.
+ */
+#include "kselftest_harness.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "shm_backend.h"
+#include "user.h"
+#include "vma.h"
+
+#ifndef SHM_HUGE_SHIFT
+#define SHM_HUGE_SHIFT 26
+#endif
+
+/* A page size as a flag, by its logarithm. */
+#define SIZE(log) ((int)((unsigned int)(log) << SHM_HUGE_SHIFT))
+
+/* Huge pages in the built-in's pool. */
+#define POOL 8
+
+enum {
+	USER = 3001,
+	GROUP = 3003,
+};
+
+FIXTURE(hugetlb)
+{
+	const struct shm_backend *shm;
+	size_t page;
+	bool builtin;
+	unsigned long group;	/* vm.hugetlb_shm_group before */
+};
+SHM_BOTH(hugetlb)
+
+/* A number in a file; ULONG_MAX if it cannot be read. */
+static unsigned long number_in(const char *path)
+{
+	unsigned long value = ULONG_MAX;
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		return value;
+	if (fscanf(file, "%lu", &value) != 1)
+		value = ULONG_MAX;
+	fclose(file);
+	return value;
+}
+
+static int write_number(const char *path, unsigned long value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu\n", value);
+	return shm_write_file(path, text);
+}
+
+/* HugePages_FIELD of /proc/meminfo: a count. */
+static long pool_pages(const char *field)
+{
+	char name[64];
+	long bytes;
+
+	snprintf(name, sizeof(name), "HugePages_%s", field);
+	bytes = proc_bytes("/proc/meminfo", name);
+	return bytes < 0 ? bytes : bytes / 1024;
+}
+
+FIXTURE_SETUP(hugetlb)
+{
+	self->shm = variant->shm;
+	self->page = shm_page_size();
+	self->builtin = self->shm == &shm_builtin;
+	SHM_ENTER(self->shm);
+	ASSERT_EQ(0, geteuid())
+		TH_LOG("these tests change users: run them as root");
+	self->group = number_in("/proc/sys/vm/hugetlb_shm_group");
+	ASSERT_NE(ULONG_MAX, self->group);
+	ASSERT_EQ(0, write_number("/proc/sys/vm/hugetlb_shm_group", GROUP));
+	ASSERT_EQ(0, write_number("/proc/sys/vm/nr_hugepages", self->builtin ? POOL : 0));
+	ASSERT_EQ(self->builtin ? POOL : 0, pool_pages("Free"))
+		TH_LOG("this machine has not enough memory in pieces of 2 MiB for the built-in's pool");
+	ASSERT_EQ(0, pool_pages("Rsvd"));
+}
+
+FIXTURE_TEARDOWN(hugetlb)
+{
+	SHM_LEAVE(self->shm);
+	write_number("/proc/sys/vm/nr_hugepages", 0);
+	write_number("/proc/sys/vm/hugetlb_shm_group", self->group);
+}
+
+static int make(const struct shm_backend *shm, size_t size)
+{
+	return shm->get(IPC_PRIVATE, size, SHM_HUGETLB | 0600);
+}
+
+/* Nothing is there: no segment, no pages counted. */
+static bool nothing_left(const struct shm_backend *shm)
+{
+	struct rust_shm_usage usage;
+
+	return shm->shm_info(&usage) == 0 && usage.used_ids == 0 && usage.shm_tot == 0 && usage.shm_rss == 0 && pool_pages("Rsvd") == 0;
+}
+
+/* The mapping at addr, as long as it is; 0 if there is none. */
+static size_t mapped(const void *addr)
+{
+	struct vma vma;
+
+	return vma_at(addr, &vma) ? vma.end - vma.start : 0;
+}
+
+/* How much at addr is mapped by huge page table entries. */
+static long huge_mapped(const struct shm_backend *shm, const void *addr)
+{
+	if (shm == &shm_rust)
+		return vma_smaps_bytes(addr, "FilePmdMapped");
+	return vma_smaps_bytes(addr, "Shared_Hugetlb") + vma_smaps_bytes(addr, "Private_Hugetlb");
+}
+
+/* Sizes. */
+
+TEST_F(hugetlb, default_size_and_2_mib_are_the_same)
+{
+	int flags[] = { 0, SIZE(21) }, id, i;
+	struct rust_shm_stat stat;
+	char *memory;
+
+	for (i = 0; i < 2; i++) {
+		id = self->shm->get(SHM_KEY, 2 * HUGE_SIZE, IPC_CREAT | IPC_EXCL | SHM_HUGETLB | flags[i] | 0640);
+		ASSERT_LE(0, id);
+		ASSERT_EQ(0, self->shm->stat(id, &stat));
+		EXPECT_EQ(2 * HUGE_SIZE, stat.segsz);
+		EXPECT_EQ(0640, stat.mode);
+		memory = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, memory);
+		EXPECT_EQ(2 * HUGE_SIZE, mapped(memory));
+		memory[0] = memory[2 * HUGE_SIZE - 1] = 1;
+		ASSERT_EQ(0, self->shm->detach(memory));
+		ASSERT_EQ(0, self->shm->rmid(id));
+	}
+	EXPECT_TRUE(nothing_left(self->shm));
+}
+
+TEST_F(hugetlb, other_sizes_are_einval)
+{
+	int logs[] = { 1, 2, 11, 12, 13, 16, 20, 22, 24, 29, 31, 34, 39, 48, 62, 63 };
+	size_t i;
+
+	for (i = 0; i < sizeof(logs) / sizeof(logs[0]); i++) {
+		EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, HUGE_SIZE, SHM_HUGETLB | SIZE(logs[i]) | 0600));
+		EXPECT_ERRNO(EINVAL, self->shm->get(SHM_KEY, HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | SIZE(logs[i]) | 0600));
+	}
+	EXPECT_TRUE(nothing_left(self->shm));
+}
+
+TEST_F(hugetlb, size_of_1_gib)
+{
+	/* The built-in knows it where the processor does, but its pool for it is empty. */
+	bool known = self->builtin && !access("/sys/kernel/mm/hugepages/hugepages-1048576kB", F_OK);
+
+	EXPECT_ERRNO(known ? ENOMEM : EINVAL, self->shm->get(IPC_PRIVATE, 1UL << 30, SHM_HUGETLB | SIZE(30) | 0600));
+	EXPECT_ERRNO(known ? ENOMEM : EINVAL, self->shm->get(IPC_PRIVATE, 1, SHM_HUGETLB | SIZE(30) | 0600));
+	EXPECT_TRUE(nothing_left(self->shm));
+}
+
+TEST_F(hugetlb, size_is_kept_and_mapping_is_rounded_up)
+{
+	size_t sizes[] = { 1, self->page, HUGE_SIZE - 1, HUGE_SIZE, HUGE_SIZE + 1, 3 * MIB }, i, length;
+	struct rust_shm_usage usage;
+	struct rust_shm_stat stat;
+	struct shm_row row;
+	char *memory;
+	int id;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		length = (sizes[i] + HUGE_SIZE - 1) & ~(HUGE_SIZE - 1);
+		id = make(self->shm, sizes[i]);
+		ASSERT_LE(0, id);
+		ASSERT_EQ(0, self->shm->stat(id, &stat));
+		EXPECT_EQ(sizes[i], stat.segsz);
+		ASSERT_EQ(0, shm_table_row(self->shm, id, &row, NULL, 0));
+		EXPECT_EQ(sizes[i], row.size);
+		ASSERT_LE(0, self->shm->shm_info(&usage));
+		EXPECT_EQ((sizes[i] + self->page - 1) / self->page, usage.shm_tot)
+			TH_LOG("what was asked for counts, in small pages");
+		memory = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, memory);
+		EXPECT_EQ(length, mapped(memory));
+		EXPECT_EQ(0, memory[length - 1]);
+		memory[length - 1] = 1;
+		EXPECT_EQ(1, memory[length - 1]);
+		ASSERT_EQ(0, self->shm->detach(memory));
+		EXPECT_FALSE(vma_mapped(memory));
+		ASSERT_EQ(0, self->shm->rmid(id));
+	}
+	EXPECT_TRUE(nothing_left(self->shm));
+}
+
+/* The promise: the memory is there, or get fails. */
+
+TEST_F(hugetlb, all_is_there_after_get)
+{
+	const size_t size = 4 * HUGE_SIZE;
+	struct rust_shm_usage usage;
+	struct rust_shm_stat stat;
+	char *memory;
+	int id;
+
+	id = make(self->shm, size);
+	ASSERT_LE(0, id);
+	ASSERT_EQ(0, self->shm->stat(id, &stat));
+	ASSERT_LE(0, self->shm->shm_info(&usage));
+	if (self->builtin) {
+		EXPECT_EQ(4, pool_pages("Rsvd"));
+		EXPECT_EQ(0, stat.rss);
+	} else {
+		EXPECT_EQ(size, stat.rss);
+		EXPECT_EQ(size, stat.huge);
+		EXPECT_EQ(size / self->page, usage.shm_rss);
+	}
+	memory = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	EXPECT_EQ(0, huge_mapped(self->shm, memory));
+	memory[5 * self->page] = 1;
+	EXPECT_EQ((long)HUGE_SIZE, huge_mapped(self->shm, memory))
+		TH_LOG("one touch maps one huge page, and it is mapped as one");
+	memset(memory, 1, size);
+	EXPECT_EQ((long)size, huge_mapped(self->shm, memory));
+	ASSERT_EQ(0, self->shm->stat(id, &stat));
+	EXPECT_EQ(size, stat.rss);
+	ASSERT_LE(0, self->shm->shm_info(&usage));
+	EXPECT_EQ(size / self->page, usage.shm_rss);
+}
+
+TEST_F(hugetlb, first_touch_is_zero)
+{
+	char *memory, *zero = calloc(1, HUGE_SIZE);
+	int round, id, i;
+
+	ASSERT_NE(NULL, zero);
+	/* The second round is likely to get the memory of the first. */
+	for (round = 0; round < 2; round++) {
+		id = make(self->shm, 2 * HUGE_SIZE);
+		ASSERT_LE(0, id);
+		memory = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, memory);
+		for (i = 0; i < 2; i++)
+			EXPECT_EQ(0, memcmp(memory + i * HUGE_SIZE, zero, HUGE_SIZE));
+		memset(memory, 0xff, 2 * HUGE_SIZE);
+		ASSERT_EQ(0, self->shm->detach(memory));
+		ASSERT_EQ(0, self->shm->rmid(id));
+	}
+	free(zero);
+}
+
+TEST_F_TIMEOUT(hugetlb, what_cannot_be_had_leaves_nothing, 60)
+{
+	long total = proc_bytes("/proc/meminfo", "MemTotal"), cached;
+	/* The built-in's first ends at its pool, the module's last one at some page in the middle. */
+	size_t sizes[] = { (POOL + 1) * HUGE_SIZE, 64UL << 40, 16 * total, total }, i;
+	int id;
+
+	for (i = self->builtin ? 0 : 1; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		cached = proc_bytes("/proc/meminfo", "Cached");
+		EXPECT_ERRNO(ENOMEM, self->shm->get(SHM_KEY, sizes[i], IPC_CREAT | SHM_HUGETLB | 0600));
+		EXPECT_TRUE(nothing_left(self->shm));
+		EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY, 0, 0));
+		EXPECT_GE(cached + 64 * (long)MIB, proc_bytes("/proc/meminfo", "Cached"));
+	}
+	id = self->shm->get(SHM_KEY, 2 * HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | 0600);
+	EXPECT_EQ(0, id)
+		TH_LOG("what failed has used no index, and what is free can be had");
+}
+
+TEST_F(hugetlb, memory_comes_back)
+{
+	const size_t size = POOL * HUGE_SIZE;
+	char *memory;
+	int i, id;
+
+	/* The built-in's pool is enough for one at a time only. */
+	for (i = 0; i < 3; i++) {
+		id = make(self->shm, size);
+		ASSERT_LE(0, id);
+		memory = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, memory);
+		if (self->builtin) {
+			EXPECT_ERRNO(ENOMEM, make(self->shm, 1));
+		}
+		memory[HUGE_SIZE] = 1;
+		ASSERT_EQ(0, self->shm->rmid(id));
+		EXPECT_EQ(1, shm_count(self->shm));
+		EXPECT_EQ(1, memory[HUGE_SIZE]);
+		ASSERT_EQ(0, self->shm->detach(memory));
+		EXPECT_EQ(0, shm_count(self->shm));
+	}
+	EXPECT_TRUE(nothing_left(self->shm));
+	EXPECT_EQ(self->builtin ? POOL : 0, pool_pages("Free"));
+}
+
+TEST_F_TIMEOUT(hugetlb, memory_of_a_removed_segment_is_freed, 60)
+{
+	const size_t size = 64 * MIB;
+	long full;
+	int i, id;
+
+	if (self->builtin) {
+		ASSERT_EQ(0, write_number("/proc/sys/vm/nr_hugepages", size / HUGE_SIZE));
+	}
+	id = make(self->shm, size);
+	ASSERT_LE(0, id);
+	if (self->builtin) {
+		EXPECT_EQ((long)(size / HUGE_SIZE), pool_pages("Rsvd"));
+		ASSERT_EQ(0, self->shm->rmid(id));
+		EXPECT_EQ(0, pool_pages("Rsvd"));
+	} else {
+		full = proc_bytes("/proc/meminfo", "Cached");
+		ASSERT_LE((long)size, full);
+		ASSERT_EQ(0, self->shm->rmid(id));
+		for (i = 0; i < 100 && proc_bytes("/proc/meminfo", "Cached") > full - (long)size / 2; i++)
+			usleep(50000);
+		EXPECT_GE(full - (long)size / 2, proc_bytes("/proc/meminfo", "Cached"));
+	}
+}
+
+/* Addresses. */
+
+TEST_F(hugetlb, kernel_chooses_a_multiple)
+{
+	int id = make(self->shm, HUGE_SIZE + 1), i;
+	char *memory;
+
+	ASSERT_LE(0, id);
+	for (i = 0; i < 3; i++) {
+		memory = self->shm->attach(id, NULL, i == 1 ? SHM_RDONLY : 0);
+		ASSERT_NE(SHM_FAILED, memory);
+		EXPECT_EQ(0, (uintptr_t)memory % HUGE_SIZE);
+	}
+	EXPECT_EQ(3, shm_nattch(self->shm, id));
+}
+
+TEST_F(hugetlb, address_is_a_multiple_of_the_huge_page)
+{
+	int id = make(self->shm, HUGE_SIZE);
+	char *hole = vma_hole(4 * HUGE_SIZE);
+
+	ASSERT_LE(0, id);
+	ASSERT_NE(NULL, hole);
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page, 0));
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + HUGE_SIZE / 2, 0));
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + HUGE_SIZE - self->page, SHM_RDONLY));
+	/* SHM_RND rounds down to a small page. */
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page + 1, SHM_RND));
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page, SHM_RND));
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page, SHM_REMAP));
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + 1, 0));
+	EXPECT_EQ(0, shm_nattch(self->shm, id));
+	EXPECT_EQ(hole + HUGE_SIZE, self->shm->attach(id, hole + HUGE_SIZE, 0));
+	EXPECT_EQ(hole + 2 * HUGE_SIZE, self->shm->attach(id, hole + 2 * HUGE_SIZE + self->page - 1, SHM_RND));
+	EXPECT_EQ(2, shm_nattch(self->shm, id));
+}
+
+TEST_F(hugetlb, remap_at_a_wrong_address_leaves_what_is_there)
+{
+	int id = make(self->shm, HUGE_SIZE), small = self->shm->get(IPC_PRIVATE, 2 * HUGE_SIZE, 0600);
+	char *hole = vma_hole(2 * HUGE_SIZE);
+
+	ASSERT_LE(0, id);
+	ASSERT_NE(NULL, hole);
+	ASSERT_EQ(hole, self->shm->attach(small, hole, 0));
+	hole[0] = 's';
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page, SHM_REMAP));
+	EXPECT_EQ(1, shm_nattch(self->shm, small));
+	EXPECT_EQ('s', hole[0]);
+	EXPECT_EQ(hole, self->shm->attach(id, hole, SHM_REMAP));
+	EXPECT_EQ(0, hole[0]);
+}
+
+TEST_F(hugetlb, whole_of_the_mapping_must_fit)
+{
+	int id = make(self->shm, 1);
+	char *hole = vma_hole(2 * HUGE_SIZE), *beside;
+
+	ASSERT_LE(0, id);
+	ASSERT_NE(NULL, hole);
+	beside = mmap(hole + HUGE_SIZE - self->page, self->page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	ASSERT_EQ(hole + HUGE_SIZE - self->page, beside);
+	/* What is in the way lies beyond the one byte of the segment, but not of its mapping. */
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole, 0));
+	ASSERT_EQ(0, munmap(beside, self->page));
+	EXPECT_EQ(hole, self->shm->attach(id, hole, 0));
+}
+
+/* Pieces. */
+
+TEST_F(hugetlb, whole_huge_pages_are_unmapped_and_protected)
+{
+	int id = make(self->shm, 4 * HUGE_SIZE);
+	char *memory = self->shm->attach(id, NULL, 0);
+
+	ASSERT_NE(SHM_FAILED, memory);
+	memory[0] = memory[HUGE_SIZE] = memory[3 * HUGE_SIZE] = 'a';
+	ASSERT_EQ(0, munmap(memory + HUGE_SIZE, HUGE_SIZE));
+	EXPECT_EQ(2, shm_nattch(self->shm, id));
+	EXPECT_EQ(SIGSEGV, read_signal(memory + HUGE_SIZE));
+	ASSERT_EQ(0, mprotect(memory + 3 * HUGE_SIZE, HUGE_SIZE, PROT_READ));
+	EXPECT_EQ(3, shm_nattch(self->shm, id));
+	EXPECT_EQ(SIGSEGV, write_signal(memory + 3 * HUGE_SIZE));
+	EXPECT_EQ('a', memory[3 * HUGE_SIZE]);
+	ASSERT_EQ(0, mprotect(memory + 3 * HUGE_SIZE, HUGE_SIZE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, write_signal(memory + 3 * HUGE_SIZE));
+	ASSERT_EQ(0, self->shm->detach(memory));
+	EXPECT_EQ(0, shm_nattch(self->shm, id));
+	memory = self->shm->attach(id, NULL, SHM_RDONLY);
+	ASSERT_NE(SHM_FAILED, memory);
+	EXPECT_EQ('a', memory[HUGE_SIZE])
+		TH_LOG("unmapped, not lost");
+	EXPECT_EQ(SIGSEGV, write_signal(memory));
+}
+
+TEST_F(hugetlb, parts_of_a_huge_page)
+{
+	int id = make(self->shm, 2 * HUGE_SIZE);
+	char *memory = self->shm->attach(id, NULL, 0);
+
+	ASSERT_NE(SHM_FAILED, memory);
+	pattern_fill(memory, 2 * HUGE_SIZE, 3);
+	if (self->builtin) {
+		EXPECT_ERRNO(EINVAL, munmap(memory + self->page, self->page));
+		EXPECT_ERRNO(EINVAL, mprotect(memory + self->page, self->page, PROT_READ));
+		EXPECT_EQ(1, shm_nattch(self->shm, id));
+	} else {
+		ASSERT_EQ(0, munmap(memory + self->page, self->page));
+		ASSERT_EQ(0, mprotect(memory + 3 * self->page, self->page, PROT_READ));
+		EXPECT_EQ(4, shm_nattch(self->shm, id));
+		EXPECT_EQ(SIGSEGV, read_signal(memory + self->page));
+		EXPECT_EQ(SIGSEGV, write_signal(memory + 3 * self->page));
+		ASSERT_EQ(0, self->shm->detach(memory));
+		EXPECT_EQ(0, shm_nattch(self->shm, id));
+		memory = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, memory);
+	}
+	EXPECT_TRUE(pattern_stands(memory, 2 * HUGE_SIZE, 3));
+	EXPECT_EQ(2 * (long)HUGE_SIZE, huge_mapped(self->shm, memory));
+}
+
+/* Processes. */
+
+TEST_F(hugetlb, data_are_shared)
+{
+	const size_t size = 3 * HUGE_SIZE;
+	char *memory, *other;
+	int id;
+
+	id = self->shm->get(SHM_KEY, size, IPC_CREAT | SHM_HUGETLB | 0600);
+	ASSERT_LE(0, id);
+	memory = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	SHM_CHILD {
+		EXPECT_EQ(2, shm_nattch(self->shm, id));
+		pattern_fill(memory, size, 11);
+		EXPECT_EQ(0, self->shm->detach(memory));
+		EXPECT_EQ(1, shm_nattch(self->shm, id));
+		/* By key, without the flag, and as small pages see it. */
+		EXPECT_EQ(id, self->shm->get(SHM_KEY, size, 0600));
+		other = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, other);
+		EXPECT_TRUE(pattern_stands(other, size, 11));
+		other[size - 1] = 'x';
+	}
+	EXPECT_EQ('x', memory[size - 1]);
+	EXPECT_EQ(1, shm_nattch(self->shm, id));
+	ASSERT_EQ(0, self->shm->detach(memory));
+	SHM_CHILD {
+		other = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, other);
+		EXPECT_EQ('x', other[size - 1])
+			TH_LOG("nobody had it attached meanwhile");
+	}
+}
+
+TEST_F(hugetlb, futex_between_attaches)
+{
+	int id = make(self->shm, HUGE_SIZE), *first, *second;
+
+	ASSERT_LE(0, id);
+	first = self->shm->attach(id, NULL, 0);
+	second = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, (void *)first);
+	ASSERT_NE(SHM_FAILED, (void *)second);
+	first += HUGE_SIZE / sizeof(int) / 2;
+	second += HUGE_SIZE / sizeof(int) / 2;
+	SHM_CHILD {
+		pid_t waiter = fork();
+		struct timespec limit = { .tv_sec = 10 };
+		int i, woken = 0;
+
+		ASSERT_LE(0, waiter);
+		if (!waiter)
+			_exit(syscall(SYS_futex, second, FUTEX_WAIT, 0, &limit, NULL, 0) ? 1 : 0);
+		for (i = 0; i < 500 && !woken; i++) {
+			usleep(10000);
+			woken = syscall(SYS_futex, first, FUTEX_WAKE, 1, NULL, NULL, 0);
+		}
+		EXPECT_EQ(1, woken);
+		EXPECT_EQ(0, shm_wait(waiter));
+	}
+}
+
+TEST_F(hugetlb, removed_segment_goes_with_a_killed_process)
+{
+	int id = make(self->shm, HUGE_SIZE);
+	struct gate gate;
+	pid_t child;
+
+	ASSERT_LE(0, id);
+	ASSERT_EQ(0, gate_make(&gate));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		char *memory = self->shm->attach(id, NULL, 0);
+
+		if (memory == SHM_FAILED)
+			_exit(1);
+		memory[0] = 1;
+		gate_open(&gate);
+		pause();
+		_exit(1);
+	}
+	gate_wait(&gate);
+	ASSERT_EQ(0, self->shm->rmid(id));
+	EXPECT_EQ(1, shm_count(self->shm));
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(256 + SIGKILL, shm_wait(child));
+	EXPECT_EQ(0, shm_count(self->shm));
+	EXPECT_TRUE(nothing_left(self->shm));
+}
+
+TEST_F(hugetlb, noreserve_is_accepted)
+{
+	int id = self->shm->get(IPC_PRIVATE, HUGE_SIZE, SHM_HUGETLB | SHM_NORESERVE | 0600);
+	char *memory;
+
+	ASSERT_LE(0, id);
+	EXPECT_EQ(0, pool_pages("Rsvd"));
+	memory = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	pattern_fill(memory, HUGE_SIZE, 5);
+	EXPECT_TRUE(pattern_stands(memory, HUGE_SIZE, 5));
+	EXPECT_EQ((long)HUGE_SIZE, huge_mapped(self->shm, memory));
+}
+
+TEST_F(hugetlb, nothing_is_committed)
+{
+	const long size = POOL * HUGE_SIZE;
+	long before, after;
+	int id;
+
+	before = proc_bytes("/proc/meminfo", "Committed_AS");
+	id = make(self->shm, size);
+	ASSERT_LE(0, id);
+	after = proc_bytes("/proc/meminfo", "Committed_AS");
+	EXPECT_GE(before + size / 2, after)
+		TH_LOG("the memory is taken: there is nothing left to promise");
+}
+
+/* SHM_LOCK. */
+
+TEST_F(hugetlb, lock_does_nothing)
+{
+	int id = make(self->shm, HUGE_SIZE);
+	struct rlimit rlimit = { .rlim_cur = self->page, .rlim_max = self->page };
+	struct rust_shm_stat stat;
+
+	ASSERT_LE(0, id);
+	EXPECT_EQ(0, self->shm->ctl(id, SHM_LOCK, NULL));
+	ASSERT_EQ(0, self->shm->stat(id, &stat));
+	EXPECT_EQ(0600, stat.mode);
+	EXPECT_EQ(0, self->shm->ctl(id, SHM_UNLOCK, NULL));
+	ASSERT_EQ(0, self->shm->set(id, USER, GROUP, 0600));
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &rlimit));
+		become(_metadata, USER + 1, GROUP, 0);
+		EXPECT_ERRNO(EPERM, self->shm->ctl(id, SHM_LOCK, NULL));
+		EXPECT_ERRNO(EPERM, self->shm->ctl(id, SHM_UNLOCK, NULL));
+	}
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &rlimit));
+		become(_metadata, USER, GROUP, 0);
+		EXPECT_EQ(0, self->shm->ctl(id, SHM_LOCK, NULL))
+			TH_LOG("no limit where nothing is locked");
+		ASSERT_EQ(0, self->shm->stat(id, &stat));
+		EXPECT_EQ(0600, stat.mode);
+		rlimit.rlim_cur = 0;
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &rlimit));
+		EXPECT_ERRNO(EPERM, self->shm->ctl(id, SHM_LOCK, NULL));
+		EXPECT_EQ(0, self->shm->ctl(id, SHM_UNLOCK, NULL));
+	}
+}
+
+/* Who may. */
+
+TEST_F(hugetlb, not_everybody_may)
+{
+	SHM_CHILD {
+		become(_metadata, USER, USER, 0);
+		EXPECT_ERRNO(EPERM, make(self->shm, HUGE_SIZE));
+		EXPECT_ERRNO(EPERM, self->shm->get(SHM_KEY, HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | SIZE(21) | 0600));
+	}
+	SHM_CHILD {
+		become_with(_metadata, USER, USER, ~CAPABILITY(CAP_IPC_LOCK));
+		EXPECT_ERRNO(EPERM, make(self->shm, HUGE_SIZE));
+	}
+	SHM_CHILD {
+		only_capabilities(_metadata, 0);
+		EXPECT_ERRNO(EPERM, make(self->shm, HUGE_SIZE));
+	}
+	EXPECT_TRUE(nothing_left(self->shm));
+}
+
+TEST_F(hugetlb, ipc_lock_capability_may)
+{
+	SHM_CHILD {
+		become_with(_metadata, USER, USER, CAPABILITY(CAP_IPC_LOCK));
+		EXPECT_LE(0, make(self->shm, HUGE_SIZE));
+	}
+}
+
+TEST_F(hugetlb, group_of_the_sysctl_may)
+{
+	SHM_CHILD {
+		become(_metadata, USER, USER, GROUP);
+		EXPECT_LE(0, make(self->shm, HUGE_SIZE));
+	}
+	SHM_CHILD {
+		become(_metadata, USER, GROUP, 0);
+		EXPECT_LE(0, make(self->shm, HUGE_SIZE));
+	}
+	ASSERT_EQ(0, write_number("/proc/sys/vm/hugetlb_shm_group", GROUP + 1));
+	SHM_CHILD {
+		become(_metadata, USER, GROUP, 0);
+		EXPECT_ERRNO(EPERM, make(self->shm, HUGE_SIZE));
+	}
+	SHM_CHILD {
+		become(_metadata, USER, GROUP, GROUP + 1);
+		EXPECT_LE(0, make(self->shm, HUGE_SIZE));
+	}
+	EXPECT_EQ(3, shm_remove_all(self->shm));
+}
+
+TEST_F(hugetlb, memlock_limit_is_no_permission)
+{
+	struct rlimit unlimited = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &unlimited));
+	SHM_CHILD {
+		become(_metadata, USER, USER, 0);
+		EXPECT_ERRNO(EPERM, make(self->shm, HUGE_SIZE));
+	}
+}
+
+TEST_F(hugetlb, root_of_a_user_namespace_may_not)
+{
+	SHM_CHILD {
+		enter_user_namespace(_metadata);
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		EXPECT_ERRNO(EPERM, make(self->shm, HUGE_SIZE));
+	}
+	/* But the group is the group: 3 in there is 1003 out here. */
+	ASSERT_EQ(0, write_number("/proc/sys/vm/hugetlb_shm_group", 1003));
+	SHM_CHILD {
+		gid_t group = 3;
+		int id;
+
+		enter_user_namespace(_metadata);
+		ASSERT_EQ(0, setgroups(1, &group));
+		id = make(self->shm, HUGE_SIZE);
+		EXPECT_LE(0, id);
+		EXPECT_EQ(0, self->shm->rmid(id));
+	}
+}
+
+TEST_F(hugetlb, finding_is_for_everybody)
+{
+	int id = self->shm->get(SHM_KEY, HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | 0666);
+	int small = self->shm->get(SHM_KEY + 1, HUGE_SIZE, IPC_CREAT | 0666);
+
+	ASSERT_LE(0, id);
+	ASSERT_LE(0, small);
+	SHM_CHILD {
+		become(_metadata, USER, USER, 0);
+		EXPECT_EQ(id, self->shm->get(SHM_KEY, HUGE_SIZE, SHM_HUGETLB | 0666));
+		EXPECT_EQ(id, self->shm->get(SHM_KEY, 0, IPC_CREAT | SHM_HUGETLB | SIZE(21) | 0666));
+		/* The flag says how to make one; what is there may be of either kind. */
+		EXPECT_EQ(small, self->shm->get(SHM_KEY + 1, HUGE_SIZE, SHM_HUGETLB | 0666));
+		EXPECT_NE(SHM_FAILED, self->shm->attach(id, NULL, 0));
+	}
+}
+
+/* Which error. */
+
+TEST_F(hugetlb, order_of_errors)
+{
+	int id = self->shm->get(SHM_KEY, HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | 0600);
+
+	ASSERT_LE(0, id);
+	EXPECT_ERRNO(EEXIST, self->shm->get(SHM_KEY, HUGE_SIZE, IPC_CREAT | IPC_EXCL | SHM_HUGETLB | 0600));
+	EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY + 1, HUGE_SIZE, SHM_HUGETLB | 0600));
+	/* One byte more than asked for is too much, though the mapping has it. */
+	ASSERT_EQ(0, self->shm->rmid(id));
+	ASSERT_LE(0, self->shm->get(SHM_KEY, HUGE_SIZE - 1, IPC_CREAT | SHM_HUGETLB | 0600));
+	EXPECT_ERRNO(EINVAL, self->shm->get(SHM_KEY, HUGE_SIZE, SHM_HUGETLB | 0600));
+	EXPECT_ERRNO(EINVAL, make(self->shm, 0));
+	ASSERT_EQ(0, shm_sysctl_write("shmmax", 3 * MIB));
+	EXPECT_ERRNO(EINVAL, make(self->shm, 3 * MIB + 1));
+	EXPECT_LE(0, make(self->shm, 3 * MIB));
+	SHM_CHILD {
+		become(_metadata, USER, USER, 0);
+		EXPECT_ERRNO(EINVAL, make(self->shm, 0));
+		EXPECT_ERRNO(EINVAL, make(self->shm, 4 * MIB));
+		EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, HUGE_SIZE, SHM_HUGETLB | SIZE(12) | 0600));
+		EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY + 1, HUGE_SIZE, SHM_HUGETLB | 0600));
+	}
+	/* The number of segments is looked at last, their sum first. */
+	ASSERT_EQ(0, shm_sysctl_write("shmmni", 2));
+	EXPECT_ERRNO(ENOSPC, make(self->shm, HUGE_SIZE));
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, HUGE_SIZE, SHM_HUGETLB | SIZE(12) | 0600));
+	SHM_CHILD {
+		become(_metadata, USER, USER, 0);
+		EXPECT_ERRNO(EPERM, make(self->shm, HUGE_SIZE));
+	}
+	ASSERT_EQ(0, shm_sysctl_write("shmall", 1));
+	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, HUGE_SIZE, SHM_HUGETLB | SIZE(12) | 0600));
+	SHM_CHILD {
+		become(_metadata, USER, USER, 0);
+		EXPECT_ERRNO(ENOSPC, make(self->shm, HUGE_SIZE));
+	}
+}
+
+TEST_F(hugetlb, refused_for_the_number_of_segments_leaves_nothing)
+{
+	int id = self->shm->get(IPC_PRIVATE, 1, 0600), i;
+	struct rust_shm_usage usage;
+
+	ASSERT_LE(0, id);
+	ASSERT_EQ(0, shm_sysctl_write("shmmni", 1));
+	for (i = 0; i < 3; i++)
+		EXPECT_ERRNO(ENOSPC, make(self->shm, POOL * HUGE_SIZE));
+	ASSERT_LE(0, self->shm->shm_info(&usage));
+	EXPECT_EQ(1, usage.shm_tot);
+	EXPECT_EQ(0, pool_pages("Rsvd"));
+	ASSERT_EQ(0, shm_sysctl_write("shmmni", 2));
+	EXPECT_LE(0, make(self->shm, POOL * HUGE_SIZE));
+}
+
+TEST_F(hugetlb, shmall_counts_what_was_asked_for)
+{
+	ASSERT_EQ(0, shm_sysctl_write("shmall", 3));
+	EXPECT_LE(0, make(self->shm, self->page));
+	EXPECT_LE(0, make(self->shm, 1));
+	EXPECT_ERRNO(ENOSPC, make(self->shm, self->page + 1));
+	EXPECT_LE(0, make(self->shm, 1));
+	EXPECT_ERRNO(ENOSPC, make(self->shm, 1));
+}
+
+/* The module alone: shmat tells no length. */
+TEST(attach_tells_the_whole_length)
+{
+	struct rust_shm_attach attach;
+
+	SHM_ENTER(&shm_rust);
+	attach = (struct rust_shm_attach) { .id = make(&shm_rust, 3 * MIB) };
+	ASSERT_LE(0, attach.id);
+	ASSERT_EQ(0, shm_rust_ioctl(RUST_SHM_IOC_ATTACH, &attach));
+	EXPECT_EQ(4 * MIB, attach.length);
+	SHM_LEAVE(&shm_rust);
+}
+
+TEST_HARNESS_MAIN
