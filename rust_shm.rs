@@ -15,6 +15,10 @@ use kernel::{
 use shm::{
     device::OpenDevice,
     namespace::Namespaces,
+    report::{
+        self,
+        Report, //
+    },
     segment::Shared,
     settings::Settings,
     sys::{
@@ -49,6 +53,8 @@ module! {
 #[pin_data]
 struct RustShm {
     #[pin]
+    _report: Report,
+    #[pin]
     _device: Device<OpenDevice>,
     #[pin]
     _namespace_end: Hook<NamespaceEnd, Arc<Namespaces>>,
@@ -78,6 +84,7 @@ impl kernel::InPlaceModule for RustShm {
                 *module_parameters::device_mode.value_ref() & 0o777,
                 _namespaces.clone(),
             ),
+            _report <- report::new(_namespaces.clone()),
         })
     }
 }

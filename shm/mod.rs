@@ -7,6 +7,7 @@
 //! - [`device`]: the misc device. Decodes an ioctl, calls one function, encodes the answer.
 //!   [`uapi`] has the numbers and structures, [`table`] the text that `read(2)` gives.
 //! - [`namespace`]: from the caller's IPC namespace to its registry; the end of a namespace.
+//! - [`report`]: what root sees of all namespaces, in debugfs.
 //! - [`registry`]: the segments of a namespace: find, make, remove; ids, keys, totals.
 //! - [`attach`]: a segment in an address space: attach, detach, and what the kernel tells of a
 //!   mapping.
@@ -54,6 +55,7 @@ pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod permission;
 pub(crate) mod registry;
+pub(crate) mod report;
 pub(crate) mod segment;
 pub(crate) mod settings;
 pub(crate) mod sys;

@@ -115,6 +115,14 @@ impl Namespaces {
         Ok(registry)
     }
 
+    /// The first registry of a namespace after `last`, in the order of their numbers.
+    pub(crate) fn first_after(&self, last: Option<NamespaceId>) -> Option<Arc<Registry>> {
+        let registries = self.registries.lock();
+        let mut all = registries.iter();
+        all.find(|(id, _)| Some(**id) > last)
+            .map(|(_, registry)| registry.clone())
+    }
+
     /// The filesystem of the segments.
     pub(crate) fn mount(&self) -> &MountRef<Shared> {
         &self.mount

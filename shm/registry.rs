@@ -97,6 +97,8 @@ struct Table {
     keys: RBTree<Key, Named>,
     /// How many segments there are.
     in_use: u32,
+    /// How many there have been.
+    created: u32,
     /// Their size in pages.
     total_pages: usize,
     cycle: Cycle,
@@ -207,6 +209,16 @@ pub(crate) struct Wanted {
     pub(crate) no_reserve: bool,
 }
 
+/// The segments of a namespace in numbers.
+pub(crate) struct Census {
+    /// How many there are.
+    pub(crate) in_use: u32,
+    /// How many were made.
+    pub(crate) created: u32,
+    /// Their size in pages.
+    pub(crate) total_pages: usize,
+}
+
 /// What a new segment has before it is in the table.
 #[derive(Default)]
 struct Provision<'a> {
@@ -258,6 +270,7 @@ impl Registry {
         let table = Table {
             keys: RBTree::new(),
             in_use: 0,
+            created: 0,
             total_pages: 0,
             cycle: Cycle::new(),
             pool: Pool::new(),
@@ -449,6 +462,7 @@ impl Registry {
             table.keys.insert(node.into_node(wanted.key, named));
         }
         table.in_use += 1;
+        table.created = table.created.wrapping_add(1);
         table.total_pages += pages;
         if let Some(share) = provision.share.take() {
             share.keep();
@@ -675,6 +689,16 @@ impl Registry {
             let taken = self.take_out(&mut table, segment, state);
             drop(table);
             drop(taken);
+        }
+    }
+
+    /// How many segments there are and have been, and their size.
+    pub(crate) fn census(&self) -> Census {
+        let table = self.table.lock();
+        Census {
+            in_use: table.in_use,
+            created: table.created,
+            total_pages: table.total_pages,
         }
     }
 

@@ -84,6 +84,8 @@ pub(crate) struct State {
     /// How many mappings there are, and attaches under way. While this is not 0, the segment is not
     /// [`Life::Gone`].
     attaches: usize,
+    /// How many mappings there have been.
+    attaches_ever: u32,
     attached: i64,
     detached: i64,
     changed: i64,
@@ -168,6 +170,7 @@ impl Segment {
                 mode: plan.mode & PERMISSION_BITS,
             },
             attaches: 0,
+            attaches_ever: 0,
             attached: 0,
             detached: 0,
             changed: time::now(),
@@ -413,6 +416,21 @@ impl Segment {
         })
     }
 
+    /// What root sees of it.
+    pub(crate) fn usage(&self) -> Usage {
+        let state = self.state.lock();
+        Usage {
+            life: state.life,
+            key: state.key,
+            mode: state.ownership.mode,
+            owner: state.ownership.uid,
+            attaches: state.attaches,
+            attaches_ever: state.attaches_ever,
+            resident_bytes: state.resident_pages() * PAGE_SIZE,
+            backing: state.backing.clone(),
+        }
+    }
+
     /// How many pages it has in memory.
     pub(crate) fn resident_pages(&self) -> usize {
         self.state.lock().resident_pages()
@@ -424,6 +442,33 @@ pub(crate) struct Description {
     stat: uapi::Stat,
     /// Where huge pages are still to be counted.
     backing: Option<BackingFile<Shared>>,
+}
+
+/// What root sees of a segment.
+pub(crate) struct Usage {
+    /// Where in its life it is.
+    pub(crate) life: Life,
+    /// Its key.
+    pub(crate) key: Key,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
+    /// Its owner.
+    pub(crate) owner: Uid,
+    /// How many mappings there are.
+    pub(crate) attaches: usize,
+    /// How many there have been; it begins anew after 32 bits.
+    pub(crate) attaches_ever: u32,
+    /// How much is in memory.
+    pub(crate) resident_bytes: usize,
+    backing: Option<BackingFile<Shared>>,
+}
+
+impl Usage {
+    /// How many folios of an order it has. They are counted: not to be called with a lock held.
+    pub(crate) fn folios(&self, order: u32) -> usize {
+        let backing = self.backing.as_ref();
+        backing.map_or(0, |file| file.page_cache().count_folios(order))
+    }
 }
 
 impl Description {
@@ -449,6 +494,7 @@ impl State {
         self.attached = time::now();
         pid::update(&mut self.last_user);
         self.attaches += 1;
+        self.attaches_ever = self.attaches_ever.wrapping_add(1);
     }
 
     /// One attach less. The registry that is to let the segment go, if it is over.

@@ -5,7 +5,8 @@
 use super::{
     bindings::{
         ipc_namespace,
-        RUST_SHM_OFFSET_NS_ID, //
+        RUST_SHM_OFFSET_NS_ID,
+        RUST_SHM_OFFSET_NS_INUM, //
     },
     cred::Credentials, //
 };
@@ -22,7 +23,17 @@ use kernel::{
 
 /// The number of an IPC namespace, unique for as long as the kernel runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NamespaceId(u64);
+pub(crate) struct NamespaceId {
+    number: u64,
+    inode: u32,
+}
+
+impl NamespaceId {
+    /// The inode number of `/proc/PID/ns/ipc`, which is used again when the namespace has ended.
+    pub(crate) fn inode(self) -> u32 {
+        self.inode
+    }
+}
 
 /// A capability that counts here, with its number from `<linux/capability.h>`.
 #[derive(Clone, Copy)]
@@ -130,7 +141,12 @@ pub(crate) fn removal_forced_in(id: NamespaceId) -> Option<bool> {
 ///
 /// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
 pub(super) unsafe fn id_of(ns: *const ipc_namespace) -> NamespaceId {
-    // SAFETY: By this function's requirement; the number never changes while the namespace is
+    // SAFETY: By this function's requirement; the numbers never change while the namespace is
     // there.
-    NamespaceId(unsafe { *ns.byte_add(RUST_SHM_OFFSET_NS_ID).cast::<u64>() })
+    unsafe {
+        NamespaceId {
+            number: *ns.byte_add(RUST_SHM_OFFSET_NS_ID).cast::<u64>(),
+            inode: *ns.byte_add(RUST_SHM_OFFSET_NS_INUM).cast::<u32>(),
+        }
+    }
 }

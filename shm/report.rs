@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What root sees of all IPC namespaces: two files in debugfs, in `rust_shm/`.
+//!
+//! - `namespaces`: a line for each namespace that has used the device. Its number is that of
+//!   `/proc/PID/ns/ipc`.
+//! - `segments`: a line for each segment: who uses it, and in folios of which order its pages are.
+//!   A folio is allocated by a fault, so this is also what faults have found.
+//!
+//! Numbers of users are those of the first user namespace, sizes are in bytes, `oN` is how many
+//! folios of order N there are. Columns may be added at the end.
+
+use super::{
+    namespace::Namespaces,
+    registry::Registry,
+    segment::Life,
+    sys::folio::PMD_ORDER, //
+};
+use kernel::{
+    debugfs::Scope,
+    fmt::{
+        self,
+        Write, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The files. They are taken away when this is dropped.
+pub(crate) type Report = Scope<Arc<Namespaces>>;
+
+/// Makes the files.
+pub(crate) fn new(namespaces: Arc<Namespaces>) -> impl PinInit<Report> {
+    Scope::dir(namespaces, c"rust_shm", |namespaces, dir| {
+        dir.read_callback_file(c"namespaces", namespaces, &write_namespaces);
+        dir.read_callback_file(c"segments", namespaces, &write_segments);
+    })
+}
+
+fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    to.write_str(" namespace   segments                pages    created    removed forced\n")?;
+    each_registry(namespaces, |registry| {
+        let census = registry.census();
+        writeln!(
+            to,
+            "{:10} {:10} {:20} {:10} {:10} {:6}",
+            registry.namespace().inode(),
+            census.in_use,
+            census.total_pages,
+            census.created,
+            census.created.wrapping_sub(census.in_use),
+            u8::from(registry.removal_forced()),
+        )
+    })
+}
+
+fn write_segments(namespaces: &Arc<Namespaces>, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+    to.write_str(
+        " namespace      shmid        key                 size  mode        uid     nattch",
+    )?;
+    to.write_str("    attaches   detaches                  rss")?;
+    for order in 0..=PMD_ORDER {
+        write!(to, "{:>5}{order}", "o")?;
+    }
+    to.write_char('\n')?;
+    each_registry(namespaces, |registry| {
+        let mut index = 0;
+        while let Some((at, segment)) = registry.first_from(index) {
+            index = at + 1;
+            let usage = segment.usage();
+            if usage.life == Life::Gone {
+                continue;
+            }
+            write!(
+                to,
+                "{:10} {:10} {:#010x} {:20} {:5o} {:10} {:10} {:11} {:10} {:20}",
+                registry.namespace().inode(),
+                segment.id().number(),
+                usage.key.0,
+                segment.size(),
+                usage.mode,
+                usage.owner.0,
+                usage.attaches,
+                usage.attaches_ever,
+                usage.attaches_ever.wrapping_sub(usage.attaches as u32),
+                usage.resident_bytes,
+            )?;
+            for order in 0..=PMD_ORDER {
+                write!(to, "{:6}", usage.folios(order))?;
+            }
+            to.write_char('\n')?;
+        }
+        Ok(())
+    })
+}
+
+fn each_registry(
+    namespaces: &Namespaces,
+    mut f: impl FnMut(&Registry) -> fmt::Result,
+) -> fmt::Result {
+    let mut last = None;
+    while let Some(registry) = namespaces.first_after(last) {
+        last = Some(registry.namespace());
+        registry.settle();
+        f(&registry)?;
+    }
+    Ok(())
+}
