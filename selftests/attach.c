@@ -4,6 +4,7 @@
  */
 #include "kselftest_harness.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -478,6 +479,89 @@ TEST_F(attach, maps_line)
 		EXPECT_EQ((unsigned long)id, vma.inode);
 		EXPECT_STREQ(cases[i].name, vma.name);
 	}
+}
+
+/*
+ * How many mappings of a segment a process has, found as lsof or a person would: by the id as inode number, and the key in the name. The
+ * id alone would not do, for any file may have that inode number.
+ */
+static int attaches_of(pid_t pid, int id, key_t key)
+{
+	char path[64], line[512], name[64];
+	struct vma vma;
+	int count = 0;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	snprintf(name, sizeof(name), "/SYSV%08x (deleted)", key);
+	maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps))
+		count += vma_parse(line, &vma) && vma.inode == (unsigned long)id && !strcmp(vma.name, name);
+	if (maps)
+		fclose(maps);
+	return count;
+}
+
+TEST_F(attach, attached_processes_are_found_in_maps)
+{
+	/* How often each child attaches the one and the other. */
+	static const int often[4][2] = { { 1, 0 }, { 2, 1 }, { 0, 1 }, { 0, 0 } };
+	int ids[2] = { self->id, self->shm->get(IPC_PRIVATE, self->size, 0600) };
+	key_t keys[2] = { SHM_KEY, IPC_PRIVATE };
+	int found[4][2] = { 0 }, sum[2] = { 0 };
+	struct gate made, leave;
+	struct dirent *entry;
+	pid_t pids[4];
+	int i, j, k;
+	DIR *proc;
+
+	ASSERT_LE(0, ids[1]);
+	ASSERT_EQ(0, gate_make(&made));
+	ASSERT_EQ(0, gate_make(&leave));
+	for (i = 0; i < 4; i++) {
+		pids[i] = fork();
+		ASSERT_LE(0, pids[i]);
+		if (pids[i])
+			continue;
+		for (j = 0; j < 2; j++)
+			for (k = 0; k < often[i][j]; k++)
+				if (self->shm->attach(ids[j], NULL, k ? SHM_RDONLY : 0) == SHM_FAILED)
+					_exit(1);
+		gate_open(&made);
+		gate_wait(&leave);
+		_exit(0);
+	}
+	for (i = 0; i < 4; i++)
+		gate_wait(&made);
+
+	proc = opendir("/proc");
+	ASSERT_NE(NULL, proc);
+	while ((entry = readdir(proc))) {
+		pid_t pid = atoi(entry->d_name);
+
+		for (j = 0; pid && j < 2; j++) {
+			int count = attaches_of(pid, ids[j], keys[j]);
+
+			sum[j] += count;
+			for (i = 0; i < 4; i++)
+				if (pid == pids[i])
+					found[i][j] = count;
+		}
+	}
+	closedir(proc);
+	for (j = 0; j < 2; j++) {
+		for (i = 0; i < 4; i++)
+			EXPECT_EQ(often[i][j], found[i][j]);
+		EXPECT_EQ(shm_nattch(self->shm, ids[j]), sum[j])
+			TH_LOG("nobody else, and nobody missing");
+	}
+	/* The key is gone with removal, the name in maps is not. */
+	ASSERT_EQ(0, self->shm->rmid(ids[0]));
+	EXPECT_EQ(2, attaches_of(pids[1], ids[0], SHM_KEY));
+	for (i = 0; i < 4; i++)
+		gate_open(&leave);
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(0, shm_wait(pids[i]));
 }
 
 /* Removal takes the key away, but not the name and the number the mapping has. */

@@ -404,6 +404,19 @@ TEST_F(hugetlb, whole_of_the_mapping_must_fit)
 	EXPECT_EQ(hole, self->shm->attach(id, hole, 0));
 }
 
+TEST_F(hugetlb, maps_line)
+{
+	int id = self->shm->get(SHM_KEY, HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | 0600);
+	char *memory = self->shm->attach(id, NULL, 0);
+	struct vma vma;
+
+	ASSERT_NE(SHM_FAILED, memory);
+	ASSERT_TRUE(vma_at(memory, &vma));
+	EXPECT_EQ((unsigned long)id, vma.inode);
+	EXPECT_STREQ("/SYSV52534d31 (deleted)", vma.name);
+	EXPECT_STREQ("rw-s", vma.perms);
+}
+
 /* Pieces. */
 
 TEST_F(hugetlb, whole_huge_pages_are_unmapped_and_protected)

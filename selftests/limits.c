@@ -354,4 +354,195 @@ TEST_F(limits, race_for_the_last_place_has_one_winner)
 	}
 }
 
+TEST_F(limits, going_down_and_up_again_leaves_what_is_there)
+{
+	struct rust_shm_stat before, after;
+	int large, small, i;
+	char *memory;
+
+	large = self->shm->get(SHM_KEY, 8 * self->page, IPC_CREAT | 0600);
+	small = self->shm->get(SHM_KEY + 1, self->page, IPC_CREAT | 0600);
+	ASSERT_LE(0, large);
+	ASSERT_LE(0, small);
+	for (i = 0; i < 3; i++) {
+		LIMIT("shmmax", self->page - 1);
+		LIMIT("shmall", 1);
+		LIMIT("shmmni", 1);
+		EXPECT_EQ(9, total_pages(self->shm));
+		EXPECT_EQ(2, shm_count(self->shm));
+		memory = self->shm->attach(large, NULL, 0);
+		ASSERT_NE(SHM_FAILED, memory);
+		EXPECT_EQ(i, memory[7 * self->page]);
+		memory[7 * self->page]++;
+		ASSERT_EQ(0, self->shm->detach(memory));
+		EXPECT_EQ(large, self->shm->get(SHM_KEY, 8 * self->page, IPC_CREAT | 0600));
+		EXPECT_EQ(0, self->shm->set(small, 1000 + i, 1000, 0640));
+		EXPECT_EQ(0, self->shm->stat(small, &before));
+		EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, self->page, 0600));
+		EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+
+		LIMIT("shmmax", 8 * self->page);
+		EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 8 * self->page, 0600));
+		LIMIT("shmall", 17);
+		EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 8 * self->page, 0600));
+		LIMIT("shmmni", 3);
+		EXPECT_LE(0, self->shm->get(SHM_KEY + 2, 8 * self->page, IPC_CREAT | IPC_EXCL | 0600));
+		EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 1, 0600));
+		EXPECT_EQ(0, self->shm->stat(small, &after));
+		EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+		ASSERT_EQ(0, self->shm->rmid(self->shm->get(SHM_KEY + 2, 0, 0)));
+	}
+	ASSERT_EQ(0, self->shm->rmid(large));
+	ASSERT_EQ(0, self->shm->rmid(small));
+	EXPECT_EQ(0, total_pages(self->shm));
+}
+
+/* What the lines of the table add up to. */
+static struct rust_shm_usage table_sum(const struct shm_backend *shm)
+{
+	struct rust_shm_usage sum = { 0 };
+	unsigned long size, rss, swap;
+	FILE *file = fopen(shm->table, "re");
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%*d %*d %*o %lu %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %lu %lu", &size, &rss, &swap) != 3)
+			continue;
+		sum.used_ids++;
+		sum.shm_tot += (size + shm_page_size() - 1) / shm_page_size();
+		sum.shm_rss += rss / shm_page_size();
+		sum.shm_swp += swap / shm_page_size();
+	}
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+/* A segment as the model below knows it. */
+struct known {
+	int id;
+	size_t pages;
+	int attaches;
+	void *addr[4];
+	bool removed;
+	unsigned int mode;
+};
+
+static unsigned int next_random(unsigned int *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+/*
+ * Hundreds of random steps, the same in each run. A model in a few lines says what each must answer, and what is used after it.
+ */
+TEST_F(limits, totals_never_drift)
+{
+	enum { STEPS = 700, MOST = 40 };
+	struct known known[MOST];
+	unsigned long total = 0, max_pages = 64, all = 300, number = MOST;
+	struct rust_shm_usage usage, sum;
+	struct rust_shm_stat stat;
+	unsigned int random = 20260923;
+	int count = 0, step, seen[8] = { 0 };
+
+	LIMIT("shmmax", max_pages * self->page);
+	LIMIT("shmall", all);
+	LIMIT("shmmni", number);
+	for (step = 0; step < STEPS; step++) {
+		unsigned int what = next_random(&random) % 16, mode = next_random(&random) & 0777;
+		struct known *one = count ? &known[next_random(&random) % count] : NULL;
+		size_t pages = 1 + next_random(&random) % 70;
+		bool gone = false;
+
+		if (what < 6 || !one) {
+			int expected = pages > max_pages ? EINVAL : total + pages > all || (unsigned long)count >= number ? ENOSPC : 0;
+			int id = self->shm->get(IPC_PRIVATE, pages * self->page - step % 100, mode);
+
+			/* A few bytes less than the largest size may be just what fits. */
+			if (expected == EINVAL && pages * self->page - step % 100 <= max_pages * self->page)
+				expected = total + pages > all || (unsigned long)count >= number ? ENOSPC : 0;
+			if (expected) {
+				ASSERT_EQ(-1, id);
+				ASSERT_EQ(expected, errno);
+				seen[expected == EINVAL ? 0 : 1]++;
+			} else {
+				ASSERT_LE(0, id);
+				known[count++] = (struct known) { .id = id, .pages = pages, .mode = mode };
+				total += pages;
+				seen[2]++;
+			}
+		} else if (what < 9 && one->attaches < 4) {
+			char *memory = self->shm->attach(one->id, NULL, what == 7 ? SHM_RDONLY : 0);
+
+			ASSERT_NE(SHM_FAILED, memory);
+			one->addr[one->attaches++] = memory;
+			if (what == 8)
+				memory[(pages % one->pages) * self->page] = 1;
+			seen[3]++;
+		} else if (what < 11 && one->attaches) {
+			ASSERT_EQ(0, self->shm->detach(one->addr[--one->attaches]));
+			gone = one->removed && !one->attaches;
+			seen[4]++;
+		} else if (what == 11 && !one->removed) {
+			ASSERT_EQ(0, self->shm->rmid(one->id));
+			one->removed = true;
+			one->mode |= 01000;
+			gone = !one->attaches;
+			seen[5]++;
+		} else if (what == 12) {
+			ASSERT_EQ(0, self->shm->set(one->id, step, step, mode));
+			one->mode = (one->mode & ~0777) | mode;
+			seen[6]++;
+		} else if (what == 13) {
+			ASSERT_EQ(0, self->shm->ctl(one->id, one->mode & 02000 ? SHM_UNLOCK : SHM_LOCK, NULL));
+			one->mode ^= 02000;
+			seen[7]++;
+		} else if (what == 14) {
+			max_pages = 1 + pages;
+			LIMIT("shmmax", max_pages * self->page);
+			all = 100 + 4 * pages;
+			LIMIT("shmall", all);
+		} else if (what == 15) {
+			number = pages % MOST;
+			LIMIT("shmmni", number);
+		}
+		if (gone) {
+			total -= one->pages;
+			EXPECT_ERRNO(EINVAL, self->shm->stat(one->id, &stat));
+			*one = known[--count];
+		} else if (one && what >= 6) {
+			ASSERT_EQ(0, self->shm->stat(one->id, &stat));
+			ASSERT_EQ(one->mode, stat.mode);
+			ASSERT_EQ(one->attaches, (int)stat.nattch);
+		}
+		ASSERT_LE(0, self->shm->shm_info(&usage));
+		ASSERT_EQ(count, (int)usage.used_ids);
+		ASSERT_EQ(total, usage.shm_tot);
+		if (step % 10 == 0) {
+			sum = table_sum(self->shm);
+			ASSERT_EQ(sum.used_ids, usage.used_ids);
+			ASSERT_EQ(sum.shm_tot, usage.shm_tot);
+			ASSERT_EQ(sum.shm_rss, usage.shm_rss);
+			ASSERT_EQ(sum.shm_swp, usage.shm_swp);
+		}
+	}
+	/* All kinds of steps were among them, often. */
+	for (step = 0; step < 8; step++)
+		EXPECT_LE(10, seen[step]);
+	while (count--) {
+		if (!known[count].removed)
+			ASSERT_EQ(0, self->shm->rmid(known[count].id));
+		while (known[count].attaches)
+			ASSERT_EQ(0, self->shm->detach(known[count].addr[--known[count].attaches]));
+	}
+	ASSERT_LE(0, self->shm->shm_info(&usage));
+	EXPECT_EQ(0, usage.used_ids);
+	EXPECT_EQ(0, usage.shm_tot);
+	EXPECT_EQ(0, usage.shm_rss);
+}
+
 TEST_HARNESS_MAIN
