@@ -637,32 +637,4 @@ TEST_F(ctl, two_removers_do_not_trip_over_each_other)
 	}
 }
 
-/* On purpose not there yet. */
-FIXTURE(ctl_lock)
-{
-	int id;
-};
-
-FIXTURE_SETUP(ctl_lock)
-{
-	SHM_ENTER(&shm_rust);
-	self->id = shm_rust.get(SHM_KEY, 4096, IPC_CREAT | 0600);
-	ASSERT_LE(0, self->id);
-}
-
-FIXTURE_TEARDOWN(ctl_lock)
-{
-	SHM_LEAVE(&shm_rust);
-}
-
-TEST_F(ctl_lock, lock_and_unlock_are_einval)
-{
-	struct rust_shm_stat stat;
-
-	EXPECT_ERRNO(EINVAL, shm_rust.ctl(self->id, SHM_LOCK, NULL));
-	EXPECT_ERRNO(EINVAL, shm_rust.ctl(self->id, SHM_UNLOCK, NULL));
-	ASSERT_EQ(0, shm_rust.stat(self->id, &stat));
-	EXPECT_EQ(0600, stat.mode);
-}
-
 TEST_HARNESS_MAIN
