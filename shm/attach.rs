@@ -34,6 +34,7 @@ use super::{
             PageCache, //
         },
         mount::MountRef,
+        policy::SharedPolicy,
         vma::{
             self,
             MmId,
@@ -42,7 +43,10 @@ use super::{
         }, //
     }, //
 };
-use core::ops::Range;
+use core::ops::{
+    Range,
+    RangeInclusive, //
+};
 use kernel::{
     new_condvar,
     new_spinlock,
@@ -241,5 +245,25 @@ impl MappedObject for Shared {
 
     fn punch(&self, cache: PageCache<'_>, range: Range<usize>) {
         self.memory().punch(cache, range);
+    }
+
+    fn reserve(&self, cache: PageCache<'_>, range: Range<usize>) -> Result {
+        self.memory().reserve(cache, range)
+    }
+
+    fn poisoned(&self, index: usize) -> Result {
+        self.memory().poisoned(index)
+    }
+
+    fn set_policy(&self, pages: RangeInclusive<usize>, policy: Option<SharedPolicy>) -> Result {
+        self.memory().set_policy(pages, policy)
+    }
+
+    fn policy(&self, page: usize) -> Option<SharedPolicy> {
+        self.memory().policy(page)
+    }
+
+    fn evicted(&self) {
+        self.memory().forget();
     }
 }

@@ -4,36 +4,135 @@
 //!
 //! There is one [`Memory`] in each segment. The pages themselves are in the page cache of the
 //! segment's inode, and go away with it. A fault takes the lock of a folio, and before it allocates
-//! one the `invalidate_lock` of the page cache; none of ours.
+//! one the `invalidate_lock` of the page cache. Ours are the spinlocks of what few segments have
+//! ([`Rare`]), which nothing is taken under.
 
-use super::sys::{
-    folio::{
-        self,
-        Effort,
-        Fault,
-        FaultError,
-        InsertError,
-        LockedFolio,
-        PageCache,
-        Policy,
-        MAX_ORDER,
-        PMD_ORDER, //
-    },
-    task, //
+use super::{
+    policy::Policies,
+    sys::{
+        folio::{
+            self,
+            Fault,
+            FaultError,
+            InsertError,
+            LockedFolio,
+            PageCache,
+            Promise,
+            Reserve,
+            Site,
+            MAX_ORDER,
+            PMD_ORDER, //
+        },
+        lazy::LazyBox,
+        parameter::{
+            parameter,
+            Setting, //
+        },
+        policy::SharedPolicy,
+        vma, //
+    }, //
 };
-use core::ops::Range;
+use core::ops::{
+    Range,
+    RangeInclusive, //
+};
 use kernel::{
+    fmt,
+    new_spinlock,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    prelude::*, //
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::SpinLock, //
 };
+
+/// Which folios of more than one page are made. The names are those of tmpfs's mount option `huge=`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Huge {
+    /// None.
+    Never,
+    /// Those that lie in the segment.
+    WithinSize,
+    /// The largest, also over the end of the segment.
+    Always,
+}
+
+impl Setting for Huge {
+    fn parse(text: &str) -> Result<Self> {
+        match text {
+            "never" => Ok(Self::Never),
+            "within_size" => Ok(Self::WithinSize),
+            "always" => Ok(Self::Always),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn into_word(self) -> u64 {
+        self as u64
+    }
+
+    fn from_word(word: u64) -> Self {
+        [Self::Never, Self::WithinSize]
+            .into_iter()
+            .find(|huge| huge.into_word() == word)
+            .unwrap_or(Self::Always)
+    }
+}
+
+impl fmt::Display for Huge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Never => "never",
+            Self::WithinSize => "within_size",
+            Self::Always => "always",
+        })
+    }
+}
+
+parameter! {
+    /// What pages that are touched from now on are made of.
+    static HUGE: Huge = Huge::WithinSize, "huge",
+        "Large folios: always, within_size, never (within_size)";
+}
 
 /// The pages of a segment.
 pub(crate) struct Memory {
     /// How many there can be.
     pages: usize,
+    rare: LazyBox<Rare>,
+}
+
+/// What few segments have.
+#[pin_data]
+struct Rare {
+    #[pin]
+    policies: Policies,
+    /// The pages that the hardware has spoilt. They are in the page cache no more, and come back
+    /// only where a hole is punched.
+    #[pin]
+    poisoned: SpinLock<RBTree<usize, ()>>,
+}
+
+impl Rare {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            policies <- Policies::new(),
+            poisoned <- new_spinlock!(RBTree::new(), "rust_shm::Rare::poisoned"),
+        })
+    }
+
+    fn any_poisoned(&self, pages: &Range<usize>) -> bool {
+        let poisoned = self.poisoned.lock();
+        poisoned
+            .cursor_lower_bound(&pages.start)
+            .is_some_and(|cursor| *cursor.current().0 < pages.end)
+    }
 }
 
 impl Memory {
@@ -41,6 +140,7 @@ impl Memory {
     pub(crate) fn new(bytes: usize) -> Self {
         Self {
             pages: bytes.div_ceil(PAGE_SIZE),
+            rare: LazyBox::new(),
         }
     }
 
@@ -61,8 +161,11 @@ impl Memory {
                 fault.serve(folio);
                 return Ok(());
             }
-            let _held = cache.hold();
-            match self.allocate(&fault, index) {
+            let _held = cache.hold().map_err(|_| FaultError::Killed)?;
+            if self.any_poisoned(&(index..index + 1)) {
+                return Err(FaultError::Poisoned);
+            }
+            match self.allocate(cache, index, &self.blocks(fault.wants_small()), &fault) {
                 Ok(folio) => {
                     fault.serve(folio);
                     return Ok(());
@@ -74,19 +177,35 @@ impl Memory {
         }
     }
 
-    /// Allocates a folio for the page at `index`, which is not there.
+    /// Where folios of more than one page may lie.
+    fn blocks(&self, wants_small: bool) -> Range<usize> {
+        let end = match HUGE.value() {
+            _ if wants_small => 0,
+            Huge::Never => 0,
+            Huge::WithinSize => self.pages,
+            // A size is no more than `isize::MAX` bytes.
+            Huge::Always => self.pages.next_multiple_of(1 << MAX_ORDER),
+        };
+        0..end
+    }
+
+    /// Allocates a folio for the page at `index`, which is not there; of more than one page only in
+    /// `blocks`.
     fn allocate<'a>(
         &self,
-        fault: &Fault<'a>,
+        cache: PageCache<'a>,
         index: usize,
+        blocks: &Range<usize>,
+        site: &impl Site,
     ) -> Result<LockedFolio<'a>, InsertError> {
-        let (cache, policy) = (fault.cache(), fault.policy());
-        for order in (1..=largest_order(index, self.pages)).rev() {
+        let blocks = self.alike(index, blocks);
+        for order in (1..=largest_order(index, &blocks)).rev() {
             let first = index >> order << order;
-            if cache.any_in(first, 1 << order) {
+            if cache.any_in(first, 1 << order) || self.any_poisoned(&(first..first + (1 << order)))
+            {
                 continue;
             }
-            match cache.insert_zeroed(first, order, policy, Effort::Opportunistic) {
+            match self.insert(cache, first, order, site) {
                 Ok(folio) => return Ok(folio),
                 // No such folio to be had, or somebody was faster with a part of it: a smaller one
                 // will do.
@@ -96,15 +215,172 @@ impl Memory {
                 Err(InsertError::NoRoom) => break,
             }
         }
-        cache.insert_zeroed(index, 0, policy, Effort::Usual)
+        self.insert(cache, index, 0, site)
+    }
+
+    fn insert<'a>(
+        &self,
+        cache: PageCache<'a>,
+        first: usize,
+        order: u32,
+        site: &impl Site,
+    ) -> Result<LockedFolio<'a>, InsertError> {
+        let folio = cache.insert_zeroed(first, order, site)?;
+        // Since the caller has looked, a page may have come, and be gone again as it was spoilt.
+        if self.any_poisoned(&(first..first + (1 << order))) {
+            folio.remove();
+            return Err(InsertError::Exists);
+        }
+        Ok(folio)
+    }
+
+    /// The part of `blocks` around `index` in which all pages have the same NUMA policy: a folio is
+    /// on one node.
+    fn alike(&self, index: usize, blocks: &Range<usize>) -> Range<usize> {
+        let Some(rare) = self.rare.get() else {
+            return blocks.clone();
+        };
+        let (first, last) = rare.policies.alike(index).into_inner();
+        // Beyond the end of the segment nothing has a policy.
+        let end = if last >= self.pages - 1 {
+            blocks.end
+        } else {
+            blocks.end.min(last + 1)
+        };
+        blocks.start.max(first)..end
+    }
+
+    fn any_poisoned(&self, pages: &Range<usize>) -> bool {
+        self.rare.get().is_some_and(|rare| rare.any_poisoned(pages))
     }
 
     /// Makes a range of bytes read as zeros, and frees its whole pages (MADV_REMOVE).
     pub(crate) fn punch(&self, cache: PageCache<'_>, bytes: Range<usize>) {
         // Beyond the end there is nothing.
         let end = bytes.end.min(self.pages << PAGE_SHIFT);
-        if bytes.start < end {
-            cache.punch(bytes.start..end);
+        if bytes.start >= end {
+            return;
+        }
+        let excluded = cache.exclude();
+        excluded.punch(bytes.start..end);
+        if let Some(rare) = self.rare.get() {
+            let (first, end) = (bytes.start.div_ceil(PAGE_SIZE), end >> PAGE_SHIFT);
+            let mut poisoned = rare.poisoned.lock();
+            while let Some(cursor) = poisoned.cursor_lower_bound_mut(&first) {
+                if *cursor.current().0 >= end {
+                    break;
+                }
+                drop(cursor.remove_current());
+            }
+        }
+    }
+
+    /// Brings the pages of a range of bytes in, or none of them (`fallocate(2)`). As
+    /// `shmem_fallocate()`, of a file that may not grow.
+    pub(crate) fn reserve(&self, cache: PageCache<'_>, bytes: Range<usize>) -> Result {
+        let pages = bytes.start >> PAGE_SHIFT..bytes.end.div_ceil(PAGE_SIZE);
+        if pages.end > self.pages {
+            return Err(EPERM);
+        }
+        let blocks = if HUGE.value() == Huge::Never {
+            0..0
+        } else {
+            pages.clone()
+        };
+        let mut index = pages.start;
+        while index < pages.end {
+            match self.reserve_at(cache, index, &blocks) {
+                Ok(next) => index = next,
+                Err(e) => {
+                    self.unreserve(cache, pages.start..index);
+                    return Err(e);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the page at `index` in. Returns the index of the first page after its folio.
+    fn reserve_at(
+        &self,
+        cache: PageCache<'_>,
+        index: usize,
+        blocks: &Range<usize>,
+    ) -> Result<usize> {
+        loop {
+            if vma::is_killed() {
+                return Err(EINTR);
+            }
+            if let Some(folio) = cache.find_locked(index) {
+                return Ok(folio.pages().end);
+            }
+            let _held = cache.hold()?;
+            if self.any_poisoned(&(index..index + 1)) {
+                return Ok(index + 1);
+            }
+            match self.allocate(cache, index, blocks, &Reserve(self.policy(index))) {
+                Ok(folio) => return Ok(folio.pages().end),
+                Err(InsertError::Exists) => {}
+                Err(_) => return Err(ENOMEM),
+            }
+        }
+    }
+
+    /// Gives up what was reserved and not used yet.
+    fn unreserve(&self, cache: PageCache<'_>, pages: Range<usize>) {
+        let _excluded = cache.exclude();
+        let mut index = pages.start;
+        while index < pages.end {
+            let Some(folio) = cache.find_locked(index) else {
+                index += 1;
+                continue;
+            };
+            index = folio.pages().end;
+            if folio.is_reserve() {
+                folio.remove();
+            }
+        }
+    }
+
+    /// The page at `index` is spoilt by the hardware.
+    pub(crate) fn poisoned(&self, index: usize) -> Result {
+        let node = RBTreeNode::new(index, (), GFP_KERNEL)?;
+        let old = self
+            .rare
+            .get_or_make(Rare::new())?
+            .poisoned
+            .lock()
+            .insert(node);
+        drop(old);
+        Ok(())
+    }
+
+    /// Gives a range of pages a NUMA policy, or none.
+    pub(crate) fn set_policy(
+        &self,
+        pages: RangeInclusive<usize>,
+        policy: Option<SharedPolicy>,
+    ) -> Result {
+        if policy.is_none() && self.rare.get().is_none() {
+            return Ok(());
+        }
+        self.rare
+            .get_or_make(Rare::new())?
+            .policies
+            .set(pages, policy)
+    }
+
+    /// The NUMA policy of a page.
+    pub(crate) fn policy(&self, page: usize) -> Option<SharedPolicy> {
+        self.rare.get()?.policies.of(page)
+    }
+
+    /// Drops what there may be much of, when there are no pages any more and nobody is attached.
+    pub(crate) fn forget(&self) {
+        if let Some(rare) = self.rare.get() {
+            rare.policies.clear();
+            let poisoned = core::mem::take(&mut *rare.poisoned.lock());
+            drop(poisoned);
         }
     }
 }
@@ -132,11 +408,11 @@ pub(crate) fn fill(cache: PageCache<'_>, bytes: usize) -> Result {
         return Err(ENOMEM);
     }
     for index in (0..pages).step_by(1 << PMD_ORDER) {
-        if task::is_killed() {
+        if vma::is_killed() {
             return Err(EINTR);
         }
         cache
-            .insert_zeroed(index, PMD_ORDER, Policy::NONE, Effort::Promise)
+            .insert_zeroed(index, PMD_ORDER, &Promise)
             .map_err(|_| ENOMEM)?;
     }
     Ok(())
@@ -157,11 +433,12 @@ pub(crate) fn may_be_huge(resident_pages: usize) -> bool {
 }
 
 /// The largest order of a folio that holds the page at `index`, is aligned to its own size, and
-/// lies within `pages` pages.
-fn largest_order(index: usize, pages: usize) -> u32 {
+/// lies in `blocks`.
+fn largest_order(index: usize, blocks: &Range<usize>) -> u32 {
     let fits = |order: &u32| {
         let folio = 1 << *order;
-        (index & !(folio - 1)) + folio <= pages
+        let first = index & !(folio - 1);
+        first >= blocks.start && first + folio <= blocks.end
     };
     (1..=MAX_ORDER).take_while(fits).last().unwrap_or(0)
 }

@@ -15,6 +15,7 @@
 //! - [`memory`]: the pages of one segment: find, allocate (huge first).
 //! - [`commit`]: what segments commit the kernel to.
 //! - [`settings`]: what the administrator has set for the whole machine.
+//! - [`policy`]: on which NUMA nodes they are allocated.
 //! - [`sys`]: the kernel, as safe functions. The only place with `unsafe`.
 //!
 //! Pure policy on plain values, tested on the host too: [`permission`] (who may read, write, own),
@@ -54,6 +55,7 @@ pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod permission;
+pub(crate) mod policy;
 pub(crate) mod registry;
 pub(crate) mod report;
 pub(crate) mod segment;

@@ -7,6 +7,7 @@
 #include <linux/fs_context.h>
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
+#include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>

@@ -18,12 +18,16 @@ use super::{
         PageCache, //
     },
     module_ref::ModuleRef,
-    mount::MountRef, //
+    mount::MountRef,
+    policy::SharedPolicy, //
 };
 use crate::LocalModule;
 use core::{
     marker::PhantomData,
-    ops::Range,
+    ops::{
+        Range,
+        RangeInclusive, //
+    },
     ptr::{
         self,
         NonNull, //
@@ -37,6 +41,7 @@ use kernel::{
     },
     fmt,
     module::this_module,
+    page::PAGE_SHIFT,
     prelude::*,
     str::CString,
     sync::{
@@ -64,6 +69,21 @@ pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
 
     /// A range of bytes is to read as zeros, and its whole pages to be freed.
     fn punch(&self, cache: PageCache<'_>, range: Range<usize>);
+
+    /// The pages of a range of bytes are to be brought in.
+    fn reserve(&self, cache: PageCache<'_>, range: Range<usize>) -> Result;
+
+    /// The page at `index` is spoilt by the hardware, and about to be taken out.
+    fn poisoned(&self, index: usize) -> Result;
+
+    /// A range of pages is to have this NUMA policy, or none of its own.
+    fn set_policy(&self, pages: RangeInclusive<usize>, policy: Option<SharedPolicy>) -> Result;
+
+    /// The NUMA policy of a page. Called with spinlocks held.
+    fn policy(&self, page: usize) -> Option<SharedPolicy>;
+
+    /// The inode goes, and has no pages any more.
+    fn evicted(&self);
 }
 
 /// What a file may be mapped for.
@@ -120,8 +140,18 @@ impl<T: MappedObject> BackingFile<T> {
     const RAW_VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::vm_fault),
         map_pages: Some(bindings::filemap_map_pages),
+        #[cfg(CONFIG_NUMA)]
+        set_policy: Some(Self::vm_set_policy),
+        #[cfg(CONFIG_NUMA)]
+        get_policy: Some(Self::vm_get_policy),
         ..pin_init::zeroed()
     };
+
+    const ADDRESS_SPACE_OPS: bindings::address_space_operations =
+        bindings::address_space_operations {
+            error_remove_folio: Some(Self::error_remove_folio),
+            ..PageCache::ADDRESS_SPACE_OPS
+        };
 
     const INODE_OPS: bindings::inode_operations = bindings::inode_operations {
         setattr: Some(Self::setattr),
@@ -333,29 +363,118 @@ impl<T: MappedObject> BackingFile<T> {
             Ok(()) => bindings::vm_fault_reason_VM_FAULT_LOCKED,
             Err(FaultError::BeyondEnd) => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
             Err(FaultError::OutOfMemory) => bindings::vm_fault_reason_VM_FAULT_OOM,
+            Err(FaultError::Poisoned) => bindings::vm_fault_reason_VM_FAULT_HWPOISON,
+            // It does not live to see this signal.
+            Err(FaultError::Killed) => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
         }
     }
 
     /// # Safety
     ///
-    /// Called by the VFS with a file that has `FILE_OPS`, which its caller holds.
+    /// Called by mm with a VMA that has `RAW_VM_OPS` or more, and the lock of its address space
+    /// held for writing. `policy` is null, or one that has just been made.
+    #[cfg(CONFIG_NUMA)]
+    unsafe extern "C" fn vm_set_policy(
+        vma: *mut bindings::vm_area_struct,
+        policy: *mut bindings::mempolicy,
+    ) -> c_int {
+        from_result(|| {
+            let policy = NonNull::new(policy)
+                // SAFETY: By this function's requirement nobody else has the policy yet.
+                .map(|policy| unsafe { SharedPolicy::copy_of(policy) })
+                .transpose()?;
+            // SAFETY: As in `vm_open()`. The VMA is locked.
+            let (object, pages) = unsafe {
+                let bounds = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+                let count = (bounds.vm_end - bounds.vm_start) >> PAGE_SHIFT;
+                let first = (*vma).vm_pgoff;
+                (Self::object((*vma).vm_file), first..=first + (count - 1))
+            };
+            object.set_policy(pages, policy)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by mm with a VMA that has `RAW_VM_OPS` or more, locked, and an address in it. The
+    /// count of what is returned is the caller's.
+    #[cfg(CONFIG_NUMA)]
+    unsafe extern "C" fn vm_get_policy(
+        vma: *mut bindings::vm_area_struct,
+        address: usize,
+        interleave: *mut c_ulong,
+    ) -> *mut bindings::mempolicy {
+        // SAFETY: As in `vm_open()`. The last line is `linear_page_index()`, which is inline.
+        let (object, page) = unsafe {
+            let file = (*vma).vm_file;
+            // As `shmem_get_policy()`: segments begin on different nodes.
+            // CAST: `new()` made it from a `u32`.
+            *interleave = (*(*file).f_inode).i_ino as usize;
+            let start = (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start;
+            let page = (*vma).vm_pgoff + ((address - start) >> PAGE_SHIFT);
+            (Self::object(file), page)
+        };
+        object
+            .policy(page)
+            .map_or(ptr::null_mut(), SharedPolicy::into_raw)
+    }
+
+    /// A page is spoilt, and was unmapped by memory-failure.c. It is taken out, and the object
+    /// remembers that it was there: nobody may find zeros in place of what they have written.
+    ///
+    /// # Safety
+    ///
+    /// Called by mm with a folio of a page cache that `new()` has set up, locked.
+    unsafe extern "C" fn error_remove_folio(
+        mapping: *mut bindings::address_space,
+        folio: *mut bindings::folio,
+    ) -> c_int {
+        // SAFETY: By this function's requirement. While the folio is locked and in the cache, the
+        // inode is not evicted, and has its object.
+        unsafe {
+            let object = Arc::<T>::borrow((*(*mapping).host).i_private);
+            let index = (*folio)
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_2
+                .index;
+            // One that could not be split stays, and knows which of its pages is spoilt.
+            if bindings::xa_get_order(&raw mut (*mapping).i_pages, index) != 0 {
+                return EBUSY.to_errno();
+            }
+            match object.poisoned(index) {
+                Ok(()) => bindings::generic_error_remove_folio(mapping, folio),
+                Err(e) => e.to_errno(),
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS with a file that has `RAW_FILE_OPS` or more, which its caller holds.
     unsafe extern "C" fn fallocate(
         file: *mut bindings::file,
         mode: c_int,
         offset: bindings::loff_t,
         length: bindings::loff_t,
     ) -> c_long {
+        const PUNCH: u32 = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
         from_result(|| {
-            // CAST: Flags.
-            if mode as u32 != FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE {
-                return Err(EOPNOTSUPP);
-            }
             let start = usize::try_from(offset).map_err(|_| EINVAL)?;
             let length = usize::try_from(length).map_err(|_| EINVAL)?;
             let end = start.checked_add(length).ok_or(EINVAL)?;
             // SAFETY: By this function's requirement.
             let (object, cache) = unsafe { (Self::object(file), Self::page_cache_of(file)) };
-            object.punch(cache, start..end);
+            // SAFETY: As above.
+            let _lock = unsafe { InodeLock::new((*file).f_inode) };
+            // CAST: Flags.
+            match mode as u32 {
+                PUNCH => object.punch(cache, start..end),
+                0 | FALLOC_FL_KEEP_SIZE => object.reserve(cache, start..end)?,
+                _ => return Err(EOPNOTSUPP),
+            }
             Ok(0)
         })
     }
@@ -395,7 +514,7 @@ impl<T: MappedObject> Ownerless<T> {
         // those of the built-in, as shared memory without a file.
         unsafe { bindings::clear_nlink(inode) };
         // SAFETY: As above.
-        unsafe { PageCache::init((*inode).i_mapping) };
+        unsafe { PageCache::init((*inode).i_mapping, &BackingFile::<T>::ADDRESS_SPACE_OPS) };
         // SAFETY: The inode is valid, and its reference goes to the file on success.
         let file = from_err_ptr(unsafe {
             bindings::alloc_file_pseudo(
@@ -439,6 +558,34 @@ impl<T: MappedObject> Ownerless<T> {
     /// The size of the inode in bytes.
     pub(crate) fn size(&self) -> usize {
         self.0.size()
+    }
+}
+
+/// The lock of an inode: two that reserve do not undo each other's work.
+///
+/// # Invariants
+///
+/// Holds the `i_rwsem` of a valid inode for writing.
+struct InodeLock(*mut bindings::inode);
+
+impl InodeLock {
+    /// Takes it.
+    ///
+    /// # Safety
+    ///
+    /// The inode must be valid for as long as the lock is held.
+    unsafe fn new(inode: *mut bindings::inode) -> Self {
+        // SAFETY: By this function's requirement. As `inode_lock()`, which is inline.
+        unsafe { bindings::down_write(&raw mut (*inode).i_rwsem) };
+        // INVARIANT: The lock was just taken.
+        Self(inode)
+    }
+}
+
+impl Drop for InodeLock {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::up_write(&raw mut (*self.0).i_rwsem) };
     }
 }
 

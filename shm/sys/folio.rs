@@ -5,11 +5,16 @@
 //! The pages are nowhere else: they are kept off the LRU lists that reclaim looks at, and marked
 //! dirty, so that nothing takes them but the end of the inode.
 
-use super::bindings::{
-    RUST_SHM_FGP_LOCK,
-    RUST_SHM_GFP_OPPORTUNISTIC,
-    RUST_SHM_GFP_PROMISE,
-    RUST_SHM_MAX_FOLIO_ORDER, //
+use super::{
+    bindings::{
+        MMF_DISABLE_THP_COMPLETELY,
+        MMF_DISABLE_THP_EXCEPT_ADVISED,
+        RUST_SHM_FGP_LOCK,
+        RUST_SHM_GFP_OPPORTUNISTIC,
+        RUST_SHM_GFP_PROMISE,
+        RUST_SHM_MAX_FOLIO_ORDER, //
+    },
+    policy::SharedPolicy, //
 };
 use core::{
     marker::PhantomData,
@@ -26,6 +31,7 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
+    mm::virt::flags,
     page::PAGE_SHIFT,
     prelude::*, //
 };
@@ -51,7 +57,9 @@ pub(crate) struct PageCache<'a> {
 }
 
 impl<'a> PageCache<'a> {
-    const ADDRESS_SPACE_OPS: bindings::address_space_operations =
+    /// Operations for [`init`](Self::init). A page that the hardware has spoilt is still to be
+    /// seen to by who adds `error_remove_folio`.
+    pub(super) const ADDRESS_SPACE_OPS: bindings::address_space_operations =
         bindings::address_space_operations {
             dirty_folio: Some(bindings::noop_dirty_folio),
             #[cfg(CONFIG_MIGRATION)]
@@ -63,11 +71,15 @@ impl<'a> PageCache<'a> {
     ///
     /// # Safety
     ///
-    /// `mapping` must be valid, and known to nobody else.
-    pub(super) unsafe fn init(mapping: *mut bindings::address_space) {
+    /// `mapping` must be valid, and known to nobody else. `operations` must be
+    /// [`ADDRESS_SPACE_OPS`](Self::ADDRESS_SPACE_OPS), or more.
+    pub(super) unsafe fn init(
+        mapping: *mut bindings::address_space,
+        operations: &'static bindings::address_space_operations,
+    ) {
         // SAFETY: By this function's requirement.
         unsafe {
-            (*mapping).a_ops = &Self::ADDRESS_SPACE_OPS;
+            (*mapping).a_ops = operations;
             // As `mapping_set_unevictable()` and `mapping_set_large_folios()`, which are inline.
             (*mapping).flags |= (1 << bindings::mapping_flags_AS_UNEVICTABLE)
                 | (MAX_ORDER as usize) << bindings::mapping_flags_AS_FOLIO_ORDER_MAX;
@@ -93,28 +105,24 @@ impl<'a> PageCache<'a> {
     }
 
     /// Keeps the pages that are there from being taken out, for as long as the guard lives. Who
-    /// allocates a page holds this.
-    pub(crate) fn hold(&self) -> Held<'a> {
-        // SAFETY: By the type invariant. As `filemap_invalidate_lock_shared()`, which is inline.
-        unsafe { bindings::down_read(&raw mut (*self.mapping.as_ptr()).invalidate_lock) };
-        Held(*self)
+    /// allocates a page holds this. `EINTR` for a task that is killed while it waits.
+    pub(crate) fn hold(&self) -> Result<Held<'a>> {
+        // SAFETY: By the type invariant. As `filemap_invalidate_lock_shared()`, which is inline,
+        // but for the kill.
+        to_result(unsafe {
+            bindings::down_read_killable(&raw mut (*self.mapping.as_ptr()).invalidate_lock)
+        })?;
+        // INVARIANT: The lock was just taken.
+        Ok(Held(*self))
     }
 
-    /// Makes a range of bytes read as zeros, and frees its whole pages.
-    pub(crate) fn punch(&self, range: Range<usize>) {
-        let mapping = self.mapping.as_ptr();
-        // SAFETY: The inode is valid by the type invariant. The first and the last line are
-        // `filemap_invalidate_lock()` and `_unlock()`, which are inline.
-        // CAST: What is beyond `i64::MAX` is beyond every file.
-        unsafe {
-            bindings::down_write(&raw mut (*mapping).invalidate_lock);
-            bindings::truncate_pagecache_range(
-                (*mapping).host,
-                range.start as i64,
-                range.end as i64 - 1,
-            );
-            bindings::up_write(&raw mut (*mapping).invalidate_lock);
-        }
+    /// Keeps everybody from putting pages in, for as long as the guard lives. Who takes pages out
+    /// holds this.
+    pub(crate) fn exclude(&self) -> Excluded<'a> {
+        // SAFETY: By the type invariant. As `filemap_invalidate_lock()`, which is inline.
+        unsafe { bindings::down_write(&raw mut (*self.mapping.as_ptr()).invalidate_lock) };
+        // INVARIANT: The lock was just taken.
+        Excluded(*self)
     }
 
     /// How many folios of exactly `order` there are.
@@ -171,38 +179,38 @@ impl<'a> PageCache<'a> {
         // INVARIANT: The folio was found in this page cache, its lock and a reference taken.
         NonNull::new(folio).map(|folio| LockedFolio {
             folio,
-            _cache: PhantomData,
+            cache: *self,
         })
     }
 
     /// Puts a new folio of `1 << order` zeroed pages at `index`, which must be a multiple of that,
-    /// on a NUMA node that the policy allows. Charges it to the caller's memory cgroup.
+    /// on a NUMA node of the site's choice. Charges it to the caller's memory cgroup.
     pub(crate) fn insert_zeroed(
         &self,
         index: usize,
         order: u32,
-        policy: Policy<'_>,
-        effort: Effort,
+        site: &impl Site,
     ) -> Result<LockedFolio<'a>, InsertError> {
         let mapping = self.mapping.as_ptr();
         // SAFETY: By the type invariant; the mask never changes.
         let mut gfp = unsafe { (*mapping).gfp_mask } | bindings::__GFP_ZERO;
-        gfp |= match effort {
+        gfp |= match site.effort() {
+            // The caller takes a smaller one.
+            Effort::Usual if order > 0 => RUST_SHM_GFP_OPPORTUNISTIC,
             Effort::Usual => 0,
-            Effort::Opportunistic => RUST_SHM_GFP_OPPORTUNISTIC,
             Effort::Promise => RUST_SHM_GFP_PROMISE,
         };
-        // SAFETY: The policy is valid, or null: then the task's own is used.
-        let folio = unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, policy.0) };
-        let folio = NonNull::new(folio).ok_or(InsertError::NoMemory)?;
-        // SAFETY: The folio is new: nobody else uses its flags. As `__folio_mark_uptodate()`, which
-        // is inline: the zeroes come first.
-        unsafe {
-            bindings::smp_wmb();
-            bindings::__set_bit(
-                bindings::pageflags_PG_uptodate as usize,
-                &raw mut (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.flags.f,
-            );
+        let folio = NonNull::new(site.allocate(gfp, order)).ok_or(InsertError::NoMemory)?;
+        if !site.is_reserve() {
+            // SAFETY: The folio is new: nobody else uses its flags. As `__folio_mark_uptodate()`,
+            // which is inline: the zeroes come first.
+            unsafe {
+                bindings::smp_wmb();
+                bindings::__set_bit(
+                    bindings::pageflags_PG_uptodate as usize,
+                    &raw mut (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.flags.f,
+                );
+            }
         }
         // SAFETY: The folio is new and in no page cache; the mapping is valid by the type
         // invariant.
@@ -222,20 +230,9 @@ impl<'a> PageCache<'a> {
         // INVARIANT: `filemap_add_folio()` locked it; the reference is that of the allocation.
         Ok(LockedFolio {
             folio,
-            _cache: PhantomData,
+            cache: *self,
         })
     }
-}
-
-/// How hard a folio is tried to be had.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effort {
-    /// Until the kernel gives up.
-    Usual,
-    /// Not hard: the caller takes a smaller one.
-    Opportunistic,
-    /// Hard, but nobody is killed for it.
-    Promise,
 }
 
 /// How many pages there are to be had, about (`si_mem_available()`).
@@ -269,6 +266,125 @@ impl Drop for Held<'_> {
     }
 }
 
+/// A page cache into which nothing is put.
+///
+/// # Invariants
+///
+/// Holds the mapping's `invalidate_lock` for writing.
+pub(crate) struct Excluded<'a>(PageCache<'a>);
+
+impl Excluded<'_> {
+    /// Makes a range of bytes read as zeros, and frees its whole pages.
+    pub(crate) fn punch(&self, range: Range<usize>) {
+        // SAFETY: The inode is valid by the type invariant.
+        // CAST: What is beyond `i64::MAX` is beyond every file.
+        unsafe {
+            bindings::truncate_pagecache_range(
+                (*self.0.mapping.as_ptr()).host,
+                range.start as i64,
+                range.end as i64 - 1,
+            );
+        }
+    }
+}
+
+impl Drop for Excluded<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::up_write(&raw mut (*self.0.mapping.as_ptr()).invalidate_lock) };
+    }
+}
+
+/// Where and why a folio is allocated.
+pub(crate) trait Site {
+    /// Whether nobody is waiting for the folio: it is kept in reserve (see
+    /// [`LockedFolio::is_reserve`]).
+    fn is_reserve(&self) -> bool;
+
+    /// How hard it is tried to be had.
+    fn effort(&self) -> Effort {
+        Effort::Usual
+    }
+
+    /// Allocates one, or returns null.
+    fn allocate(&self, gfp: bindings::gfp_t, order: u32) -> *mut bindings::folio;
+}
+
+/// How hard a folio is tried to be had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// A single page, until the kernel gives up; a larger folio not hard.
+    Usual,
+    /// Hard, but nobody is killed for it.
+    Promise,
+}
+
+/// Memory that an object was promised, by the task's policy.
+pub(crate) struct Promise;
+
+impl Site for Promise {
+    fn is_reserve(&self) -> bool {
+        false
+    }
+
+    fn effort(&self) -> Effort {
+        Effort::Promise
+    }
+
+    fn allocate(&self, gfp: bindings::gfp_t, order: u32) -> *mut bindings::folio {
+        Reserve(None).allocate(gfp, order)
+    }
+}
+
+impl Site for Fault<'_> {
+    fn is_reserve(&self) -> bool {
+        false
+    }
+
+    /// By the policy that the mapping has at the faulting address (`get_policy` of its operations,
+    /// then the task's); interleaved by the place in the object.
+    fn allocate(&self, gfp: bindings::gfp_t, order: u32) -> *mut bindings::folio {
+        // SAFETY: By the type invariant the VMA is valid and locked, and the address in it.
+        #[cfg(CONFIG_NUMA)]
+        unsafe {
+            let vmf = self.vmf.as_ptr();
+            // CAST: An order is small.
+            bindings::vma_alloc_folio_noprof(
+                gfp,
+                order as c_int,
+                (*vmf).__bindgen_anon_1.vma,
+                (*vmf).__bindgen_anon_1.address,
+            )
+        }
+        // SAFETY: It takes any mask and order.
+        #[cfg(not(CONFIG_NUMA))]
+        unsafe {
+            bindings::folio_alloc_noprof(gfp, order)
+        }
+    }
+}
+
+/// Memory that is reserved for an object, by a policy of its own or else by the task's.
+pub(crate) struct Reserve(pub(crate) Option<SharedPolicy>);
+
+impl Site for Reserve {
+    fn is_reserve(&self) -> bool {
+        true
+    }
+
+    fn allocate(&self, gfp: bindings::gfp_t, order: u32) -> *mut bindings::folio {
+        #[cfg(CONFIG_NUMA)]
+        let policy = self
+            .0
+            .as_ref()
+            .map_or(ptr::null_mut(), SharedPolicy::as_ptr);
+        #[cfg(not(CONFIG_NUMA))]
+        let policy = ptr::null_mut();
+        // SAFETY: The policy is valid for as long as `self`, or null.
+        unsafe { bindings::filemap_alloc_folio_noprof(gfp, order, policy) }
+    }
+}
+
 /// Drops a reference to a folio (`folio_put()`, which is inline).
 ///
 /// # Safety
@@ -293,10 +409,72 @@ unsafe fn put(folio: NonNull<bindings::folio>) {
 ///
 /// # Invariants
 ///
-/// Holds the lock of a valid folio, and a reference to it.
+/// Holds the lock of a valid folio that is in `cache`, and a reference to it.
 pub(crate) struct LockedFolio<'a> {
     folio: NonNull<bindings::folio>,
-    _cache: PhantomData<&'a ()>,
+    cache: PageCache<'a>,
+}
+
+impl LockedFolio<'_> {
+    /// Whether it is there in reserve: zeroed, mapped by nobody yet, and to be given up if all
+    /// that was to be reserved cannot be had. These are the folios that are not up to date.
+    pub(crate) fn is_reserve(&self) -> bool {
+        // SAFETY: By the type invariant the folio is valid; the word is read once.
+        let flags = unsafe {
+            (&raw const (*self.folio.as_ptr())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .flags
+                .f)
+                .read_volatile()
+        };
+        flags & (1 << bindings::pageflags_PG_uptodate) == 0
+    }
+
+    /// Makes it no reserve any more.
+    #[inline]
+    fn put_to_use(&self) {
+        if self.is_reserve() {
+            // SAFETY: By the type invariant. As `folio_mark_uptodate()`, which is inline: the
+            // zeroes, which came with its allocation, come first.
+            unsafe {
+                bindings::smp_wmb();
+                bindings::set_bit(
+                    bindings::pageflags_PG_uptodate as usize,
+                    &raw mut (*self.folio.as_ptr())
+                        .__bindgen_anon_1
+                        .__bindgen_anon_1
+                        .flags
+                        .f,
+                );
+            }
+        }
+    }
+
+    /// The pages of the cache that it is.
+    pub(crate) fn pages(&self) -> Range<usize> {
+        // SAFETY: By the type invariant the folio is valid, locked and in the cache: its index and
+        // its size do not change, and the cache has its order.
+        unsafe {
+            let folio = self.folio.as_ptr();
+            let first = (*folio)
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_2
+                .index;
+            let pages = &raw mut (*self.cache.mapping.as_ptr()).i_pages;
+            first..first + (1 << bindings::xa_get_order(pages, first))
+        }
+    }
+
+    /// Takes it out of the cache, whoever has it mapped.
+    pub(crate) fn remove(self) {
+        // SAFETY: By the type invariant the folio is locked, and in this cache; the inode is a
+        // regular file's, so this does not fail. (It is `truncate_inode_folio()`, exported.)
+        unsafe {
+            bindings::generic_error_remove_folio(self.cache.mapping.as_ptr(), self.folio.as_ptr())
+        };
+    }
 }
 
 impl Drop for LockedFolio<'_> {
@@ -316,19 +494,10 @@ pub(crate) enum FaultError {
     BeyondEnd,
     /// No memory, or none left to the memory cgroup: the kernel reclaims, kills, and tries again.
     OutOfMemory,
-}
-
-/// A NUMA policy, or none.
-///
-/// # Invariants
-///
-/// Null, or valid for `'a`.
-#[derive(Clone, Copy)]
-pub(crate) struct Policy<'a>(*mut bindings::mempolicy, PhantomData<&'a ()>);
-
-impl Policy<'_> {
-    /// The task's own.
-    pub(crate) const NONE: Self = Self(ptr::null_mut(), PhantomData);
+    /// The hardware has spoilt the page: SIGBUS.
+    Poisoned,
+    /// The task was killed while it waited.
+    Killed,
 }
 
 /// A page fault that is being served.
@@ -359,14 +528,23 @@ impl<'a> Fault<'a> {
         unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.pgoff }
     }
 
-    /// The NUMA policy of the mapping, as mbind(2) set it.
-    pub(crate) fn policy(&self) -> Policy<'_> {
-        #[cfg(CONFIG_NUMA)]
-        // SAFETY: By the type invariant the VMA is locked: its policy stays, and it holds it.
-        let policy = unsafe { (*(*self.vmf.as_ptr()).__bindgen_anon_1.vma).vm_policy };
-        #[cfg(not(CONFIG_NUMA))]
-        let policy = ptr::null_mut();
-        Policy(policy, PhantomData)
+    /// Whether the mapping, or its process, wants no large folios (MADV_NOHUGEPAGE,
+    /// PR_SET_THP_DISABLE). As `vma_thp_disabled()`, which is inline.
+    pub(crate) fn wants_small(&self) -> bool {
+        // SAFETY: By the type invariant the VMA is locked: its flags stay, and it is of an address
+        // space that is valid. The word of that is read once, as `mm_flags_test()` does.
+        let (vma, mm) = unsafe {
+            let vma = (*self.vmf.as_ptr()).__bindgen_anon_1.vma;
+            let word = &raw const (*(*vma).vm_mm).__bindgen_anon_1.flags.__mm_flags;
+            (
+                (*vma).__bindgen_anon_2.vm_flags,
+                word.cast::<usize>().read_volatile(),
+            )
+        };
+        let unless_advised = 1 << MMF_DISABLE_THP_EXCEPT_ADVISED;
+        vma & flags::NOHUGEPAGE != 0
+            || mm & (1 << MMF_DISABLE_THP_COMPLETELY) != 0
+            || (vma & flags::HUGEPAGE == 0 && mm & unless_advised != 0)
     }
 
     /// The pages of the object.
@@ -377,6 +555,7 @@ impl<'a> Fault<'a> {
     /// Serves the fault from a folio, which must hold the page that is wanted. The kernel unlocks
     /// it when it has mapped it.
     pub(crate) fn serve(self, folio: LockedFolio<'a>) {
+        folio.put_to_use();
         let folio = ManuallyDrop::new(folio).folio;
         // SAFETY: By the type invariants both are valid, and the folio is locked: its index does
         // not change. The pages of a folio are contiguous in the memory map, and the one at `index`

@@ -15,7 +15,6 @@
 //! | `commit.rs` | memory that is promised in advance |
 //! | `memlock.rs` | memory that a user has locked |
 //! | `proc.rs` | files of `/proc` |
-//! | `task.rs` | the calling task |
 //! | `queue.rs` | a workqueue that is drained when it is dropped |
 //! | `module_ref.rs` | a counted reference to this module |
 //! | `published.rs` | a counted object that readers may find under RCU |
@@ -23,6 +22,9 @@
 //! | `mount.rs` | the module's own pseudo filesystem |
 //! | `file.rs` | an inode and file on it, that own an object and map its pages |
 //! | `folio.rs` | the page cache of such an inode, and a page fault in it |
+//! | `policy.rs` | a counted NUMA policy that mappings share |
+//! | `lazy.rs` | a box that is made when it is first needed |
+//! | `parameter.rs` | a parameter of the module in sysfs |
 //! | `user.rs` | structures from and to user space |
 //! | `vma.rs` | the caller's address space: map, unmap, find what is mapped |
 //! | `misc.rs` | a misc device with a mode and a context |
@@ -37,15 +39,17 @@ pub(crate) mod folio;
 pub(crate) mod hook;
 pub(crate) mod id_table;
 pub(crate) mod ipc_ns;
+pub(crate) mod lazy;
 pub(crate) mod memlock;
 pub(crate) mod misc;
 pub(crate) mod module_ref;
 pub(crate) mod mount;
+pub(crate) mod parameter;
 pub(crate) mod pid;
+pub(crate) mod policy;
 pub(crate) mod proc;
 pub(crate) mod published;
 pub(crate) mod queue;
-pub(crate) mod task;
 pub(crate) mod time;
 pub(crate) mod user;
 pub(crate) mod vma;

@@ -136,6 +136,7 @@ impl<T: MappedObject> Mount<T> {
             bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
             bindings::clear_inode(inode);
             if let Some(object) = Arc::<T>::try_from_foreign((*inode).i_private) {
+                object.evicted();
                 drop(object);
                 // What is left to run of this is waited for by `drop()` below: the mount is busy
                 // until the inode is gone.

@@ -197,7 +197,7 @@ pub(crate) fn find_fragment<T: MappedObject>(
 }
 
 /// Whether the calling task is to die (`fatal_signal_pending()`, which is inline).
-fn is_killed() -> bool {
+pub(crate) fn is_killed() -> bool {
     // SAFETY: `current` is valid; the word is read once, as `sigismember()` does without a lock.
     let pending = unsafe {
         let task = bindings::get_current();

@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * NUMA: policies that all attachers of a segment share, and pages that move between nodes. On the built-in and on the module.
+ *
+ * needs: numa (two nodes of memory: numa=fake=2 will do)
+ */
+#include "kselftest_harness.h"
+
+#include <linux/mempolicy.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+
+#include "shm_backend.h"
+#include "vma.h"
+
+#define PAGES 64
+
+#ifndef SYS_set_mempolicy_home_node
+#define SYS_set_mempolicy_home_node 450
+#endif
+
+/* Sets of nodes. */
+#define NODE0 1UL
+#define NODE1 2UL
+#define BOTH 3UL
+
+FIXTURE(policy) {
+	const struct shm_backend *shm;
+	size_t page;
+	size_t size;	/* of the segment: PAGES pages */
+	int id;
+	char *addr;
+	char *again;	/* the same segment, attached once more */
+};
+
+SHM_BOTH(policy)
+
+FIXTURE_SETUP(policy)
+{
+	self->shm = variant->shm;
+	ASSERT_EQ(0, access("/sys/devices/system/node/node1", F_OK))
+		TH_LOG("there is one NUMA node only");
+	SHM_ENTER(self->shm);
+	self->page = page_size();
+	self->size = PAGES * self->page;
+	self->id = self->shm->get(SHM_KEY, self->size, IPC_CREAT | 0600);
+	ASSERT_LE(0, self->id);
+	self->addr = self->shm->attach(self->id, NULL, 0);
+	self->again = self->shm->attach(self->id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, self->addr);
+	ASSERT_NE(SHM_FAILED, self->again);
+}
+
+FIXTURE_TEARDOWN(policy)
+{
+	SHM_LEAVE(self->shm);
+}
+
+static long do_mbind(void *addr, size_t size, int mode, unsigned long nodes, unsigned int flags)
+{
+	return syscall(SYS_mbind, addr, size, mode, mode == MPOL_DEFAULT || mode == MPOL_LOCAL ? NULL : &nodes, 64, flags);
+}
+
+static long set_mempolicy(int mode, unsigned long nodes)
+{
+	return syscall(SYS_set_mempolicy, mode, mode == MPOL_DEFAULT ? NULL : &nodes, 64);
+}
+
+/* The policy at an address as one number: mode and nodes. */
+static long policy_at(const void *addr)
+{
+	unsigned long nodes[16] = { 0 };
+	int mode = -1;
+
+	if (syscall(SYS_get_mempolicy, &mode, nodes, 8 * sizeof(nodes), addr, MPOL_F_ADDR))
+		return -1;
+	return mode * 16 + nodes[0];
+}
+
+#define POLICY(mode, nodes) ((mode) * 16L + (nodes))
+
+/* The node of the page at an address, which is brought in. */
+static int node_at(const void *addr)
+{
+	int node = -1;
+
+	if (syscall(SYS_get_mempolicy, &node, NULL, 0, addr, MPOL_F_ADDR | MPOL_F_NODE))
+		return -1;
+	return node;
+}
+
+static long rss(const struct shm_backend *shm, int id)
+{
+	struct rust_shm_stat stat;
+
+	return shm->stat(id, &stat) ? -1 : (long)stat.rss;
+}
+
+/* What numa_maps says of the policy of the mapping that begins at addr. */
+static bool numa_maps_policy(const void *addr, char *policy)
+{
+	FILE *maps = fopen("/proc/self/numa_maps", "re");
+	char line[512];
+	unsigned long start;
+	bool found = false;
+
+	if (!maps)
+		return false;
+	while (!found && fgets(line, sizeof(line), maps))
+		found = sscanf(line, "%lx %63s", &start, policy) == 2 && start == (unsigned long)addr;
+	fclose(maps);
+	return found;
+}
+
+TEST_F(policy, default_at_first)
+{
+	char text[64];
+
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->addr));
+	EXPECT_EQ(0, do_mbind(self->addr, self->size, MPOL_DEFAULT, 0, 0));
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->again));
+	ASSERT_TRUE(numa_maps_policy(self->addr, text));
+	EXPECT_STREQ("default", text);
+}
+
+TEST_F(policy, shared_by_all_attaches)
+{
+	char text[64];
+	char *later;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_BIND, 1UL << i, 0));
+		EXPECT_EQ(POLICY(MPOL_BIND, 1UL << i), policy_at(self->again));
+		later = self->shm->attach(self->id, NULL, SHM_RDONLY);
+		ASSERT_NE(SHM_FAILED, later);
+		EXPECT_EQ(POLICY(MPOL_BIND, 1UL << i), policy_at(later + self->size - 1));
+		ASSERT_TRUE(numa_maps_policy(later, text));
+		EXPECT_STREQ(i ? "bind:1" : "bind:0", text);
+		SHM_IN_CHILD({
+			char *own = self->shm->attach(self->id, NULL, 0);
+
+			EXPECT_EQ(POLICY(MPOL_BIND, 1UL << i), policy_at(own));
+			EXPECT_EQ(POLICY(MPOL_BIND, 1UL << i), policy_at(self->addr));
+		});
+		ASSERT_EQ(0, self->shm->detach(later));
+	}
+	/* Taken back through the other attach, which has no policy of its own to lose: as the oracle has it, that changes nothing. */
+	ASSERT_EQ(0, do_mbind(self->again, self->size, MPOL_DEFAULT, 0, 0));
+	EXPECT_EQ(POLICY(MPOL_BIND, NODE1), policy_at(self->addr));
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_DEFAULT, 0, 0));
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->addr));
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->again));
+}
+
+/* Set by another process, and still there when nobody is attached. */
+TEST_F(policy, of_the_segment_not_of_the_process)
+{
+	SHM_IN_CHILD({
+		ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_INTERLEAVE, BOTH, 0));
+	});
+	EXPECT_EQ(POLICY(MPOL_INTERLEAVE, BOTH), policy_at(self->addr));
+	ASSERT_EQ(0, self->shm->detach(self->addr));
+	ASSERT_EQ(0, self->shm->detach(self->again));
+	self->addr = self->shm->attach(self->id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, self->addr);
+	EXPECT_EQ(POLICY(MPOL_INTERLEAVE, BOTH), policy_at(self->addr));
+	/* A new segment has none. */
+	ASSERT_EQ(0, self->shm->rmid(self->id));
+	ASSERT_EQ(0, self->shm->detach(self->addr));
+	self->id = self->shm->get(SHM_KEY, self->size, IPC_CREAT | 0600);
+	self->addr = self->shm->attach(self->id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, self->addr);
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->addr));
+}
+
+TEST_F(policy, every_mode)
+{
+	static const struct { int mode; unsigned long nodes; const char *text; } modes[] = {
+		{ MPOL_PREFERRED, NODE1, "prefer:1" },
+		{ MPOL_BIND, BOTH, "bind:0-1" },
+		{ MPOL_INTERLEAVE, NODE1, "interleave:1" },
+		{ MPOL_LOCAL, 0, "local" },
+		{ MPOL_PREFERRED_MANY, BOTH, "prefer (many):0-1" },
+		{ MPOL_WEIGHTED_INTERLEAVE, BOTH, "weighted interleave:0-1" },
+		{ MPOL_BIND | MPOL_F_STATIC_NODES, NODE1, "bind=static:1" },
+		{ MPOL_BIND | MPOL_F_RELATIVE_NODES, NODE0, "bind=relative:0" },
+	};
+	char text[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		ASSERT_EQ(0, do_mbind(self->addr, self->size, modes[i].mode, modes[i].nodes, 0))
+			TH_LOG("%s: %s", modes[i].text, strerror(errno));
+		EXPECT_EQ(POLICY(modes[i].mode, modes[i].nodes), policy_at(self->again));
+		ASSERT_TRUE(numa_maps_policy(self->again, text));
+		EXPECT_EQ(0, strncmp(text, modes[i].text, strcspn(modes[i].text, " ")))
+			TH_LOG("%s, expected %s", text, modes[i].text);
+		EXPECT_EQ(0, write_signal(self->again + i * self->page));
+	}
+}
+
+TEST_F(policy, errors)
+{
+	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, MPOL_BIND, 0, 0));
+	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, MPOL_BIND, 1UL << 40, 0));
+	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, 99, BOTH, 0));
+	EXPECT_ERRNO(EINVAL, do_mbind(self->addr + 1, self->size, MPOL_BIND, BOTH, 0));
+	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, MPOL_BIND, BOTH, 1 << 10));
+	EXPECT_ERRNO(EFAULT, do_mbind(vma_hole(self->size), self->size, MPOL_BIND, BOTH, 0));
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->again));
+}
+
+TEST_F(policy, home_node)
+{
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_BIND, BOTH, 0));
+	ASSERT_EQ(0, syscall(SYS_set_mempolicy_home_node, self->addr, self->size, 1, 0));
+	EXPECT_EQ(POLICY(MPOL_BIND, BOTH), policy_at(self->again));
+	EXPECT_EQ(1, node_at(self->again));
+}
+
+/* Ranges replace what they overlap, and only that. */
+TEST_F(policy, ranges)
+{
+	static const struct { int first, last; unsigned long nodes; } steps[] = {
+		{ 0, 63, NODE0 },	/* all */
+		{ 10, 19, NODE1 },	/* in the middle of one */
+		{ 5, 12, BOTH },	/* over an end of two */
+		{ 12, 12, NODE0 },	/* one page, at the end of one */
+		{ 0, 0, NODE1 },
+		{ 63, 63, NODE1 },
+		{ 8, 30, 0 },		/* none, over many */
+		{ 20, 20, BOTH },	/* in a hole */
+		{ 18, 22, NODE0 },	/* around one */
+		{ 0, 63, 0 },
+		{ 1, 1, NODE1 },
+		{ 3, 3, NODE1 },
+		{ 2, 2, NODE1 },
+		{ 0, 4, NODE0 },
+	};
+	unsigned long model[PAGES] = { 0 };
+	unsigned int random = 1, round, first, count;
+	unsigned long nodes;
+	size_t i;
+	int page;
+
+	for (round = 0; round < ARRAY_SIZE(steps) + 150; round++) {
+		if (round < ARRAY_SIZE(steps)) {
+			first = steps[round].first;
+			count = steps[round].last - first + 1;
+			nodes = steps[round].nodes;
+		} else {
+			random = random * 1103515245 + 12345;
+			first = (random >> 16) % PAGES;
+			count = 1 + (random >> 8) % (PAGES - first);
+			nodes = (random >> 24) % 4;
+		}
+		ASSERT_EQ(0, do_mbind(self->addr + first * self->page, count * self->page, nodes ? MPOL_BIND : MPOL_DEFAULT, nodes, 0));
+		for (i = first; i < first + count; i++)
+			model[i] = nodes;
+		for (page = 0; page < PAGES; page++)
+			ASSERT_EQ(model[page] ? POLICY(MPOL_BIND, model[page]) : POLICY(MPOL_DEFAULT, 0), policy_at(self->again + page * self->page))
+				TH_LOG("round %u (%u, %u, %lu), page %d", round, first, count, nodes, page);
+	}
+}
+
+/* An attach whose parts were moved and cut still means the same pages. */
+TEST_F(policy, by_page_not_by_address)
+{
+	char *to = vma_hole(2 * MIB);
+
+	ASSERT_EQ(to, mremap(self->addr + 16 * self->page, 8 * self->page, 8 * self->page, MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	ASSERT_EQ(0, do_mbind(to + self->page, self->page, MPOL_BIND, NODE1, 0));
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->again + 16 * self->page));
+	EXPECT_EQ(POLICY(MPOL_BIND, NODE1), policy_at(self->again + 17 * self->page));
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->again + 18 * self->page));
+	ASSERT_EQ(0, munmap(to, 8 * self->page));
+	EXPECT_EQ(POLICY(MPOL_BIND, NODE1), policy_at(self->again + 17 * self->page));
+}
+
+/* Whoever touches a page: it is where the policy says. */
+TEST_F(policy, pages_are_where_it_says)
+{
+	int page;
+
+	/* What is not touched yet: by anybody's attach, by the kernel, by a child. */
+	ASSERT_EQ(0, do_mbind(self->addr, self->size / 2, MPOL_BIND, NODE1, 0));
+	ASSERT_EQ(0, do_mbind(self->addr + self->size / 2, self->size / 2, MPOL_BIND, NODE0, 0));
+	for (page = 0; page < PAGES; page += 3)
+		self->again[page * self->page] = 1;
+	SHM_IN_CHILD({
+		char *own = self->shm->attach(self->id, NULL, 0);
+
+		memset(own, 2, self->size);
+	});
+	for (page = 0; page < PAGES; page++)
+		EXPECT_EQ(page < PAGES / 2 ? 1 : 0, node_at(self->addr + page * self->page))
+			TH_LOG("page %d", page);
+}
+
+TEST_F(policy, else_that_of_the_task)
+{
+	ASSERT_EQ(0, do_mbind(self->addr + self->page, self->page, MPOL_BIND, NODE0, 0));
+	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, set_mempolicy(MPOL_BIND, NODE1));
+	self->addr[0] = 1;
+	self->addr[self->page] = 1;
+	EXPECT_EQ(1, node_at(self->addr));
+	EXPECT_EQ(0, node_at(self->addr + self->page));
+	ASSERT_EQ(0, set_mempolicy(MPOL_BIND, NODE0));
+	self->addr[2 * self->page] = 1;
+	EXPECT_EQ(0, node_at(self->addr + 2 * self->page));
+	EXPECT_EQ(POLICY(MPOL_DEFAULT, 0), policy_at(self->addr));
+}
+
+/* Interleaved by the place in the segment, not by the order of touching. */
+TEST_F(policy, interleave)
+{
+	int page, first;
+
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_INTERLEAVE, BOTH, 0));
+	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	for (page = 0; page < PAGES; page += 2)
+		self->addr[page * self->page] = 1;
+	for (page = PAGES - 1; page > 0; page -= 2)
+		self->addr[page * self->page] = 1;
+	first = node_at(self->addr);
+	for (page = 0; page < PAGES; page++)
+		EXPECT_EQ((first + page) % 2, node_at(self->addr + page * self->page));
+}
+
+/* Huge pages obey, and none lies across two policies. */
+TEST_F(policy, huge_pages)
+{
+	struct rust_shm_stat stat;
+	size_t offset;
+	char *addr;
+	int id;
+
+	if (self->shm != &shm_rust)
+		SKIP(return, "the built-in's folios depend on a setting");
+	id = self->shm->get(IPC_PRIVATE, 6 * MIB, 0600);
+	addr = self->shm->attach(id, vma_hole(6 * MIB), 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	ASSERT_EQ(0, do_mbind(addr, 2 * MIB, MPOL_BIND, NODE1, 0));
+	ASSERT_EQ(0, do_mbind(addr + 3 * MIB, 3 * MIB, MPOL_BIND, NODE0, 0));
+	ASSERT_EQ(0, set_mempolicy(MPOL_BIND, NODE1));
+	for (offset = 0; offset < 6 * MIB; offset += self->page)
+		addr[offset] = 1;
+	for (offset = 0; offset < 6 * MIB; offset += self->page)
+		ASSERT_EQ(offset < 3 * MIB, node_at(addr + offset))
+			TH_LOG("offset %zu", offset);
+	ASSERT_EQ(0, self->shm->stat(id, &stat));
+	EXPECT_EQ(6 * MIB, stat.rss);
+	EXPECT_EQ(4 * MIB, stat.huge);
+}
+
+/*
+ * Moving.
+ */
+
+TEST_F(policy, mbind_moves_what_is_there)
+{
+	int page;
+
+	/* Mapped once, as pages that others have mapped stay. */
+	ASSERT_EQ(0, self->shm->detach(self->again));
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_BIND, NODE0, 0));
+	pattern_fill(self->addr, self->size, 3);
+	EXPECT_EQ(0, node_at(self->addr + 5 * self->page));
+	EXPECT_ERRNO(EIO, do_mbind(self->addr, self->size, MPOL_BIND, NODE1, MPOL_MF_STRICT));
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_BIND, NODE1, MPOL_MF_MOVE | MPOL_MF_STRICT))
+		TH_LOG("%s", strerror(errno));
+	for (page = 0; page < PAGES; page++)
+		EXPECT_EQ(1, node_at(self->addr + page * self->page));
+	EXPECT_TRUE(pattern_stands(self->addr, self->size, 3));
+	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+}
+
+TEST_F(policy, mbind_moves_what_others_map)
+{
+	int page;
+
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_BIND, NODE0, 0));
+	pattern_fill(self->addr, self->size, 4);
+	EXPECT_TRUE(pattern_stands(self->again, self->size, 4));
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_BIND, NODE1, MPOL_MF_MOVE_ALL | MPOL_MF_STRICT))
+		TH_LOG("%s", strerror(errno));
+	for (page = 0; page < PAGES; page++)
+		EXPECT_EQ(1, node_at(self->again + page * self->page));
+	EXPECT_TRUE(pattern_stands(self->again, self->size, 4));
+}
+
+TEST_F(policy, move_pages_to_and_fro)
+{
+	int nodes[PAGES], status[PAGES], page, round;
+	void *addrs[PAGES];
+
+	ASSERT_EQ(0, self->shm->detach(self->again));
+	/* move_pages(2) moves folios: of one page each. */
+	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	pattern_fill(self->addr, self->size, 5);
+	for (round = 0; round < 4; round++) {
+		for (page = 0; page < PAGES; page++) {
+			addrs[page] = self->addr + page * self->page;
+			nodes[page] = (page + round) % 2;
+			status[page] = -1;
+		}
+		ASSERT_EQ(0, syscall(SYS_move_pages, 0, (long)PAGES, addrs, nodes, status, MPOL_MF_MOVE));
+		for (page = 0; page < PAGES; page++)
+			EXPECT_EQ((page + round) % 2, node_at(addrs[page]))
+				TH_LOG("status %d", status[page]);
+		EXPECT_TRUE(pattern_stands(self->addr, self->size, 5));
+	}
+}
+
+TEST_F(policy, migrate_pages_of_a_process)
+{
+	unsigned long from = NODE0, to = NODE1;
+	int page;
+
+	ASSERT_EQ(0, self->shm->detach(self->again));
+	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_PREFERRED, NODE0, 0));
+	pattern_fill(self->addr, self->size, 6);
+	EXPECT_EQ(0, node_at(self->addr));
+	EXPECT_LE(0, syscall(SYS_migrate_pages, 0, 64L, &from, &to));
+	for (page = 0; page < PAGES; page++)
+		EXPECT_EQ(1, node_at(self->addr + page * self->page));
+	EXPECT_TRUE(pattern_stands(self->addr, self->size, 6));
+}
+
+/* A huge page moves in one piece. */
+TEST_F(policy, huge_pages_move)
+{
+	struct rust_shm_stat stat;
+	char *addr;
+	int id;
+
+	if (self->shm != &shm_rust)
+		SKIP(return, "the built-in's folios depend on a setting");
+	id = self->shm->get(IPC_PRIVATE, 4 * MIB, 0600);
+	addr = self->shm->attach(id, vma_hole(4 * MIB), 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	ASSERT_EQ(0, do_mbind(addr, 4 * MIB, MPOL_BIND, NODE0, 0));
+	pattern_fill(addr, 4 * MIB, 7);
+	ASSERT_EQ(0, do_mbind(addr, 4 * MIB, MPOL_BIND, NODE1, MPOL_MF_MOVE | MPOL_MF_STRICT))
+		TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(1, node_at(addr));
+	EXPECT_EQ(1, node_at(addr + 4 * MIB - 1));
+	EXPECT_TRUE(pattern_stands(addr, 4 * MIB, 7));
+	ASSERT_EQ(0, self->shm->stat(id, &stat));
+	EXPECT_EQ(4 * MIB, stat.huge);
+}
+
+/*
+ * Races: policies come and go while others allocate by them, look at them and lose the segment.
+ */
+
+struct racer {
+	char *addr;
+	size_t size;
+	int stop;
+};
+
+static void *look_on_and_on(void *arg)
+{
+	struct racer *racer = arg;
+	char text[64];
+
+	while (!__atomic_load_n(&racer->stop, __ATOMIC_RELAXED)) {
+		policy_at(racer->addr + racer->size / 2);
+		node_at(racer->addr + racer->size / 3);
+		numa_maps_policy(racer->addr, text);
+	}
+	return NULL;
+}
+
+static void *touch_on_and_on(void *arg)
+{
+	struct racer *racer = arg;
+	size_t i;
+
+	while (!__atomic_load_n(&racer->stop, __ATOMIC_RELAXED)) {
+		for (i = 0; i < racer->size; i += 4096)
+			racer->addr[i] = 1;
+		madvise(racer->addr, racer->size, MADV_REMOVE);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(policy, races, 60)
+{
+	struct racer racer = { self->again, self->size, 0 };
+	pthread_t thread[2];
+	pid_t child;
+	int round;
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		struct racer own = { self->shm->attach(self->id, NULL, 0), self->size, 0 };
+
+		alarm(50);
+		touch_on_and_on(&own);
+	}
+	ASSERT_EQ(0, pthread_create(&thread[0], NULL, look_on_and_on, &racer));
+	ASSERT_EQ(0, pthread_create(&thread[1], NULL, touch_on_and_on, &racer));
+	for (round = 0; round < 600; round++) {
+		size_t first = round * 7 % PAGES, count = 1 + round * 5 % (PAGES - first);
+
+		ASSERT_EQ(0, do_mbind(self->addr + first * self->page, count * self->page,
+				      round % 3 ? round % 5 ? MPOL_BIND : MPOL_INTERLEAVE : MPOL_DEFAULT, 1 + round % 3,
+				      round % 4 ? 0 : MPOL_MF_MOVE_ALL));
+	}
+	ASSERT_EQ(0, self->shm->rmid(self->id));
+	kill(child, SIGKILL);
+	EXPECT_EQ(256 + SIGKILL, shm_wait(child));
+	__atomic_store_n(&racer.stop, 1, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread[0], NULL));
+	ASSERT_EQ(0, pthread_join(thread[1], NULL));
+	ASSERT_EQ(0, self->shm->detach(self->addr));
+	ASSERT_EQ(0, self->shm->detach(self->again));
+	EXPECT_EQ(0, shm_count(self->shm));
+}
+
+TEST_HARNESS_MAIN
