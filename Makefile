@@ -14,7 +14,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: bench help module toolbox toolbox-shell vm shell test check run clean clean-cache
+.PHONY: bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -28,6 +28,12 @@ module:
 ## make test [T=program]  everything that is tested, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
 test:
 	@qemu/test
+## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, ...
+test-all:
+	@qemu/test all
+## make kernel-nosysv     build that kernel (once, about 10 minutes; it is kept in the cache): KERNEL=nosysv below, and for make test
+kernel-nosysv:
+	@qemu/kernel nosysv >/dev/null
 ## make check             only what needs no boot
 check:
 	@$(TOOLBOX) enter -- qemu/in-toolbox check
@@ -47,7 +53,7 @@ vm:
 shell:
 	@qemu/vm --shell
 ##     SHARE=dir          a directory of yours, writable at /share
-##     KERNEL=tree        a kernel tree you have built, or an image (with NOMODULE=1 or KDIR=tree)
+##     KERNEL=tree        a kernel tree you have built, an image (with NOMODULE=1 or KDIR=tree), or nosysv
 ##     ACCEL=kvm|tcg|icount   default: kvm where it works, otherwise tcg (software)
 ##     CPUS=2 MEM=2G TIMEOUT=3600 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
 

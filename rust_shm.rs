@@ -12,6 +12,8 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+#[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
+use shm::sys::hook;
 use shm::{
     device::OpenDevice,
     namespace::Namespaces,
@@ -20,12 +22,11 @@ use shm::{
         Report, //
     },
     segment::Shared,
-    settings::Settings,
+    settings::{
+        self,
+        Settings, //
+    },
     sys::{
-        hook::{
-            Hook,
-            NamespaceEnd, //
-        },
         misc::Device,
         mount::Mount,
         queue::{
@@ -41,12 +42,6 @@ module! {
     authors: ["The rust_shm authors"],
     description: "System V shared memory through /dev/rust_shm",
     license: "GPL",
-    params: {
-        device_mode: u16 {
-            default: 0o666,
-            description: "Permission bits of /dev/rust_shm (0666)",
-        },
-    },
 }
 
 /// The module. Its parts go away in this order: each may use those after it until then.
@@ -56,11 +51,12 @@ struct RustShm {
     _report: Report,
     #[pin]
     _device: Device<OpenDevice>,
+    #[cfg(CONFIG_IPC_NS)]
     #[pin]
-    _namespace_end: Hook<NamespaceEnd, Arc<Namespaces>>,
+    _namespace_end: hook::Hook<hook::NamespaceEnd, Arc<Namespaces>>,
     #[cfg(CONFIG_SYSVIPC)]
     #[pin]
-    _removal_forced: Hook<shm::sys::hook::RemovalForced, Arc<Namespaces>>,
+    _removal_forced: hook::Hook<hook::RemovalForced, Arc<Namespaces>>,
     _work: Drained,
     _namespaces: Arc<Namespaces>,
     #[pin]
@@ -76,12 +72,13 @@ impl kernel::InPlaceModule for RustShm {
                 Namespaces::new(_mount.get(), _work.get(), Settings::new()?),
                 GFP_KERNEL,
             )?,
-            _namespace_end <- Hook::new(_namespaces.clone()),
+            #[cfg(CONFIG_IPC_NS)]
+            _namespace_end <- hook::Hook::new(_namespaces.clone()),
             #[cfg(CONFIG_SYSVIPC)]
-            _removal_forced <- Hook::new(_namespaces.clone()),
+            _removal_forced <- hook::Hook::new(_namespaces.clone()),
             _device <- Device::new(
                 c"rust_shm",
-                *module_parameters::device_mode.value_ref() & 0o777,
+                settings::device_mode(),
                 _namespaces.clone(),
             ),
             _report <- report::new(_namespaces.clone()),

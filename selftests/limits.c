@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* kernel.shmmax, kernel.shmall and kernel.shmmni of the caller's IPC namespace, set and changed at run time. */
+/*
+ * kernel.shmmax, kernel.shmall and kernel.shmmni of the caller's IPC namespace, set and changed at run time; and the module's parameters
+ * of these names, which take their place on a kernel without SYSVIPC.
+ */
 #include "kselftest_harness.h"
 
 #include <limits.h>
@@ -299,6 +302,17 @@ TEST_F(limits, limits_are_those_of_the_namespace)
 	SHM_CHILD {
 		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 		ASSERT_EQ(0, self->shm->ipc_info(&limits));
+		if (shm_limits_are_parameters()) {
+			/* They are those of all namespaces, and count in each. */
+			EXPECT_EQ(2, limits.shmmni);
+			EXPECT_EQ(4096, limits.shmmax);
+			EXPECT_EQ(5, limits.shmall);
+			EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+			EXPECT_LE(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+			EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+			shm_remove_all(self->shm);
+			_exit(0);
+		}
 		EXPECT_LT(2, limits.shmmni);
 		EXPECT_LT(4096, limits.shmmax);
 		EXPECT_LT(5, limits.shmall);
@@ -543,6 +557,143 @@ TEST_F(limits, totals_never_drift)
 	EXPECT_EQ(0, usage.used_ids);
 	EXPECT_EQ(0, usage.shm_tot);
 	EXPECT_EQ(0, usage.shm_rss);
+
+/* The parameters. */
+
+FIXTURE(parameters) {
+};
+
+FIXTURE_SETUP(parameters)
+{
+	SHM_ENTER(&shm_rust);
+}
+
+FIXTURE_TEARDOWN(parameters)
+{
+	/* Also where they are not the limits. */
+	shm_write_file(SHM_PARAMETERS "/shmmax", "18446744073692774399");
+	shm_write_file(SHM_PARAMETERS "/shmall", "18446744073692774399");
+	shm_write_file(SHM_PARAMETERS "/shmmni", "4096");
+	SHM_LEAVE(&shm_rust);
+}
+
+static unsigned long parameter(const char *name)
+{
+	unsigned long value = 0;
+	char path[128], end = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), SHM_PARAMETERS "/%s", name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%lu%c", &value, &end) != 2 || end != '\n' || fgetc(file) != EOF)
+		value = 0;
+	fclose(file);
+	return value;
+}
+
+TEST_F(parameters, begin_with_the_defaults_of_the_sysctls)
+{
+	EXPECT_EQ(ULONG_MAX - (1UL << 24), parameter("shmmax"));
+	EXPECT_EQ(ULONG_MAX - (1UL << 24), parameter("shmall"));
+	EXPECT_EQ(4096, parameter("shmmni"));
+}
+
+TEST_F(parameters, take_numbers_within_their_bounds)
+{
+	static const char *const bad[] = { "-1", "x", "1x", "", " ", "18446744073709551616" };
+	static const char *const names[] = { SHM_PARAMETERS "/shmmax", SHM_PARAMETERS "/shmall", SHM_PARAMETERS "/shmmni" };
+	unsigned int i, j;
+
+	for (i = 0; i < 3; i++) {
+		for (j = 0; j < 6; j++) {
+			/* A write of nothing is none. */
+			if (*bad[j])
+				EXPECT_EQ(-1, shm_write_file(names[i], bad[j]))
+					TH_LOG("\"%s\" to %s", bad[j], names[i]);
+		}
+		EXPECT_EQ(0, shm_write_file(names[i], "0x11\n"));
+	}
+	EXPECT_EQ(17, parameter("shmmax"));
+	EXPECT_EQ(17, parameter("shmall"));
+	EXPECT_EQ(17, parameter("shmmni"));
+	EXPECT_EQ(0, shm_write_file(names[0], "18446744073709551615"));
+	EXPECT_EQ(0, shm_write_file(names[1], "18446744073709551615"));
+	EXPECT_EQ(ULONG_MAX, parameter("shmmax"));
+	EXPECT_EQ(ULONG_MAX, parameter("shmall"));
+	/* No namespace can have more segments than ids. */
+	EXPECT_EQ(0, shm_write_file(names[2], "32768"));
+	EXPECT_ERRNO(EINVAL, shm_write_file(names[2], "16777217"));
+	EXPECT_ERRNO(EINVAL, shm_write_file(names[2], "4294967297"));
+	EXPECT_EQ(32768, parameter("shmmni"));
+}
+
+TEST_F(parameters, are_for_root_to_write_and_for_all_to_read)
+{
+	SHM_CHILD {
+		ASSERT_EQ(0, setresuid(1000, 1000, 1000));
+		EXPECT_ERRNO(EACCES, shm_write_file(SHM_PARAMETERS "/shmmni", "5"));
+		EXPECT_EQ(4096, parameter("shmmni"));
+	}
+}
+
+/* The suite runs on both kinds of kernels. */
+TEST_F(parameters, hold_where_there_are_no_sysctls)
+{
+	bool hold = shm_limits_are_parameters();
+	struct rust_shm_limits limits;
+
+	EXPECT_EQ(hold, shm_builtin.missing() == ENOSYS);
+	ASSERT_EQ(0, shm_write_file(SHM_PARAMETERS "/shmmax", "4096"));
+	EXPECT_EQ(hold ? -1 : 0, shm_rust.get(IPC_PRIVATE, 4097, 0600));
+	ASSERT_EQ(0, shm_write_file(SHM_PARAMETERS "/shmall", "1"));
+	ASSERT_EQ(0, shm_write_file(SHM_PARAMETERS "/shmmni", "1"));
+	ASSERT_EQ(0, shm_rust.ipc_info(&limits));
+	if (hold) {
+		EXPECT_EQ(4096, limits.shmmax);
+		EXPECT_EQ(1, limits.shmall);
+		EXPECT_EQ(1, limits.shmmni);
+		EXPECT_LE(0, shm_rust.get(IPC_PRIVATE, 4096, 0600));
+		EXPECT_ERRNO(ENOSPC, shm_rust.get(IPC_PRIVATE, 4096, 0600));
+	} else {
+		EXPECT_EQ(shm_sysctl_read("shmmax"), limits.shmmax);
+		EXPECT_EQ(shm_sysctl_read("shmall"), limits.shmall);
+		EXPECT_EQ(shm_sysctl_read("shmmni"), limits.shmmni);
+		EXPECT_LE(0, shm_rust.get(IPC_PRIVATE, 4096, 0600));
+	}
+}
+
+/*
+ * Whether the oracle is there is a matter of the kernel, and of nothing else: where its functions are, its calls work, and where they
+ * are not, all of them are ENOSYS. RUST_SHM_SYSVIPC, y or n, is what who runs the tests takes the kernel for.
+ */
+TEST(the_builtin_is_missing_only_where_the_kernel_has_none)
+{
+	const char *expected = getenv("RUST_SHM_SYSVIPC");
+	bool there = false, read = false;
+	char line[512];
+	FILE *file = fopen("/proc/kallsyms", "re");
+
+	ASSERT_NE(NULL, file);
+	while (fgets(line, sizeof(line), file)) {
+		read = true;
+		there = there || strstr(line, " ksys_shmget\n");
+	}
+	fclose(file);
+	ASSERT_TRUE(read);
+	if (expected)
+		EXPECT_EQ(*expected == 'y', there);
+	EXPECT_EQ(there, !shm_limits_are_parameters());
+	if (there) {
+		EXPECT_EQ(0, shm_builtin.missing());
+	} else {
+		EXPECT_ERRNO(ENOSYS, shm_builtin.get(IPC_PRIVATE, 4096, 0600));
+		EXPECT_ERRNO(ENOSYS, shm_builtin.attach(0, NULL, 0));
+		EXPECT_ERRNO(ENOSYS, shm_builtin.detach(NULL));
+		EXPECT_ERRNO(ENOSYS, shm_builtin.ctl(0, IPC_RMID, NULL));
+		EXPECT_ERRNO(ENOENT, access("/proc/sysvipc", F_OK));
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -5,6 +5,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -349,14 +350,42 @@ int shm_table_header(const struct shm_backend *shm, char *text, size_t size)
 	return result;
 }
 
+static const struct {
+	const char *name;
+	unsigned long value;
+} limits[] = {
+	{ "shmmax", ULONG_MAX - (1UL << 24) },
+	{ "shmall", ULONG_MAX - (1UL << 24) },
+	{ "shmmni", 4096 },
+};
+
+bool shm_limits_are_parameters(void)
+{
+	return access("/proc/sys/kernel/shmmni", F_OK) && errno == ENOENT;
+}
+
+/* What a new namespace would have, where the limits are those of all. */
+static int reset_limits(void)
+{
+	unsigned int i;
+
+	if (!shm_limits_are_parameters())
+		return 0;
+	for (i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		if (shm_sysctl_read(limits[i].name) != limits[i].value && shm_sysctl_write(limits[i].name, limits[i].value))
+			return errno;
+	}
+	return 0;
+}
+
 int shm_new_namespace(const struct shm_backend *shm)
 {
 	if (!unshare(CLONE_NEWIPC))
-		return 0;
+		return reset_limits();
 	if (errno != EINVAL)
 		return errno;
 	shm_remove_all(shm);
-	return 0;
+	return reset_limits();
 }
 
 int shm_remove_all(const struct shm_backend *shm)
@@ -404,11 +433,23 @@ int shm_write_file(const char *path, const char *text)
 	return written == length ? 0 : -1;
 }
 
+static void sysctl_path(char *path, size_t size, const char *name)
+{
+	const char *directory = "/proc/sys/kernel";
+	unsigned int i;
+
+	for (i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		if (!strcmp(name, limits[i].name) && shm_limits_are_parameters())
+			directory = SHM_PARAMETERS;
+	}
+	snprintf(path, size, "%s/%s", directory, name);
+}
+
 int shm_sysctl_write(const char *name, unsigned long value)
 {
 	char path[128], text[32];
 
-	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", name);
+	sysctl_path(path, sizeof(path), name);
 	snprintf(text, sizeof(text), "%lu\n", value);
 	return shm_write_file(path, text);
 }
@@ -419,7 +460,7 @@ unsigned long shm_sysctl_read(const char *name)
 	unsigned long value = -1;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/sys/kernel/%s", name);
+	sysctl_path(path, sizeof(path), name);
 	file = fopen(path, "re");
 	if (!file)
 		return -1;

@@ -99,7 +99,7 @@ int shm_table_header(const struct shm_backend *shm, char *text, size_t size);
 
 /*
  * A new IPC namespace for this process; 0, or an errno. Without CONFIG_IPC_NS there is only one, and it is emptied of this backend's
- * segments instead.
+ * segments instead. Where the limits are the module's parameters, they get their defaults.
  */
 int shm_new_namespace(const struct shm_backend *shm);
 
@@ -110,9 +110,18 @@ int shm_remove_all(const struct shm_backend *shm);
 long shm_count(const struct shm_backend *shm);
 long shm_nattch(const struct shm_backend *shm, int id);
 
-/* Write a number to, read one from /proc/sys/kernel/NAME; 0 or -1 (shm_sysctl_read: -1 for an error, too). */
+/*
+ * Write a number to, read one from /proc/sys/kernel/NAME; 0 or -1 (shm_sysctl_read: -1 for an error, too). For shmmax, shmall and shmmni
+ * it is the module's parameter on a kernel that has no such sysctl, which is one without SYSVIPC.
+ */
 int shm_sysctl_write(const char *name, unsigned long value);
 unsigned long shm_sysctl_read(const char *name);
+
+/* Whether that is so. */
+bool shm_limits_are_parameters(void);
+
+/* Where the module's parameters are. */
+#define SHM_PARAMETERS "/sys/module/rust_shm/parameters"
 
 /* Write a string to a file in one write(2); 0 or -1. */
 int shm_write_file(const char *path, const char *text);

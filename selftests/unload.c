@@ -17,7 +17,7 @@
 
 #define SIZE (64 * KIB)
 
-static int module_load(void)
+static int module_load_with(const char *parameters)
 {
 	const char *path = getenv("RUST_SHM_KO");
 	int fd, result, saved;
@@ -29,11 +29,16 @@ static int module_load(void)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	result = syscall(SYS_finit_module, fd, "", 0);
+	result = syscall(SYS_finit_module, fd, parameters, 0);
 	saved = errno;
 	close(fd);
 	errno = saved;
 	return result;
+}
+
+static int module_load(void)
+{
+	return module_load_with("");
 }
 
 static int module_unload(void)
@@ -148,6 +153,27 @@ TEST_F(unload, twice_loaded_is_eexist)
 {
 	EXPECT_ERRNO(EEXIST, module_load());
 	EXPECT_EQ(0, module_references());
+}
+
+TEST_F(unload, limits_may_be_given_when_it_is_loaded)
+{
+	struct rust_shm_limits limits;
+	struct stat st;
+
+	ASSERT_EQ(0, module_unload());
+	EXPECT_ERRNO(EINVAL, module_load_with("shmmni=-1"));
+	EXPECT_ERRNO(EINVAL, module_load_with("shmmni"));
+	EXPECT_ERRNO(EINVAL, module_load_with("shmmni=16777217"));
+	EXPECT_ERRNO(ERANGE, module_load_with("shmmax=18446744073709551616"));
+	ASSERT_EQ(0, module_load_with("shmmni=3 shmall=5 shmmax=0x1234"));
+	ASSERT_TRUE(device_appears(&st));
+	ASSERT_EQ(0, shm_rust.ipc_info(&limits));
+	EXPECT_EQ(shm_limits_are_parameters(), limits.shmmni == 3);
+	EXPECT_EQ(shm_limits_are_parameters(), limits.shmall == 5);
+	EXPECT_EQ(shm_limits_are_parameters(), limits.shmmax == 0x1234);
+	close_device();
+	ASSERT_EQ(0, module_settles(0));
+	ASSERT_EQ(0, module_unload_soon());
 }
 
 /* No P: its license is GPL-compatible. */

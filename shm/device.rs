@@ -13,7 +13,10 @@ use super::{
         Mode, //
     },
     id::Key,
-    limits,
+    limits::{
+        self,
+        Limits, //
+    },
     namespace::Namespaces,
     permission::{
         Caller,
@@ -25,6 +28,7 @@ use super::{
         Registry,
         Wanted, //
     },
+    settings,
     sys::{
         cred,
         ipc_ns::{
@@ -161,6 +165,11 @@ fn user_ptr(address: u64) -> Result<UserPtr> {
     ))
 }
 
+/// The limits that hold in a namespace.
+fn limits_of(namespace: &CurrentIpcNamespace<'_>) -> Limits {
+    namespace.limits().unwrap_or_else(settings::limits)
+}
+
 impl OpenDevice {
     /// Calls `f` with the caller's namespace and its registry.
     fn with_registry<R>(
@@ -211,7 +220,13 @@ impl OpenDevice {
                 self.namespaces.watch(registry)?;
             }
             let settings = self.namespaces.settings();
-            Registry::get(registry, namespace, &namespace.limits(), settings, &wanted)
+            Registry::get(
+                registry,
+                namespace,
+                &limits_of(namespace),
+                settings,
+                &wanted,
+            )
         })?;
         Ok(id.number() as isize)
     }
@@ -314,7 +329,7 @@ impl OpenDevice {
             uapi::IPC_INFO => {
                 arg.check_size::<uapi::Limits>()?;
                 let (limits, highest) = self.with_registry(|namespace, registry| {
-                    Ok((namespace.limits(), registry.highest_index()))
+                    Ok((limits_of(namespace), registry.highest_index()))
                 })?;
                 arg.write_argument(&uapi::Limits {
                     shmmax: limits.shmmax as u64,

@@ -97,7 +97,7 @@ impl fmt::Display for Huge {
 
 parameter! {
     /// What pages that are touched from now on are made of.
-    static HUGE: Huge = Huge::WithinSize, "huge",
+    static HUGE: Huge = Huge::WithinSize, "huge", 0o644,
         "Large folios: always, within_size, never (within_size)";
 }
 

@@ -6,6 +6,8 @@
 //! hook. It owns a registry for each namespace that has used the device, by the namespace's number,
 //! which is never used again; a spinlock guards that map.
 
+#[cfg(CONFIG_IPC_NS)]
+use super::sys::hook::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
 use super::sys::{
     hook::{
@@ -22,7 +24,6 @@ use super::{
     segment::Shared,
     settings::Settings,
     sys::{
-        hook::OnNamespaceEnd,
         ipc_ns::NamespaceId,
         mount::MountRef,
         queue::OwnedQueue, //
@@ -171,6 +172,7 @@ impl Watch {
 
 /// Told by a kprobe, which may not sleep: the registry is taken out here, and its segments are let
 /// go by a work item.
+#[cfg(CONFIG_IPC_NS)]
 impl OnNamespaceEnd for Arc<Namespaces> {
     fn namespace_ended(&self, id: NamespaceId) {
         let registry = self.registries.lock().remove(&id);

@@ -152,6 +152,8 @@ struct Orphans {
     /// How often there was something to note, and how much of that is done.
     noted: Atomic<u32>,
     done: Atomic<u32>,
+    /// Whether orphans are to go, and not only to be told from others.
+    due: Atomic<bool>,
     /// Creators that have left the namespace without exiting.
     #[pin]
     left: SpinLock<KVec<Pid>>,
@@ -170,9 +172,18 @@ impl Orphans {
             by_creator: [const { Atomic::new(0) }; Self::KINDS],
             noted: Atomic::new(0),
             done: Atomic::new(0),
+            due: Atomic::new(false),
             left <- new_spinlock!(KVec::new(), "rust_shm::Orphans::left"),
             sweeping <- new_mutex!((), "rust_shm::Orphans::sweeping"),
         })
+    }
+
+    /// There is something to do.
+    fn note(&self, due: bool) {
+        if due {
+            self.due.store(true, Relaxed);
+        }
+        self.noted.fetch_add(1, Release);
     }
 
     /// How many segments there are by creators of a kind; 0 for a kind that there is not.
@@ -617,7 +628,7 @@ impl Registry {
     /// The sysctl has been set, for the namespace with this registry. It may not sleep.
     pub(crate) fn note_removal_forced(&self) {
         self.orphans.forced.store(true, Relaxed);
-        self.orphans.noted.fetch_add(1, Release);
+        self.orphans.note(true);
     }
 
     /// Whether it is told of creators that leave.
@@ -625,8 +636,9 @@ impl Registry {
         self.orphans.watched.load(Relaxed)
     }
 
-    /// It is told from now on.
+    /// It is told from now on, as the sysctl is set.
     pub(crate) fn set_watched(&self) {
+        self.orphans.forced.store(true, Relaxed);
         self.orphans.watched.store(true, Relaxed);
     }
 
@@ -638,16 +650,20 @@ impl Registry {
     /// A creator leaves: if there may be segments of its, they are seen to. It may not sleep.
     pub(crate) fn creator_leaves(this: &Arc<Self>, thread: &CurrentThread<'_>, queue: &Queue) {
         let orphans = &this.orphans;
-        if orphans.made_by(thread.choose(Orphans::KINDS)) == 0 || !this.removal_forced() {
+        if orphans.made_by(thread.choose(Orphans::KINDS)) == 0 {
             return;
         }
+        let forced = this.removal_forced();
         if !thread.is_exiting() {
             // Without memory, its segments stay until it exits.
             if let Some(pid) = thread.pid() {
                 let _ = orphans.left.lock().push(pid, GFP_ATOMIC);
             }
+        } else if !forced {
+            // That it has exited can be seen later.
+            return;
         }
-        orphans.noted.fetch_add(1, Release);
+        orphans.note(forced);
         // Where it is on the queue, its turn has yet to come.
         let _ = queue.enqueue::<_, 1>(this.clone());
     }
@@ -664,11 +680,14 @@ impl Registry {
         if noted == orphans.done.load(Relaxed) {
             return;
         }
+        let due = orphans.due.xchg(false, Relaxed);
         let left = core::mem::take(&mut *orphans.left.lock());
         let mut index = 0;
         while let Some((at, segment)) = self.first_from(index) {
-            let creator = segment.creator();
-            if creator.is_gone() || left.iter().any(|pid| creator.is(pid)) {
+            if left.iter().any(|pid| segment.creator().is(pid)) {
+                segment.leave_alone();
+            }
+            if due && segment.is_orphan() {
                 self.remove_unattached(&segment);
             }
             index = at + 1;

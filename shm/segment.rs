@@ -53,6 +53,10 @@ use kernel::{
     pr_warn_once,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         SpinLock, //
     }, //
@@ -123,6 +127,8 @@ pub(crate) struct Segment {
     memory: Memory,
     is_huge: bool,
     is_pooled: bool,
+    /// Set when its creator has left the namespace without exiting.
+    is_left: Atomic<bool>,
     #[pin]
     state: SpinLock<State>,
 }
@@ -188,6 +194,7 @@ impl Segment {
             creator: Creator::current(),
             is_huge: plan.huge.is_some(),
             is_pooled: plan.is_pooled,
+            is_left: Atomic::new(false),
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })
     }
@@ -215,6 +222,16 @@ impl Segment {
     /// Who made it.
     pub(crate) fn creator(&self) -> &Creator {
         &self.creator
+    }
+
+    /// Its creator has left the namespace.
+    pub(crate) fn leave_alone(&self) {
+        self.is_left.store(true, Relaxed);
+    }
+
+    /// Whether its creator has exited, or left the namespace.
+    pub(crate) fn is_orphan(&self) -> bool {
+        self.is_left.load(Relaxed) || self.creator.is_gone()
     }
 
     /// Whether it was made of huge pages (SHM_HUGETLB).

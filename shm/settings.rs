@@ -3,17 +3,128 @@
 //! What the administrator has set for the whole machine, beside the sysctls of a namespace.
 //!
 //! There is one [`Settings`], made when the module is loaded. Sysctls are read when they are asked
-//! about, from `/proc`; only rare calls ask.
+//! about, from `/proc`; only rare calls ask. The limits of a namespace are parameters of the module
+//! where the kernel has no sysctls for them; the defaults are those of the sysctls.
 
 use super::{
     id::Numbering,
-    permission::Gid,
-    sys::proc::{
-        Proc,
-        ProcFile, //
+    limits::Limits,
+    permission::{
+        Gid,
+        PERMISSION_BITS, //
+    },
+    sys::{
+        parameter::{
+            parameter,
+            Setting, //
+        },
+        proc::{
+            Proc,
+            ProcFile, //
+        }, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    fmt,
+    prelude::*,
+    str::parse_int::ParseInt, //
+};
+
+/// A number that is not larger than `MAX`.
+#[derive(Clone, Copy)]
+struct UpTo<const MAX: u64>(u64);
+
+impl<const MAX: u64> Setting for UpTo<MAX> {
+    fn parse(text: &str) -> Result<Self> {
+        let number = u64::from_str(text.as_bytes().as_ref())?;
+        if number > MAX {
+            return Err(EINVAL);
+        }
+        Ok(Self(number))
+    }
+
+    fn into_word(self) -> u64 {
+        self.0
+    }
+
+    fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+}
+
+impl<const MAX: u64> fmt::Display for UpTo<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Permission bits.
+#[derive(Clone, Copy)]
+struct Bits(u16);
+
+impl Setting for Bits {
+    fn parse(text: &str) -> Result<Self> {
+        let bits = u16::from_str(text.as_bytes().as_ref())?;
+        if u32::from(bits) & !PERMISSION_BITS != 0 {
+            return Err(EINVAL);
+        }
+        Ok(Self(bits))
+    }
+
+    fn into_word(self) -> u64 {
+        self.0.into()
+    }
+
+    fn from_word(word: u64) -> Self {
+        // CAST: It was made from as many bits.
+        Self(word as u16)
+    }
+}
+
+impl fmt::Display for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+parameter! {
+    /// The largest segment.
+    static SHMMAX: UpTo<{ u64::MAX }> = u64::MAX - (1 << 24), "shmmax", 0o644,
+        "Largest segment in bytes (2^64-2^24-1); where there is a sysctl kernel.shmmax, that holds";
+}
+
+parameter! {
+    /// All segments together.
+    static SHMALL: UpTo<{ u64::MAX }> = u64::MAX - (1 << 24), "shmall", 0o644,
+        "All segments of an IPC namespace in pages (2^64-2^24-1); where there is a sysctl kernel.shmall, that holds";
+}
+
+parameter! {
+    /// How many segments.
+    static SHMMNI: UpTo<{ 1 << 24 }> = 4096, "shmmni", 0o644,
+        "Number of segments in an IPC namespace (4096); where there is a sysctl kernel.shmmni, that holds";
+}
+
+parameter! {
+    /// Who may open the device.
+    static DEVICE_MODE: Bits = 0o666, "device_mode", 0o444,
+        "Permission bits of /dev/rust_shm (0666)";
+}
+
+/// The permission bits of the device.
+pub(crate) fn device_mode() -> u16 {
+    DEVICE_MODE.value().0
+}
+
+/// The limits of a namespace that has no sysctls for them.
+pub(crate) fn limits() -> Limits {
+    // CAST: A `usize` has 64 bits here, and the last is at most 1 << 24.
+    Limits {
+        shmmax: SHMMAX.value().0 as usize,
+        shmall: SHMALL.value().0 as usize,
+        shmmni: SHMMNI.value().0 as u32,
+    }
+}
 
 /// Longer than any command line of the kernel.
 const COMMAND_LINE_BYTES: usize = 4096;

@@ -3,13 +3,15 @@
 //! Kprobes that tell of what a module has no hook for.
 //!
 //! - `shm_exit_ns()` runs once for every IPC namespace, when nobody can enter it any more and
-//!   before it is freed.
+//!   before it is freed. Without SYSVIPC it is `mq_clear_sbinfo()`.
 //! - `shm_destroy_orphaned()` runs when 1 is written to `kernel.shm_rmid_forced`.
 //! - `exit_shm()` runs in every task that exits, or leaves its IPC namespace by `unshare(2)`. The
 //!   probe on it is armed when it is needed first.
 //!
 //! They are made when the module is loaded.
 
+#[cfg(CONFIG_SYSVIPC)]
+use super::pid::CurrentThread;
 use super::{
     bindings::{
         enable_kprobe,
@@ -21,8 +23,7 @@ use super::{
     ipc_ns::{
         self,
         NamespaceId, //
-    },
-    pid::CurrentThread, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -62,17 +63,27 @@ pub(crate) unsafe trait Event<T> {
 }
 
 /// An IPC namespace ends.
+#[cfg(CONFIG_IPC_NS)]
 pub(crate) struct NamespaceEnd;
 
 /// Who is told of that.
+#[cfg(CONFIG_IPC_NS)]
 pub(crate) trait OnNamespaceEnd {
     /// The namespace ends. It may not sleep.
     fn namespace_ended(&self, id: NamespaceId);
 }
 
-// SAFETY: `shm_exit_ns(struct ipc_namespace *)` frees nothing of the namespace itself.
+#[cfg(CONFIG_IPC_NS)]
+// SAFETY: Both are functions of one argument, the `struct ipc_namespace *`, whose caller frees the
+// namespace only after them.
 unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
+    #[cfg(CONFIG_SYSVIPC)]
     const FUNCTION: &'static CStr = c"shm_exit_ns";
+    /// Without SYSVIPC the other is an empty inline function. A namespace then comes of
+    /// POSIX_MQUEUE, and `put_ipc_ns()` calls this with it when its last reference is gone, holding
+    /// the spinlock `mq_lock`. The other users of that lock wait for nothing of ours.
+    #[cfg(not(CONFIG_SYSVIPC))]
+    const FUNCTION: &'static CStr = c"mq_clear_sbinfo";
     const ARMED: bool = true;
 
     unsafe fn tell(target: &T, argument: *const c_void) {
@@ -86,6 +97,7 @@ unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
 pub(crate) struct RemovalForced;
 
 /// Who is told of that.
+#[cfg(CONFIG_SYSVIPC)]
 pub(crate) trait OnRemovalForced {
     /// The sysctl of the namespace has been set. It may not sleep.
     fn removal_forced(&self, id: NamespaceId);
@@ -109,6 +121,7 @@ unsafe impl<T: OnRemovalForced> Event<T> for RemovalForced {
 pub(crate) struct CreatorLeaves;
 
 /// Who is told of that.
+#[cfg(CONFIG_SYSVIPC)]
 pub(crate) trait OnCreatorLeaves {
     /// The calling thread exits, or leaves its IPC namespace. It may not sleep.
     fn creator_leaves(&self, thread: &CurrentThread<'_>);
@@ -170,11 +183,13 @@ impl<E: Event<T>, T: Send + Sync> Hook<E, T> {
     }
 
     /// Who is told.
+    #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn target(&self) -> &T {
         &self.target
     }
 
     /// Starts to tell, if it does not yet. May sleep.
+    #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn arm(&self) -> Result {
         // SAFETY: By the type invariant the probe is registered.
         to_result(unsafe { enable_kprobe(self.probe.get()) })

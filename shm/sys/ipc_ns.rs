@@ -35,6 +35,14 @@ impl NamespaceId {
     }
 }
 
+impl NamespaceId {
+    /// That of the only one on a kernel without any `struct ipc_namespace`.
+    const ONLY: Self = Self {
+        number: 0,
+        inode: 0,
+    };
+}
+
 /// A capability that counts here, with its number from `<linux/capability.h>`.
 #[derive(Clone, Copy)]
 #[repr(u32)]
@@ -51,9 +59,11 @@ pub(crate) enum Capability {
 ///
 /// # Invariants
 ///
-/// `ns` is the namespace of `current`, which holds it: a task's `nsproxy` is changed by the task alone, and this cannot leave it.
+/// `ns` is the namespace of `current`, which holds it: a task's `nsproxy` is changed by the task
+/// alone, and this cannot leave it. It is `None` for all tasks, or for none: there is no `struct
+/// ipc_namespace` on a kernel with neither SYSVIPC nor POSIX_MQUEUE.
 pub(crate) struct CurrentIpcNamespace<'a> {
-    ns: NonNull<ipc_namespace>,
+    ns: Option<NonNull<ipc_namespace>>,
     credentials: Credentials<'a>,
     _task: PhantomData<&'a ()>,
     _not_send: NotThreadSafe,
@@ -69,8 +79,8 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&CurrentIpcNamespace<'_>) -> Result
     if nsproxy.is_null() {
         return Err(ESRCH);
     }
-    // SAFETY: A `nsproxy` in use has its `ipc_ns`.
-    let ns = NonNull::new(unsafe { (*nsproxy).ipc_ns }.cast()).ok_or(ESRCH)?;
+    // SAFETY: A `nsproxy` in use is valid.
+    let ns = NonNull::new(unsafe { (*nsproxy).ipc_ns }.cast());
     // INVARIANT: `f` runs in this task, and nothing that it calls changes the task's namespaces.
     f(&CurrentIpcNamespace {
         ns,
@@ -89,35 +99,52 @@ impl CurrentIpcNamespace<'_> {
 
     /// Its number.
     pub(crate) fn id(&self) -> NamespaceId {
-        // SAFETY: By the type invariant.
-        unsafe { id_of(self.ns.as_ptr()) }
+        match self.ns {
+            // SAFETY: By the type invariant.
+            Some(ns) => unsafe { id_of(ns.as_ptr()) },
+            None => NamespaceId::ONLY,
+        }
     }
 
-    /// Its `kernel.shmmax`, `kernel.shmall` and `kernel.shmmni`, as they are now.
-    pub(crate) fn limits(&self) -> Limits {
-        let ns = self.ns.as_ptr();
-        // SAFETY: By the type invariant. The sysctls may change under us; they are words that are
-        // read once each, as ipc/shm.c does.
-        unsafe {
-            Limits {
-                shmmax: (&raw const (*ns).shm_ctlmax).read_volatile(),
-                shmall: (&raw const (*ns).shm_ctlall).read_volatile(),
-                shmmni: (&raw const (*ns).shm_ctlmni).read_volatile().max(0) as u32,
-            }
+    /// Its `kernel.shmmax`, `kernel.shmall` and `kernel.shmmni`, as they are now; `None` on a kernel
+    /// that has no such sysctls.
+    pub(crate) fn limits(&self) -> Option<Limits> {
+        #[cfg(CONFIG_SYSVIPC)]
+        if let Some(ns) = self.ns {
+            let ns = ns.as_ptr();
+            // SAFETY: By the type invariant. The sysctls may change under us; they are words that
+            // are read once each, as ipc/shm.c does.
+            return Some(unsafe {
+                Limits {
+                    shmmax: (&raw const (*ns).shm_ctlmax).read_volatile(),
+                    shmall: (&raw const (*ns).shm_ctlall).read_volatile(),
+                    shmmni: (&raw const (*ns).shm_ctlmni).read_volatile().max(0) as u32,
+                }
+            });
         }
+        None
     }
 
     /// Its `kernel.shm_rmid_forced`, as it is now.
     pub(crate) fn removal_forced(&self) -> bool {
-        // SAFETY: By the type invariant; a word that is read once.
-        unsafe { (&raw const (*self.ns.as_ptr()).shm_rmid_forced).read_volatile() != 0 }
+        match self.ns {
+            // SAFETY: By the type invariant. On a kernel without the sysctl the word is 0.
+            Some(ns) => unsafe { removal_forced_of(ns.as_ptr()) },
+            None => false,
+        }
     }
 
     /// Whether the caller has a capability over the user namespace that owns this one
     /// (`ns_capable()`).
     pub(crate) fn capable(&self, capability: Capability) -> bool {
-        // SAFETY: By the type invariant; an IPC namespace holds the user namespace that owns it.
-        unsafe { bindings::ns_capable((*self.ns.as_ptr()).user_ns, capability as i32) }
+        let owner = match self.ns {
+            // SAFETY: By the type invariant.
+            Some(ns) => unsafe { (*ns.as_ptr()).user_ns },
+            None => &raw mut bindings::init_user_ns,
+        };
+        // SAFETY: An IPC namespace holds the user namespace that owns it; the first one of all is
+        // always there.
+        unsafe { bindings::ns_capable(owner, capability as i32) }
     }
 }
 
@@ -130,9 +157,16 @@ pub(crate) fn removal_forced_in(id: NamespaceId) -> Option<bool> {
             return None;
         }
         let ns = (*nsproxy).ipc_ns.cast::<ipc_namespace>();
-        (!ns.is_null() && id_of(ns) == id)
-            .then(|| (&raw const (*ns).shm_rmid_forced).read_volatile() != 0)
+        (!ns.is_null() && id_of(ns) == id).then(|| removal_forced_of(ns))
     }
+}
+
+/// # Safety
+///
+/// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
+unsafe fn removal_forced_of(ns: *const ipc_namespace) -> bool {
+    // SAFETY: By this function's requirement; a word that is read once.
+    unsafe { (&raw const (*ns).shm_rmid_forced).read_volatile() != 0 }
 }
 
 /// The number of a namespace that is ending.

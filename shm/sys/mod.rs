@@ -36,6 +36,7 @@ pub(crate) mod commit;
 pub(crate) mod cred;
 pub(crate) mod file;
 pub(crate) mod folio;
+#[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
 pub(crate) mod hook;
 pub(crate) mod id_table;
 pub(crate) mod ipc_ns;

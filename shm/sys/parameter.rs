@@ -142,15 +142,17 @@ pub(crate) const fn bytes<const N: usize>(text: &str) -> [u8; N] {
 /// ```ignore
 /// parameter! {
 ///     /// For who reads the source.
-///     pub(crate) static SIZE: Size = Size::LARGE, "size", "For who reads modinfo";
+///     pub(crate) static SIZE: Size = Size::LARGE, "size", 0o644, "For who reads modinfo";
 /// }
 /// ```
 ///
-/// The value must be a constant whose `into_word()` is `value as u64`.
+/// The value must be a constant whose `into_word()` is `value as u64`. The mode is that of the file
+/// in sysfs.
 macro_rules! parameter {
     (
         $(#[$meta:meta])*
-        $vis:vis static $NAME:ident: $type:ty = $default:expr, $name:literal, $about:literal;
+        $vis:vis static $NAME:ident: $type:ty = $default:expr, $name:literal, $mode:literal,
+        $about:literal;
     ) => {
         $(#[$meta])*
         $vis static $NAME: $crate::shm::sys::parameter::Parameter<$type> =
@@ -166,7 +168,7 @@ macro_rules! parameter {
                     name: concat!($name, "\0").as_ptr().cast(),
                     mod_: ::kernel::module::this_module::<$crate::LocalModule>().as_ptr(),
                     ops: &$crate::shm::sys::parameter::Parameter::<$type>::OPS,
-                    perm: 0o644,
+                    perm: $mode,
                     level: -1,
                     flags: 0,
                     __bindgen_anon_1: ::kernel::bindings::kernel_param__bindgen_ty_1 {
