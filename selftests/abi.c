@@ -58,11 +58,17 @@ static const struct {
 	{ RUST_SHM_INFO, sizeof(struct rust_shm_usage) },
 };
 
-static int ctl(int fd, int id, unsigned int cmd, const void *arg, unsigned int size)
+/* The argument as it travels: 64 bits, also from a 32-bit program. */
+static int ctl_raw(int fd, int id, unsigned int cmd, uint64_t arg, unsigned int size)
 {
-	struct rust_shm_ctl ctl = { .id = id, .cmd = cmd, .arg = (uintptr_t)arg, .arg_size = size };
+	struct rust_shm_ctl ctl = { .id = id, .cmd = cmd, .arg = arg, .arg_size = size };
 
 	return ioctl(fd, RUST_SHM_IOC_CTL, &ctl);
+}
+
+static int ctl(int fd, int id, unsigned int cmd, const void *arg, unsigned int size)
+{
+	return ctl_raw(fd, id, cmd, (uintptr_t)arg, size);
 }
 
 /* How many mappings of segments this process has. */
@@ -195,8 +201,10 @@ TEST_F(abi, version_fills_the_whole_structure)
 TEST_F(abi, bad_pointers_are_efault)
 {
 	const unsigned long pointers[] = {
-		0, 1, 4095, (unsigned long)self->half + self->page, 0x7ffffffff000UL, 0x800000000000UL,
-		0xffff800000000000UL, 0xffff888000000000UL, 0xffffffff81000000UL, -4096UL, -1UL,
+		0, 1, 4095, (unsigned long)self->half + self->page, BEYOND_USER, -4096UL, -1UL,
+#ifdef __LP64__
+		0x7ffffffff000UL, 0x800000000000UL, 0xffff888000000000UL, 0xffffffff81000000UL,
+#endif
 	};
 	unsigned int i, j;
 
@@ -491,16 +499,16 @@ TEST_F(abi, set_with_a_larger_structure_wants_zeros)
 
 TEST_F(abi, bad_arg_pointers_are_efault)
 {
-	const unsigned long pointers[] = {
-		0, 1, (unsigned long)self->half + self->page, 0x7ffffffff000UL, 0x800000000000UL,
-		0xffff888000000000UL, 0xffffffff81000000UL, -4096UL, -1UL, 0x100000000UL,
+	const uint64_t pointers[] = {
+		0, 1, (uintptr_t)self->half + self->page, 0x7ffffffff000ULL, 0x800000000000ULL,
+		0xffff888000000000ULL, 0xffffffff81000000ULL, -4096ULL, -1ULL, 0x100000000ULL,
 	};
 	struct rust_shm_stat stat;
 	unsigned int i, j;
 
 	for (i = 0; i < ARRAY_SIZE(commands); i++) {
 		for (j = 0; j < ARRAY_SIZE(pointers); j++) {
-			EXPECT_ERRNO(EFAULT, ctl(self->fd, self->id, commands[i].cmd, (void *)pointers[j], commands[i].size));
+			EXPECT_ERRNO(EFAULT, ctl_raw(self->fd, self->id, commands[i].cmd, pointers[j], commands[i].size));
 		}
 		/* The structure fits, its continuation does not. */
 		EXPECT_ERRNO(EFAULT, ctl(self->fd, self->id, commands[i].cmd, self->half + self->page - commands[i].size + 1,
@@ -775,7 +783,10 @@ TEST_F(abi, table_rows_have_the_format_of_sysvipc)
 	int id;
 
 	for (id = 0; id < 3; id++) {
-		int made = shm_rust.get(id == 0 ? IPC_PRIVATE : -id, id == 2 ? 1UL << 35 : 5000, 0604 | IPC_CREAT);
+		struct rust_shm_get get = {
+			.key = id == 0 ? IPC_PRIVATE : -id, .flags = 0604 | IPC_CREAT, .size = id == 2 ? 1ULL << 35 : 5000,
+		};
+		int made = ioctl(self->fd, RUST_SHM_IOC_GET, &get);
 		struct shm_row row;
 
 		ASSERT_LE(0, made);
@@ -787,10 +798,10 @@ TEST_F(abi, table_rows_have_the_format_of_sysvipc)
 		ASSERT_EQ(0, shm_rust.stat(made, &stat));
 		ASSERT_EQ(0, shm_table_row(&shm_rust, made, &row, line, sizeof(line)));
 		snprintf(expected, sizeof(expected),
-			 "%10d %10d  %4o %21lu %5u %5u  %5lu %5u %5u %5u %5u %10llu %10llu %10llu %21lu %21lu\n",
-			 stat.key, made, stat.mode, (unsigned long)stat.segsz, stat.cpid, stat.lpid, (unsigned long)stat.nattch,
+			 "%10d %10d  %4o %21llu %5u %5u  %5llu %5u %5u %5u %5u %10llu %10llu %10llu %21llu %21llu\n",
+			 stat.key, made, stat.mode, (unsigned long long)stat.segsz, stat.cpid, stat.lpid, (unsigned long long)stat.nattch,
 			 stat.uid, stat.gid, stat.cuid, stat.cgid, (unsigned long long)stat.atime, (unsigned long long)stat.dtime,
-			 (unsigned long long)stat.ctime, (unsigned long)stat.rss, 0UL);
+			 (unsigned long long)stat.ctime, (unsigned long long)stat.rss, 0ULL);
 		EXPECT_STREQ(expected, line);
 	}
 }

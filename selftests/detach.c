@@ -89,8 +89,11 @@ TEST_F(detach, around_it_is_einval)
 	EXPECT_ERRNO(EINVAL, self->shm->detach(self->addr - self->page));
 	EXPECT_ERRNO(EINVAL, self->shm->detach(self->addr + self->size));
 	EXPECT_ERRNO(EINVAL, self->shm->detach(NULL));
+	EXPECT_ERRNO(EINVAL, self->shm->detach((void *)(BEYOND_USER - 16 * self->page)));
+	EXPECT_ERRNO(EINVAL, self->shm->detach((void *)BEYOND_USER));
+#ifdef __LP64__
 	EXPECT_ERRNO(EINVAL, self->shm->detach((void *)0x7fffffff0000UL));
-	EXPECT_ERRNO(EINVAL, self->shm->detach((void *)0xffff800000000000UL));
+#endif
 	EXPECT_ERRNO(EINVAL, self->shm->detach((void *)(0UL - self->page)));
 	EXPECT_EQ(1, shm_nattch(self->shm, self->id));
 	EXPECT_TRUE(pattern_stands(self->addr, self->size, 1));

@@ -508,7 +508,7 @@ TEST_F(lifetime, mremap_dontunmap_attaches_again)
 	char *second;
 
 	self->addr[0] = 'u';
-	second = mremap(self->addr, self->size, self->size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	second = mremap(self->addr, self->size, self->size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	ASSERT_NE(MAP_FAILED, second);
 	EXPECT_EQ(2, shm_nattch(self->shm, self->id));
 	EXPECT_EQ('u', second[0]);

@@ -16,11 +16,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <asm/shmbuf.h>
+
 #include "shm_backend.h"
 
 /*
- * The built-in, by raw system calls: a C library may check arguments on its own, and the kernel's answer is wanted. On 64-bit machines
- * glibc's struct shmid_ds has the layout of the kernel's struct shmid64_ds.
+ * The built-in, by raw system calls: a C library may check arguments on its own, and the kernel's answer is wanted. So the structures
+ * are the kernel's too; glibc's struct shmid_ds is another one for a 32-bit program with a 64-bit time_t.
  */
 
 static int builtin_get(key_t key, size_t size, int flags)
@@ -49,9 +51,16 @@ static int builtin_missing(void)
 	return builtin_ctl(-1, IPC_RMID, NULL) < 0 && errno == ENOSYS ? ENOSYS : 0;
 }
 
+/* 32-bit programs get their times in two halves. */
+#if __BITS_PER_LONG == 64
+#define SHM_TIME(ds, field) ((ds).shm_##field)
+#else
+#define SHM_TIME(ds, field) ((int64_t)((uint64_t)(ds).shm_##field##_high << 32 | (ds).shm_##field))
+#endif
+
 static int builtin_stat_by(int id, int cmd, struct rust_shm_stat *stat)
 {
-	struct shmid_ds ds;
+	struct shmid64_ds ds;
 	struct shm_row row;
 	int result, saved;
 
@@ -61,7 +70,7 @@ static int builtin_stat_by(int id, int cmd, struct rust_shm_stat *stat)
 		return result;
 
 	*stat = (struct rust_shm_stat) {
-		.key = ds.shm_perm.__key,
+		.key = ds.shm_perm.key,
 		.uid = ds.shm_perm.uid,
 		.gid = ds.shm_perm.gid,
 		.cuid = ds.shm_perm.cuid,
@@ -71,10 +80,10 @@ static int builtin_stat_by(int id, int cmd, struct rust_shm_stat *stat)
 		.lpid = ds.shm_lpid,
 		.segsz = ds.shm_segsz,
 		.nattch = ds.shm_nattch,
-		.atime = ds.shm_atime,
-		.dtime = ds.shm_dtime,
-		.ctime = ds.shm_ctime,
-		.seq = ds.shm_perm.__seq,
+		.atime = SHM_TIME(ds, atime),
+		.dtime = SHM_TIME(ds, dtime),
+		.ctime = SHM_TIME(ds, ctime),
+		.seq = ds.shm_perm.seq,
 	};
 
 	saved = errno;
@@ -101,7 +110,7 @@ static int builtin_stat_any(int index, struct rust_shm_stat *stat)
 
 static int builtin_set(int id, uid_t uid, gid_t gid, unsigned int mode)
 {
-	struct shmid_ds ds;
+	struct shmid64_ds ds;
 
 	memset(&ds, 0, sizeof(ds));
 	ds.shm_perm.uid = uid;
@@ -117,7 +126,7 @@ static int builtin_rmid(int id)
 
 static int builtin_ipc_info(struct rust_shm_limits *limits)
 {
-	struct shminfo info;
+	struct shminfo64 info;
 	int result;
 
 	memset(&info, 0, sizeof(info));
@@ -311,7 +320,7 @@ const struct shm_backend shm_rust = {
 
 static int parse_row(const char *text, struct shm_row *row)
 {
-	int fields = sscanf(text, "%d %d %o %lu %u %u %lu %u %u %u %u %lu %lu %lu %lu %lu", &row->key, &row->id, &row->mode, &row->size,
+	int fields = sscanf(text, "%d %d %o %llu %u %u %llu %u %u %u %u %llu %llu %llu %llu %llu", &row->key, &row->id, &row->mode, &row->size,
 			    &row->cpid, &row->lpid, &row->nattch, &row->uid, &row->gid, &row->cuid, &row->cgid, &row->atime,
 			    &row->dtime, &row->ctime, &row->rss, &row->swap);
 
@@ -445,19 +454,19 @@ static void sysctl_path(char *path, size_t size, const char *name)
 	snprintf(path, size, "%s/%s", directory, name);
 }
 
-int shm_sysctl_write(const char *name, unsigned long value)
+int shm_sysctl_write(const char *name, unsigned long long value)
 {
 	char path[128], text[32];
 
 	sysctl_path(path, sizeof(path), name);
-	snprintf(text, sizeof(text), "%lu\n", value);
+	snprintf(text, sizeof(text), "%llu\n", value);
 	return shm_write_file(path, text);
 }
 
-unsigned long shm_sysctl_read(const char *name)
+unsigned long long shm_sysctl_read(const char *name)
 {
 	char path[128], text[32];
-	unsigned long value = -1;
+	unsigned long long value = -1;
 	FILE *file;
 
 	sysctl_path(path, sizeof(path), name);
@@ -465,7 +474,7 @@ unsigned long shm_sysctl_read(const char *name)
 	if (!file)
 		return -1;
 	if (fgets(text, sizeof(text), file))
-		value = strtoul(text, NULL, 10);
+		value = strtoull(text, NULL, 10);
 	fclose(file);
 	return value;
 }

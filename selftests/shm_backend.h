@@ -33,6 +33,13 @@
 
 #define SHM_FAILED ((void *)-1)
 
+/* An address that no program can map. A 32-bit program under a 64-bit kernel may have nearly all of its 4 GiB. */
+#ifdef __LP64__
+#define BEYOND_USER 0xffff800000000000UL
+#else
+#define BEYOND_USER 0xffffe000UL
+#endif
+
 /* A key nobody else is likely to use; each test has an IPC namespace of its own anyway. */
 #define SHM_KEY 0x52534d31
 
@@ -63,7 +70,7 @@ struct shm_backend {
 	int (*shm_info)(struct rust_shm_usage *usage);
 
 	/*
-	 * shmctl with any command and any pointer. The pointer's structure is the backend's own: struct shmid_ds and friends, or struct
+	 * shmctl with any command and any pointer. The pointer's structure is the backend's own: struct shmid64_ds and friends, or struct
 	 * rust_shm_stat and friends (arg_size is then the right one for cmd; 96 for a command that has none).
 	 */
 	int (*ctl)(int id, int cmd, void *arg);
@@ -83,12 +90,12 @@ struct shm_row {
 	int key;
 	int id;
 	unsigned int mode;
-	unsigned long size;
+	unsigned long long size;
 	unsigned int cpid, lpid;
-	unsigned long nattch;
+	unsigned long long nattch;
 	unsigned int uid, gid, cuid, cgid;
-	unsigned long atime, dtime, ctime;
-	unsigned long rss, swap;
+	unsigned long long atime, dtime, ctime;
+	unsigned long long rss, swap;
 };
 
 /* The line of a segment, by id: 0, or -1 when it is not there. text may be NULL, else holds the line as it stands, with its newline. */
@@ -114,8 +121,8 @@ long shm_nattch(const struct shm_backend *shm, int id);
  * Write a number to, read one from /proc/sys/kernel/NAME; 0 or -1 (shm_sysctl_read: -1 for an error, too). For shmmax, shmall and shmmni
  * it is the module's parameter on a kernel that has no such sysctl, which is one without SYSVIPC.
  */
-int shm_sysctl_write(const char *name, unsigned long value);
-unsigned long shm_sysctl_read(const char *name);
+int shm_sysctl_write(const char *name, unsigned long long value);
+unsigned long long shm_sysctl_read(const char *name);
 
 /* Whether that is so. */
 bool shm_limits_are_parameters(void);

@@ -384,7 +384,7 @@ TEST_F(unload, every_activity_gives_its_references_back)
 		ASSERT_EQ(hole, addr);
 		EXPECT_ERRNO(EINVAL, shm_rust.attach(id, hole, 0));
 		EXPECT_ERRNO(EINVAL, shm_rust.attach(id, hole + 1, 0));
-		EXPECT_ERRNO(ENOMEM, shm_rust.attach(id, (void *)0xffff800000000000UL, 0));
+		EXPECT_ERRNO(ENOMEM, shm_rust.attach(id, (void *)BEYOND_USER, 0));
 		EXPECT_ERRNO(EINVAL, shm_rust.detach(hole + page_size()));
 		memset(addr, 1, SIZE);
 		ASSERT_EQ(0, mprotect(addr + page_size(), page_size(), PROT_READ));
