@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The two implementations of shared memory behind one interface.
+
+use crate::call::{Kind, NewOwner, Payload, Pointer, Stat};
+use crate::layout::{BUFFER, BUFFER_NONE, BUFFER_READ_ONLY, PAGE};
+use crate::sys::{self, Answer};
+
+/// System V shared memory.
+pub trait Backend {
+    fn get(&self, key: i32, size: u64, flags: i32) -> Answer;
+    /// The address.
+    fn attach(&self, id: i32, address: u64, flags: i32) -> Answer;
+    fn detach(&self, address: u64) -> Answer;
+    fn ctl(&self, id: i32, command: i32, pointer: Pointer, new: &NewOwner) -> (Answer, Payload);
+    /// Its table as this process sees it, read in pieces.
+    fn table(&self, chunk: usize) -> Result<String, i32>;
+}
+
+pub fn backend(kind: Kind, device: i32) -> Box<dyn Backend> {
+    match kind {
+        Kind::Builtin => Box::new(Builtin),
+        Kind::Module => Box::new(Module { device }),
+    }
+}
+
+/// The address that a pointer is; a structure begins there.
+fn at(pointer: Pointer) -> u64 {
+    match pointer {
+        Pointer::Good => BUFFER,
+        Pointer::Null => 0,
+        Pointer::Unmapped => BUFFER_NONE,
+        Pointer::ReadOnly => BUFFER_READ_ONLY,
+        Pointer::Edge => BUFFER_NONE - 8,
+        Pointer::Kernel => 0xffff_8880_0000_0000,
+    }
+}
+
+/// Whether the command writes what it knows to the pointer, and that can be read there.
+fn answered(answer: Answer, pointer: Pointer) -> bool {
+    answer.is_ok() && pointer == Pointer::Good
+}
+
+struct Builtin;
+
+impl Backend for Builtin {
+    fn get(&self, key: i32, size: u64, flags: i32) -> Answer {
+        sys::shmget(key, size, flags)
+    }
+
+    fn attach(&self, id: i32, address: u64, flags: i32) -> Answer {
+        sys::shmat(id, address, flags)
+    }
+
+    fn detach(&self, address: u64) -> Answer {
+        sys::shmdt(address)
+    }
+
+    fn ctl(&self, id: i32, command: i32, pointer: Pointer, new: &NewOwner) -> (Answer, Payload) {
+        sys::put(BUFFER, &[0u8; PAGE as usize]);
+        if command == libc::IPC_SET {
+            let mut ds = sys::take_shmid_ds(BUFFER);
+            (ds.shm_perm.uid, ds.shm_perm.gid) = (new.uid, new.gid);
+            ds.shm_perm.mode = new.mode as _;
+            sys::put(BUFFER, &ds);
+        }
+        let answer = sys::shmctl(id, command, at(pointer));
+        let payload = match command {
+            _ if !answered(answer, pointer) => Payload::None,
+            libc::IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
+                let ds = sys::take_shmid_ds(BUFFER);
+                Payload::Stat(Stat {
+                    key: ds.shm_perm.__key,
+                    uid: ds.shm_perm.uid,
+                    gid: ds.shm_perm.gid,
+                    cuid: ds.shm_perm.cuid,
+                    cgid: ds.shm_perm.cgid,
+                    mode: ds.shm_perm.mode.into(),
+                    cpid: ds.shm_cpid,
+                    lpid: ds.shm_lpid,
+                    segsz: ds.shm_segsz as u64,
+                    nattch: ds.shm_nattch,
+                    atime: ds.shm_atime,
+                    dtime: ds.shm_dtime,
+                    ctime: ds.shm_ctime,
+                    seq: ds.shm_perm.__seq.into(),
+                })
+            }
+            IPC_INFO => Payload::Limits(sys::take_numbers(BUFFER)),
+            SHM_INFO => {
+                let mut numbers: [u64; 6] = sys::take_numbers(BUFFER);
+                // An int, and padding.
+                numbers[0] &= 0xffff_ffff;
+                Payload::Usage(numbers)
+            }
+            _ => Payload::None,
+        };
+        (answer, payload)
+    }
+
+    fn table(&self, chunk: usize) -> Result<String, i32> {
+        let fd = sys::open(c"/proc/sysvipc/shm", libc::O_RDONLY)? as i32;
+        let text = read_all(chunk, |room, _| sys::read(fd, room));
+        sys::close(fd);
+        text
+    }
+}
+
+/// All that a file says, in pieces of at most `chunk` bytes.
+pub fn read_all(chunk: usize, mut read: impl FnMut(&mut [u8], u64) -> Answer) -> Result<String, i32> {
+    let mut text = Vec::with_capacity(1 << 14);
+    let mut room = vec![0; chunk.max(1)];
+    loop {
+        let length = read(&mut room, text.len() as u64)? as usize;
+        if length == 0 {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
+        text.extend_from_slice(&room[..length]);
+    }
+}
+
+// Commands of shmctl(2) that not every C library names; the module has the same numbers.
+pub const IPC_INFO: i32 = 3;
+pub const SHM_STAT: i32 = 13;
+pub const SHM_INFO: i32 = 14;
+pub const SHM_STAT_ANY: i32 = 15;
+
+/// The module, by the numbers of `include/uapi/rust_shm.h`.
+struct Module {
+    device: i32,
+}
+
+#[repr(C)]
+struct Get {
+    key: i32,
+    flags: u32,
+    size: u64,
+}
+
+#[repr(C)]
+struct Attach {
+    id: i32,
+    flags: u32,
+    addr: u64,
+    length: u64,
+}
+
+#[repr(C)]
+struct Detach {
+    addr: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+#[repr(C)]
+struct Ctl {
+    id: i32,
+    cmd: u32,
+    arg: u64,
+    arg_size: u32,
+    flags: u32,
+}
+
+/// `struct rust_shm_stat`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct ModuleStat {
+    key: i32,
+    uid: u32,
+    gid: u32,
+    cuid: u32,
+    cgid: u32,
+    mode: u32,
+    cpid: i32,
+    lpid: i32,
+    segsz: u64,
+    nattch: u64,
+    atime: i64,
+    dtime: i64,
+    ctime: i64,
+    rss: u64,
+    huge: u64,
+    seq: u32,
+    reserved: u32,
+}
+
+const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
+    direction << 30 | (size as u32) << 16 | 0xD5 << 8 | number
+}
+const IOC_GET: u32 = ioc(1, 1, size_of::<Get>());
+const IOC_ATTACH: u32 = ioc(3, 2, size_of::<Attach>());
+const IOC_DETACH: u32 = ioc(1, 3, size_of::<Detach>());
+const IOC_CTL: u32 = ioc(1, 4, size_of::<Ctl>());
+
+impl Backend for Module {
+    fn get(&self, key: i32, size: u64, flags: i32) -> Answer {
+        let flags = flags as u32;
+        sys::ioctl_with(self.device, IOC_GET, &mut Get { key, flags, size })
+    }
+
+    fn attach(&self, id: i32, address: u64, flags: i32) -> Answer {
+        let mut attach = Attach {
+            id,
+            flags: flags as u32,
+            addr: address,
+            length: 0,
+        };
+        sys::ioctl_with(self.device, IOC_ATTACH, &mut attach)?;
+        Ok(attach.addr as i64)
+    }
+
+    fn detach(&self, address: u64) -> Answer {
+        let mut detach = Detach {
+            addr: address,
+            flags: 0,
+            reserved: 0,
+        };
+        sys::ioctl_with(self.device, IOC_DETACH, &mut detach)
+    }
+
+    fn ctl(&self, id: i32, command: i32, pointer: Pointer, new: &NewOwner) -> (Answer, Payload) {
+        sys::put(BUFFER, &[0u8; PAGE as usize]);
+        let arg_size = match command {
+            libc::IPC_SET => {
+                let stat = ModuleStat {
+                    uid: new.uid,
+                    gid: new.gid,
+                    mode: new.mode,
+                    ..ModuleStat::default()
+                };
+                sys::put(BUFFER, &stat);
+                size_of::<ModuleStat>()
+            }
+            libc::IPC_STAT | SHM_STAT | SHM_STAT_ANY => size_of::<ModuleStat>(),
+            IPC_INFO => size_of::<[u64; 5]>(),
+            SHM_INFO => size_of::<[u64; 6]>(),
+            _ => 0,
+        };
+        let mut ctl = Ctl {
+            id,
+            cmd: command as u32,
+            arg: at(pointer),
+            arg_size: arg_size as u32,
+            flags: 0,
+        };
+        let answer = sys::ioctl_with(self.device, IOC_CTL, &mut ctl);
+        let payload = match command {
+            _ if !answered(answer, pointer) => Payload::None,
+            libc::IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
+                let stat = sys::take_module_stat(BUFFER);
+                Payload::Stat(Stat {
+                    key: stat.key,
+                    uid: stat.uid,
+                    gid: stat.gid,
+                    cuid: stat.cuid,
+                    cgid: stat.cgid,
+                    mode: stat.mode,
+                    cpid: stat.cpid,
+                    lpid: stat.lpid,
+                    segsz: stat.segsz,
+                    nattch: stat.nattch,
+                    atime: stat.atime,
+                    dtime: stat.dtime,
+                    ctime: stat.ctime,
+                    seq: stat.seq,
+                })
+            }
+            IPC_INFO => Payload::Limits(sys::take_numbers(BUFFER)),
+            SHM_INFO => Payload::Usage(sys::take_numbers(BUFFER)),
+            _ => Payload::None,
+        };
+        (answer, payload)
+    }
+
+    fn table(&self, chunk: usize) -> Result<String, i32> {
+        read_all(chunk, |room, offset| sys::read_at(self.device, room, offset))
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the controller tells a worker to do, and what the worker tells of it.
+
+use crate::sys::{Answer, Signal};
+use serde::{Deserialize, Serialize};
+
+/// Which of the two does the shared memory of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Builtin,
+    Module,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Builtin => "built-in",
+            Kind::Module => "rust_shm",
+        }
+    }
+}
+
+/// Where the structure of a shmctl is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pointer {
+    Good,
+    Null,
+    Unmapped,
+    ReadOnly,
+    /// The first bytes are mapped, the rest is not.
+    Edge,
+    Kernel,
+}
+
+/// What IPC_SET is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewOwner {
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: u32,
+}
+
+/// A call, with nothing left to choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Call {
+    Get { key: i32, size: u64, flags: i32 },
+    Attach { id: i32, address: u64, flags: i32 },
+    Detach { address: u64 },
+    Ctl { id: i32, command: i32, pointer: Pointer, new: NewOwner },
+    Table { chunk: u32 },
+    Load { address: u64 },
+    Store { address: u64, value: u8 },
+    Run { address: u64 },
+    ReadOther { pid: i32, address: u64 },
+    Fork { slot: usize },
+    Exec,
+    Exit,
+    Unmap { address: u64, length: u64 },
+    Protect { address: u64, length: u64, protection: i32 },
+    Remap { old: u64, old_length: u64, new_length: u64, flags: i32, new: u64 },
+    Advise { address: u64, length: u64, advice: i32 },
+    Lock { address: u64, length: u64, flags: i32 },
+    Unlock { address: u64, length: u64 },
+    Sync { address: u64, length: u64, flags: i32 },
+    RemapPages { address: u64, length: u64, page: u64 },
+    MapAnonymous { address: u64, length: u64, protection: i32 },
+    Credentials { uid: u32, gid: u32, groups: Vec<u32>, capabilities: u64 },
+    Unshare { flags: i32 },
+    /// Nothing: only the address space is looked at.
+    Look,
+    Sysctl { name: String, value: String },
+    /// All that a privileged onlooker sees.
+    Observe,
+}
+
+/// What a worker is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub call: Call,
+    /// Whether to look at the address space afterwards.
+    pub maps: bool,
+}
+
+/// A `struct shmid_ds` or `struct rust_shm_stat`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stat {
+    pub key: i32,
+    pub uid: u32,
+    pub gid: u32,
+    pub cuid: u32,
+    pub cgid: u32,
+    pub mode: u32,
+    pub cpid: i32,
+    pub lpid: i32,
+    pub segsz: u64,
+    pub nattch: u64,
+    pub atime: i64,
+    pub dtime: i64,
+    pub ctime: i64,
+    pub seq: u32,
+}
+
+/// What a call gives beside its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    None,
+    Stat(Stat),
+    /// shmmax, shmmin, shmmni, shmseg, shmall.
+    Limits([u64; 5]),
+    /// used_ids, shm_tot, shm_rss, shm_swp, swap_attempts, swap_successes.
+    Usage([u64; 6]),
+    Text(String),
+    Observation(Box<Observation>),
+}
+
+/// What a privileged onlooker sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    pub table: String,
+    pub limits: (Answer, Payload),
+    pub usage: (Answer, Payload),
+    /// SHM_STAT_ANY of each index in use.
+    pub stats: Vec<(Answer, Payload)>,
+}
+
+/// What a worker answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub answer: Answer,
+    pub payload: Payload,
+    pub signals: Vec<Signal>,
+    /// `/proc/self/maps`, and of each attach some lines of `/proc/self/smaps`.
+    pub maps: Option<String>,
+}
+
+/// The first thing that a new process says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Its number where it lives.
+    pub pid: i32,
+    /// Its number where the controller lives.
+    pub outer_pid: i32,
+}

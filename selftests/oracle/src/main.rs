@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Draws random sequences of operations, runs each on the kernel's own System V shared memory and on `/dev/rust_shm`, and compares after
+//! every step. Says what came of it as KTAP.
+//!
+//!     oracle [--seeds "1 2 3"] [--steps N]     N steps for each seed
+//!     oracle --rules                           the differences that are on purpose, as the README has them
+//!
+//! It takes root. Where it is `qemu/guest` that runs it, the clock is moved on with each step, so that times are compared exactly, and is
+//! set right in the end.
+
+mod backend;
+mod call;
+mod compare;
+mod layout;
+mod op;
+mod rules;
+mod run;
+mod sys;
+mod worker;
+mod world;
+
+use op::Op;
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use run::{Failure, Run, Stage};
+use std::cell::RefCell;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// How long a sequence may be, in operations.
+const SEQUENCE: usize = 240;
+/// How long shrinking may take, in milliseconds.
+const SHRINK_TIME: u32 = 150_000;
+/// How many steps there are between two lines that say how far it is.
+const PROGRESS: u64 = 5000;
+
+struct Options {
+    seeds: Vec<u64>,
+    steps: u64,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            seeds: vec![1, 2, 3, 4],
+            steps: 1000,
+        };
+        while let Some(argument) = arguments.next() {
+            let value = arguments.next().ok_or("an argument has no value")?;
+            let number = |text: &str| text.parse().map_err(|_| format!("{text}: not a number"));
+            match argument.as_str() {
+                "--seeds" => options.seeds = value.split_whitespace().map(number).collect::<Result<_, _>>()?,
+                "--steps" => options.steps = number(&value)?,
+                _ => return Err(format!("{argument}: no such argument")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).peekable();
+    match arguments.peek().map(String::as_str) {
+        Some("--worker") => worker::continue_after_exec(arguments.skip(1)),
+        Some("--rules") => return print!("{}", rules::list()),
+        _ => {}
+    }
+    let options = match Options::parse(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(2);
+        }
+    };
+    if sys::same_layout() {
+        let all: Vec<String> = std::env::args().skip(1).collect();
+        let error = sys::exec_self(&all);
+        eprintln!("exec: errno {error}");
+        std::process::exit(2);
+    }
+    worker::prepare();
+    std::process::exit(if test(&options) { 0 } else { 1 });
+}
+
+/// Runs the seeds; whether there was no difference.
+fn test(options: &Options) -> bool {
+    println!("KTAP version 1\n1..{}", options.seeds.len());
+    let device = match sys::open(c"/dev/rust_shm", libc::O_RDWR) {
+        Ok(device) => device as i32,
+        Err(error) => {
+            println!("Bail out! /dev/rust_shm: errno {error}");
+            return false;
+        }
+    };
+    // Only where nobody else lives by it.
+    let own_clock = std::path::Path::new("/run/vm/env").exists();
+    let (since, started) = (Instant::now(), seconds_now());
+    let mut stage = Stage {
+        device,
+        clock: own_clock.then_some(started + compare::STEP_SECONDS),
+        applied: rules::Applied::default(),
+        steps: 0,
+        calls: Default::default(),
+        spent: Default::default(),
+    };
+    let mut good = true;
+    for (index, seed) in options.seeds.iter().enumerate() {
+        let before = (stage.steps, Instant::now());
+        let found = seed_run(&mut stage, *seed, options.steps);
+        let result = if found { "not ok" } else { "ok" };
+        let took = before.1.elapsed().as_secs_f64();
+        println!("{result} {} oracle seed {seed}: {} steps in {took:.1} s", index + 1, stage.steps - before.0);
+        good &= !found;
+    }
+    if own_clock {
+        let _ = sys::set_clock(started + since.elapsed().as_secs() as i64);
+    }
+    for (name, [well, badly]) in &stage.calls {
+        println!("# {name}: {well} went well, {badly} did not");
+    }
+    for (name, (n, d)) in &stage.spent {
+        println!("# time {name}: {n} x {:?}", *d / *n as u32);
+    }
+    for (name, times) in &stage.applied.0 {
+        println!("# rule {name:?}: {times} times");
+    }
+    good
+}
+
+fn seconds_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64)
+}
+
+/// Runs sequences until there were so many steps; whether a difference was found.
+fn seed_run(stage: &mut Stage, seed: u64, steps: u64) -> bool {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        failure_persistence: None,
+        max_shrink_time: SHRINK_TIME,
+        max_shrink_iters: u32::MAX,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let sequences = proptest::collection::vec(op::op(), 1..=SEQUENCE);
+    let start = stage.steps;
+    let mut said = start;
+    while stage.steps - start < steps {
+        let left = (steps - (stage.steps - start)) as usize;
+        let tree = match sequences.new_tree(&mut runner) {
+            Ok(tree) => tree,
+            Err(reason) => {
+                println!("# drawing: {reason}");
+                return true;
+            }
+        };
+        let shared = RefCell::new(&mut *stage);
+        let result = runner.run_one(tree, |mut ops: Vec<Op>| {
+            ops.truncate(left);
+            match sequence(&mut shared.borrow_mut(), &ops, None) {
+                Ok(None) => Ok(()),
+                Ok(Some(_)) => Err(TestCaseError::fail("the two differ")),
+                Err(error) => Err(TestCaseError::fail(error)),
+            }
+        });
+        match result {
+            Ok(_) => {}
+            Err(TestError::Fail(reason, ops)) => {
+                println!("# seed {seed}: {reason}, after {} steps", shared.borrow().steps - start);
+                report(&mut shared.borrow_mut(), &ops);
+                return true;
+            }
+            Err(TestError::Abort(reason)) => {
+                println!("# seed {seed}: {reason}");
+                return true;
+            }
+        }
+        if stage.steps - said >= PROGRESS {
+            said = stage.steps;
+            println!("# seed {seed}: {} steps", stage.steps - start);
+        }
+    }
+    false
+}
+
+/// Runs a sequence in new worlds. The difference, if there is one, and what was done before it.
+fn sequence(stage: &mut Stage, ops: &[Op], trace: Option<&mut Vec<String>>) -> Result<Option<Failure>, String> {
+    let t = Instant::now();
+    let mut run = Run::new(stage)?;
+    run.spent("set-up", t);
+    run.trace = trace.is_some().then(Vec::new);
+    let failure = ops.iter().find_map(|op| run.step(op).err());
+    if let Some(trace) = trace {
+        *trace = run.trace.take().unwrap_or_default();
+    }
+    let t = Instant::now();
+    drop(run);
+    let e = stage.spent.entry("tear-down").or_default(); e.0 += 1; e.1 += t.elapsed();
+    Ok(failure)
+}
+
+/// Shows the shortest sequence that still differs.
+fn report(stage: &mut Stage, ops: &[Op]) {
+    let mut trace = Vec::new();
+    println!("# the shortest sequence found:");
+    let outcome = sequence(stage, ops, Some(&mut trace));
+    for line in trace {
+        println!("#   {line}");
+    }
+    match outcome {
+        Ok(Some(failure)) => {
+            for difference in failure.differences {
+                println!("# {}:", difference.what);
+                println!("#   {}: {}", call::Kind::Builtin.name(), difference.builtin);
+                println!("#   {}: {}", call::Kind::Module.name(), difference.module);
+            }
+        }
+        Ok(None) => println!("# this time the two do not differ"),
+        Err(error) => println!("# {error}"),
+    }
+}

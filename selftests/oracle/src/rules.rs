@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The differences that are on purpose, each with its reason. The list in the README is made from this file (`oracle --rules`), and what
+//! is not in it is a failure: the comparison asks here before it lets a difference pass.
+
+use crate::call::Call;
+use crate::layout::{HUGE, PAGE};
+use crate::op::{IPC_CREAT, IPC_EXCL};
+use std::collections::BTreeMap;
+
+/// What is drawn only once the module does it. To be emptied.
+pub const NOT_YET: &[Feature] = &[
+    Feature::Commit,
+    Feature::HugeTlb,
+    Feature::Lock,
+    Feature::MadviseHuge,
+    Feature::NoReserve,
+    Feature::RmidForced,
+];
+
+/// What the built-in does and the module may not yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Segments larger than what memory there is are ENOMEM.
+    Commit,
+    /// SHM_HUGETLB.
+    HugeTlb,
+    /// SHM_LOCK and SHM_UNLOCK.
+    Lock,
+    /// MADV_HUGEPAGE and MADV_NOHUGEPAGE have a say in which pages are allocated.
+    MadviseHuge,
+    /// SHM_NORESERVE.
+    NoReserve,
+    /// kernel.shm_rmid_forced.
+    RmidForced,
+}
+
+/// Whether it is drawn.
+pub fn drawn(feature: Feature) -> bool {
+    !NOT_YET.contains(&feature)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    UnknownFlags,
+    Reserved,
+    Sysctls,
+    Apart,
+    Security,
+    Piecemeal,
+    NoSwap,
+    NoCommit,
+    FilePages,
+    LargestBlock,
+    AlignedAttach,
+    DeviceNumber,
+    MemoryPolicy,
+    LateInode,
+    NamespaceEnd,
+    Unload,
+}
+
+/// How the tester treats a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It comes across it; a function of this file knows it.
+    Here,
+    /// It does not look there, for this reason.
+    No(&'static str),
+}
+
+pub struct Rule {
+    pub name: Name,
+    /// Under which of the README's headings.
+    pub heading: &'static str,
+    /// What the README says of it.
+    pub text: &'static str,
+    pub seen: Seen,
+}
+
+const fn rule(name: Name, heading: &'static str, seen: Seen, text: &'static str) -> Rule {
+    Rule {
+        name,
+        heading,
+        text,
+        seen,
+    }
+}
+
+pub const RULES: &[Rule] = &[
+    rule(
+        Name::UnknownFlags,
+        "Calls",
+        Seen::Here,
+        "Unknown flags of get, attach, detach, ctl are EINVAL. `shmget` and `shmat` ignore them.",
+    ),
+    rule(
+        Name::Reserved,
+        "Calls",
+        Seen::No("they are not drawn: see NOT_YET"),
+        "`SHM_HUGETLB`, `SHM_NORESERVE`, `SHM_LOCK` and `SHM_UNLOCK` are EINVAL in this revision.",
+    ),
+    rule(
+        Name::Sysctls,
+        "Calls",
+        Seen::No("the two worlds have an IPC namespace each; shm_rmid_forced is not drawn yet: see NOT_YET"),
+        "`kernel.shmmax`, `shmall` and `shmmni` hold here too, but count the built-in's segments and the module's apart. \
+         `kernel.shm_rmid_forced`, `kernel.shm_next_id` and the boot parameter `ipcmni_extend` are not obeyed.",
+    ),
+    rule(
+        Name::Apart,
+        "Calls",
+        Seen::No("the two worlds have an IPC namespace each"),
+        "The built-in and the module do not see each other's segments. `ipcs` and `/proc/sysvipc/shm` do not list the module's.",
+    ),
+    rule(
+        Name::Security,
+        "Calls",
+        Seen::No("the guest has no policy, and its audit log is not read"),
+        "Security modules' hooks for shared memory (`security_shm_*`) and audit's IPC records are not to be had by a module, and are not \
+         called. The hook for mappings (`security_mmap_file`) is.",
+    ),
+    rule(
+        Name::Piecemeal,
+        "Calls",
+        Seen::No("the workers have one thread each"),
+        "Detach unmaps an attach piece by piece. Another thread that unmaps and maps in that range meanwhile may come between.",
+    ),
+    rule(
+        Name::NoSwap,
+        "Memory",
+        Seen::No("the guest has no swap"),
+        "Nothing is swapped or reclaimed: pages stay in memory until the segment goes or `MADV_REMOVE` frees them. `MADV_PAGEOUT` and \
+         `MADV_COLD` free nothing, and the `swap` column of the table is 0.",
+    ),
+    rule(
+        Name::NoCommit,
+        "Memory",
+        Seen::No("no segment of such a size is drawn: see NOT_YET"),
+        "Nothing is committed in advance. With `vm.overcommit_memory=2` too, a segment may be larger than the memory there is; a page \
+         that cannot be had when it is touched is an out-of-memory kill.",
+    ),
+    rule(
+        Name::FilePages,
+        "Memory",
+        Seen::No("such counters are of the whole machine, or of a process whose other pages change them"),
+        "Pages count as those of a file: `RssFile`, `Cached`, `Unevictable` and `FilePmdMapped`, and `file` in memory cgroups, where the \
+         built-in's are `RssShmem`, `Shmem` and `ShmemPmdMapped`, and `shmem`.",
+    ),
+    rule(
+        Name::LargestBlock,
+        "Memory",
+        Seen::Here,
+        "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. So \
+         one byte may take 2 MiB. `/sys/kernel/mm/transparent_hugepage` has no say in that, nor have `MADV_HUGEPAGE` and \
+         `MADV_NOHUGEPAGE`.",
+    ),
+    rule(
+        Name::AlignedAttach,
+        "Memory",
+        Seen::Here,
+        "The address that the kernel chooses for an attach of 2 MiB or more is a multiple of 2 MiB.",
+    ),
+    rule(
+        Name::DeviceNumber,
+        "Memory",
+        Seen::Here,
+        "`/proc/PID/maps` shows another device number; name and inode are those of the built-in. `map_files` entries cannot be read or \
+         written.",
+    ),
+    rule(
+        Name::MemoryPolicy,
+        "Memory",
+        Seen::No("the guest has one memory node"),
+        "`mbind` holds for the mapping it names; on the built-in all attachers share the policy (`mpol_*` is exported to KVM alone).",
+    ),
+    rule(
+        Name::LateInode,
+        "Memory",
+        Seen::No("neither memory nor files run out"),
+        "The inode and file of a segment are made by its first attach: ENOMEM and ENFILE for them come there, not from get.",
+    ),
+    rule(
+        Name::NamespaceEnd,
+        "Life",
+        Seen::No("nobody can look into a namespace that has ended"),
+        "An attach does not keep its IPC namespace alive. When a namespace ends, the segments in it that nobody is attached to go at \
+         once, the others with their last detach.",
+    ),
+    rule(
+        Name::Unload,
+        "Life",
+        Seen::No("the built-in is no module; selftests/unload.c looks at it"),
+        "While a segment exists, attached or not, the module cannot be unloaded (EBUSY).",
+    ),
+];
+
+/// How often each rule was needed.
+#[derive(Default)]
+pub struct Applied(pub BTreeMap<Name, usize>);
+
+impl Applied {
+    fn note(&mut self, name: Name) {
+        *self.0.entry(name).or_default() += 1;
+    }
+
+    /// `UnknownFlags`: the call without its unknown flags, if it has any. The module must say EINVAL to the one, and do the other.
+    pub fn unknown_flags(&mut self, call: &Call) -> Option<Call> {
+        const GET: i32 = 0o777 | IPC_CREAT | IPC_EXCL;
+        const ATTACH: i32 = libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP | libc::SHM_EXEC;
+        let known = match *call {
+            Call::Get { key, size, flags } if flags & !GET != 0 => Call::Get {
+                key,
+                size,
+                flags: flags & GET,
+            },
+            Call::Attach { id, address, flags } if flags & !ATTACH != 0 => Call::Attach {
+                id,
+                address,
+                flags: flags & ATTACH,
+            },
+            _ => return None,
+        };
+        self.note(Name::UnknownFlags);
+        Some(known)
+    }
+
+    /// `LargestBlock`: whether a segment, or all of them, of `bytes` may have `module` bytes in memory where the built-in has `builtin`.
+    pub fn largest_block(&mut self, builtin: u64, module: u64, bytes: u64) -> bool {
+        let all = bytes.div_ceil(PAGE) * PAGE;
+        let allowed = builtin < module && module <= all;
+        if allowed {
+            self.note(Name::LargestBlock);
+        }
+        allowed
+    }
+
+    /// `AlignedAttach`: whether the module may choose another address for an attach of `bytes`.
+    pub fn aligned_attach(&mut self, module: u64, bytes: u64) -> bool {
+        let allowed = bytes.div_ceil(PAGE) * PAGE >= HUGE && module % HUGE == 0;
+        if allowed {
+            self.note(Name::AlignedAttach);
+        }
+        allowed
+    }
+
+    /// `DeviceNumber`: whether that of an attach may be another one.
+    pub fn device_number(&mut self, name: &str) -> bool {
+        let allowed = name.starts_with("/SYSV");
+        if allowed {
+            self.note(Name::DeviceNumber);
+        }
+        allowed
+    }
+}
+
+/// The README's list.
+pub fn list() -> String {
+    const WIDTH: usize = 130;
+    let mut text = String::new();
+    let mut heading = "";
+    for rule in RULES {
+        if rule.heading != heading {
+            if !heading.is_empty() {
+                text.push('\n');
+            }
+            heading = rule.heading;
+            text.push_str(heading);
+            text.push('\n');
+        }
+        let mut line = String::from("-");
+        for word in rule.text.split(' ') {
+            if line.chars().count() + 1 + word.chars().count() > WIDTH {
+                text.push_str(&line);
+                text.push('\n');
+                line = String::from(" ");
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_one_rule() {
+        for (index, rule) in RULES.iter().enumerate() {
+            assert!(RULES[index + 1..].iter().all(|other| other.name != rule.name), "{:?}", rule.name);
+        }
+    }
+
+    #[test]
+    fn known_flags_are_no_exception() {
+        let mut applied = Applied::default();
+        let get = |flags| Call::Get {
+            key: 0,
+            size: 1,
+            flags,
+        };
+        assert_eq!(applied.unknown_flags(&get(0o3777)), None);
+        assert_eq!(applied.unknown_flags(&get(1 << 20 | 0o600)), Some(get(0o600)));
+    }
+
+    #[test]
+    fn memory_may_be_more_but_no_more_than_there_is() {
+        let mut applied = Applied::default();
+        assert!(applied.largest_block(0, 8192, 5000));
+        assert!(!applied.largest_block(0, 12288, 5000));
+        assert!(!applied.largest_block(8192, 4096, 5000));
+    }
+
+    #[test]
+    fn lines_are_no_longer_than_the_readme_has_them() {
+        assert!(list().lines().all(|line| line.chars().count() <= 130));
+    }
+}

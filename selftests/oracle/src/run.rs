@@ -1,0 +1,696 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A sequence of operations, in both worlds.
+
+use crate::backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY};
+use crate::call::{Call, Kind, Reply, Request};
+use crate::compare::{describe, Clock, Comparison, Difference, STEP_SECONDS};
+use crate::layout::{ARENA, ARENA_SLOT, BUFFER, HUGE, PAGE, TASK_SIZE};
+use crate::op::{Action, IdRef, MoveTo, Op, Part, Place};
+use crate::rules::Applied;
+use crate::sys;
+use crate::world::{Outcome, World, ONLOOKER, SLOTS};
+use std::collections::HashMap;
+
+/// What sequences have in common.
+pub struct Stage {
+    /// `/dev/rust_shm`.
+    pub device: i32,
+    /// The time of the next step, where the clock is ours.
+    pub clock: Option<i64>,
+    pub applied: Applied,
+    /// How many steps were done, in all sequences.
+    pub steps: u64,
+    /// Which calls were done, and how often they went well and badly.
+    pub calls: std::collections::BTreeMap<&'static str, [u64; 2]>,
+    pub spent: std::collections::BTreeMap<&'static str, (u64, std::time::Duration)>,
+}
+
+/// Two worlds that differ.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub differences: Vec<Difference>,
+}
+
+/// A mapping of a segment.
+#[derive(Clone, Copy, Debug)]
+struct Attach {
+    start: u64,
+    end: u64,
+    offset: u64,
+}
+
+/// What is known of the two worlds, which is the same.
+struct Model {
+    /// The ids that were given out, the last one last.
+    ids: Vec<i32>,
+    /// The size of a segment of an IPC namespace.
+    sizes: HashMap<(u32, i32), u64>,
+    attaches: [Vec<Attach>; SLOTS],
+    /// The IPC namespace of each process.
+    namespaces: [u32; SLOTS],
+    last_namespace: u32,
+}
+
+pub struct Run<'a> {
+    stage: &'a mut Stage,
+    /// The built-in's, the module's.
+    worlds: [World; 2],
+    model: Model,
+    clock: Clock,
+    /// Lines for a reader, where they are wanted.
+    pub trace: Option<Vec<String>>,
+    steps: u32,
+}
+
+/// How many workers there are at first.
+const WORKERS: usize = 3;
+/// All address spaces are looked at so often.
+const LOOK_AROUND: u32 = 20;
+
+fn page_up(bytes: u64) -> Option<u64> {
+    Some(bytes.checked_add(PAGE - 1)? / PAGE * PAGE)
+}
+
+impl<'a> Run<'a> {
+    pub fn new(stage: &'a mut Stage) -> Result<Self, String> {
+        let worlds = [World::new(Kind::Builtin, stage.device)?, World::new(Kind::Module, stage.device)?];
+        let clock = match stage.clock {
+            Some(start) => Clock::Own { start },
+            None => Clock::Foreign,
+        };
+        let mut run = Self {
+            stage,
+            worlds,
+            model: Model {
+                ids: Vec::new(),
+                sizes: HashMap::new(),
+                attaches: Default::default(),
+                namespaces: [0; SLOTS],
+                last_namespace: 0,
+            },
+            clock,
+            trace: None,
+            steps: 0,
+        };
+        for slot in 1..=WORKERS {
+            let call = Call::Fork { slot };
+            let [builtin, module] = run.both(ONLOOKER, &call, false);
+            if builtin.ok().is_none() || module.ok().is_none() {
+                return Err("the first workers cannot be forked".to_string());
+            }
+        }
+        Ok(run)
+    }
+
+    pub fn spent(&mut self, name: &'static str, since: std::time::Instant) {
+        let e = self.stage.spent.entry(name).or_default(); e.0 += 1; e.1 += since.elapsed();
+    }
+    /// Does a call in both worlds.
+    fn both(&mut self, slot: usize, call: &Call, maps: bool) -> [Outcome; 2] {
+        let request = Request {
+            call: call.clone(),
+            maps,
+        };
+        for world in &mut self.worlds {
+            world.ask(slot, &request);
+        }
+        let t0 = std::time::Instant::now();
+        let [builtin, module] = &mut self.worlds;
+        let r = [builtin.wait_reply(slot, &request), module.wait_reply(slot, &request)];
+        self.spent(if maps {"maps"} else {name_of(call)}, t0);
+        r
+    }
+
+    fn one(&mut self, world: usize, slot: usize, call: &Call, maps: bool) -> Outcome {
+        let request = Request {
+            call: call.clone(),
+            maps,
+        };
+        self.worlds[world].ask(slot, &request);
+        self.worlds[world].wait_reply(slot, &request)
+    }
+
+    fn alive(&self, slot: usize) -> bool {
+        self.worlds[0].processes[slot].is_some()
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        (1..SLOTS).find(|slot| !self.alive(*slot))
+    }
+
+    /// Compares, and remembers what both say.
+    fn check(&mut self, slot: usize, call: &Call, outcomes: &[Outcome; 2]) -> Result<(), Failure> {
+        let mut comparison = Comparison {
+            clock: self.clock,
+            applied: &mut self.stage.applied,
+            differences: Vec::new(),
+        };
+        comparison.outcomes("result", &outcomes[0], &outcomes[1]);
+        let differences = comparison.differences;
+        if let Some(trace) = &mut self.trace {
+            let says = |outcome: &Outcome| outcome.answer().map_or(format!("{outcome:?}"), describe);
+            let (builtin, module) = (says(&outcomes[0]), says(&outcomes[1]));
+            let both = if builtin == module { builtin } else { format!("{builtin} | {module}") };
+            trace.push(format!("{:3} worker {slot}: {call:?} -> {both}", self.steps));
+        }
+        if !differences.is_empty() {
+            return Err(Failure { differences });
+        }
+        let count = self.stage.calls.entry(name_of(call)).or_default();
+        count[usize::from(outcomes[0].ok().is_none())] += 1;
+        if let Outcome::Reply(Reply { maps: Some(maps), .. }) = &outcomes[0] {
+            self.model.attaches[slot] = attaches(maps);
+        }
+        if let (Call::Get { size, .. }, Some(id)) = (call, outcomes[0].ok()) {
+            let id = id as i32;
+            let key = (self.model.namespaces[slot], id);
+            self.model.ids.retain(|other| *other != id);
+            self.model.ids.push(id);
+            // One that was found may be larger than what was asked for.
+            self.model.sizes.entry(key).or_insert(*size);
+        }
+        Ok(())
+    }
+
+    /// Does a call in both worlds, and compares.
+    fn done(&mut self, slot: usize, call: &Call, maps: bool) -> Result<[Outcome; 2], Failure> {
+        let outcomes = if let Some(known) = self.stage.applied.unknown_flags(call) {
+            let builtin = self.one(0, slot, call, maps);
+            let refused = self.one(1, slot, call, maps);
+            if refused.answer() != Some(Err(libc::EINVAL)) {
+                [builtin, refused]
+            } else {
+                let module = self.one(1, slot, &known, maps);
+                [builtin, module]
+            }
+        } else {
+            self.both(slot, call, maps)
+        };
+        self.check(slot, call, &outcomes)?;
+        Ok(outcomes)
+    }
+
+    /// An attach where the kernel chooses, and may choose differently: the same address is used from then on.
+    fn attach_aligned(&mut self, slot: usize, call: &Call, size: u64) -> Result<(), Failure> {
+        let [builtin, module] = self.both(slot, call, false);
+        let (Some(left), Some(right)) = (builtin.ok(), module.ok()) else {
+            return self.check(slot, call, &[builtin, module]);
+        };
+        if left == right || !self.stage.applied.aligned_attach(right as u64, size) {
+            return self.check(slot, call, &[builtin, module]);
+        }
+        for (world, address) in [(0, left), (1, right)] {
+            let address = address as u64;
+            self.one(world, slot, &Call::Detach { address }, false);
+        }
+        let Call::Attach { id, flags, .. } = *call else {
+            return Ok(());
+        };
+        let again = Call::Attach {
+            id,
+            address: right as u64,
+            flags,
+        };
+        self.done(slot, &again, true).map(|_| ())
+    }
+
+    /// Does an operation. False if it has no meaning now.
+    pub fn step(&mut self, op: &Op) -> Result<bool, Failure> {
+        let living: Vec<usize> = (1..SLOTS).filter(|slot| self.alive(*slot)).collect();
+        let who = living.get(usize::from(op.who) % living.len().max(1)).copied();
+        let slot = match (who, &op.action) {
+            (_, Action::Spawn) | (None, Action::Fork) => ONLOOKER,
+            (Some(slot), _) => slot,
+            (None, _) => return Ok(false),
+        };
+        let Some(call) = self.call(slot, &op.action) else {
+            return Ok(false);
+        };
+        if let Some(now) = &mut self.stage.clock {
+            *now += STEP_SECONDS;
+            let t = std::time::Instant::now();
+            let _ = sys::set_clock(*now);
+            let e = self.stage.spent.entry("clock").or_default(); e.0 += 1; e.1 += t.elapsed();
+        }
+        self.steps += 1;
+        self.stage.steps += 1;
+        match (&op.action, &call) {
+            (Action::Kill, _) => {
+                let ends = [self.worlds[0].kill(slot), self.worlds[1].kill(slot)];
+                self.check(slot, &Call::Exit, &ends)?;
+            }
+            (_, Call::Attach { id, address: 0, .. }) => {
+                let size = self.size(slot, *id).unwrap_or(0);
+                if size > HUGE - PAGE {
+                    self.attach_aligned(slot, &call, size)?;
+                } else {
+                    self.done(slot, &call, true)?;
+                }
+            }
+            (_, Call::Fork { slot: new }) => {
+                let [builtin, _] = self.done(slot, &call, false)?;
+                if builtin.ok().is_some() {
+                    self.model.namespaces[*new] = self.model.namespaces[slot];
+                    self.look(*new)?;
+                }
+            }
+            (_, Call::Exec) => {
+                self.done(slot, &call, false)?;
+                if self.alive(slot) {
+                    self.look(slot)?;
+                }
+            }
+            (_, Call::Unshare { flags }) => {
+                let [builtin, _] = self.done(slot, &call, false)?;
+                if builtin.ok().is_some() {
+                    self.entered(slot, *flags)?;
+                }
+            }
+            _ => {
+                self.done(slot, &call, looks(&call))?;
+            }
+        }
+        self.compare_living()?;
+        self.observe(slot)?;
+        if self.steps % LOOK_AROUND == 0 {
+            for other in 1..SLOTS {
+                if self.alive(other) {
+                    self.look(other)?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn look(&mut self, slot: usize) -> Result<(), Failure> {
+        self.quiet(|run| run.done(slot, &Call::Look, true))
+    }
+
+    /// What an onlooker sees, and the worker itself where that is another namespace.
+    fn observe(&mut self, slot: usize) -> Result<(), Failure> {
+        self.quiet(|run| run.done(ONLOOKER, &Call::Observe, false))?;
+        if slot != ONLOOKER && self.alive(slot) && self.model.namespaces[slot] != 0 {
+            self.quiet(|run| run.done(slot, &Call::Observe, false))?;
+        }
+        Ok(())
+    }
+
+    /// Without a line for the reader.
+    fn quiet(&mut self, f: impl FnOnce(&mut Self) -> Result<[Outcome; 2], Failure>) -> Result<(), Failure> {
+        let trace = self.trace.take();
+        let result = f(self);
+        self.trace = trace;
+        result.map(|_| ())
+    }
+
+    fn compare_living(&mut self) -> Result<(), Failure> {
+        let living = |world: &World| world.processes.map(|process| process.map(|process| process.hello.pid));
+        let (builtin, module) = (living(&self.worlds[0]), living(&self.worlds[1]));
+        if builtin != module {
+            let difference = Difference {
+                what: "processes".to_string(),
+                builtin: format!("{builtin:?}"),
+                module: format!("{module:?}"),
+            };
+            return Err(Failure {
+                differences: vec![difference],
+            });
+        }
+        Ok(())
+    }
+
+    /// A process has entered new namespaces.
+    fn entered(&mut self, slot: usize, flags: i32) -> Result<(), Failure> {
+        if flags & libc::CLONE_NEWIPC != 0 {
+            self.model.last_namespace += 1;
+            self.model.namespaces[slot] = self.model.last_namespace;
+        }
+        if flags & libc::CLONE_NEWUSER != 0 {
+            for world in &self.worlds {
+                let Some(process) = world.processes[slot] else {
+                    continue;
+                };
+                // Those that are drawn, one of them by another number, and one not at all.
+                for file in ["uid_map", "gid_map"] {
+                    let path = format!("/proc/{}/{file}", process.hello.outer_pid);
+                    if let Err(error) = std::fs::write(&path, "0 1000 1\n1001 1001 1\n2000 0 1\n") {
+                        let difference = Difference {
+                            what: path,
+                            builtin: world.kind.name().to_string(),
+                            module: error.to_string(),
+                        };
+                        return Err(Failure {
+                            differences: vec![difference],
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The size of a segment, if it is known.
+    fn size(&self, slot: usize, id: i32) -> Option<u64> {
+        self.model.sizes.get(&(self.model.namespaces[slot], id)).copied()
+    }
+
+    fn id(&self, id: &IdRef) -> i32 {
+        let last = |nth: u8| {
+            let ids = &self.model.ids;
+            let nth = usize::from(nth) % ids.len().max(1);
+            ids.iter().rev().nth(nth).copied().unwrap_or(0)
+        };
+        const INDEX: i32 = 0x7fff;
+        match id {
+            IdRef::Last(nth) => last(*nth),
+            IdRef::OtherSequence(nth) => last(*nth).wrapping_add(INDEX + 1) & i32::MAX,
+            IdRef::Index(nth) => last(*nth) & INDEX,
+            IdRef::Raw(id) => *id,
+        }
+    }
+
+    fn attach(&self, slot: usize, nth: u8) -> Option<Attach> {
+        let attaches = &self.model.attaches[slot];
+        attaches.get(usize::from(nth) % attaches.len().max(1)).copied()
+    }
+
+    fn address(&self, slot: usize, place: &Place) -> Option<u64> {
+        let at = |start: u64, pages: u16, bytes: u16| start + u64::from(pages) * PAGE + u64::from(bytes);
+        Some(match *place {
+            Place::Null => 0,
+            Place::Attach { nth, pages, bytes } => at(self.attach(slot, nth)?.start, pages, bytes),
+            Place::Arena { slot, pages, bytes } => at(arena(slot), pages, bytes),
+            Place::Raw(address) => address,
+        })
+    }
+
+    /// A part of an attach, as an address and a length.
+    fn part(&self, slot: usize, part: &Part) -> Option<(u64, u64)> {
+        let attach = self.attach(slot, part.nth)?;
+        let all = attach.end - attach.start;
+        let first = if part.whole { 0 } else { u64::from(part.first) * PAGE % all };
+        let wanted = if part.whole { all } else { u64::from(part.pages) * PAGE };
+        // Beyond the end may be this program itself, but not in the arena.
+        let length = if in_arena(attach.start, 1) { wanted } else { wanted.min(all - first) };
+        Some((attach.start + first, length))
+    }
+
+    /// The call that an action is now; none if it has no meaning now.
+    fn call(&self, slot: usize, action: &Action) -> Option<Call> {
+        Some(match action {
+            Action::Get { key, size, flags } => Call::Get {
+                key: [0, 0x1234, 0x5678, i32::MIN][usize::from(*key) % 4],
+                size: *size,
+                flags: *flags,
+            },
+            Action::Attach { id, at, flags } => {
+                let (id, address) = (self.id(id), self.address(slot, at)?);
+                let mut flags = *flags;
+                let length = self.size(slot, id).and_then(page_up).unwrap_or(ARENA_SLOT);
+                if !self.may_replace(slot, address, length) {
+                    flags &= !libc::SHM_REMAP;
+                }
+                Call::Attach { id, address, flags }
+            }
+            Action::Detach { at } => {
+                let address = match at {
+                    Place::Attach {
+                        nth,
+                        pages: 0,
+                        bytes: 0,
+                    } => {
+                        let attach = self.attach(slot, *nth)?;
+                        attach.start.wrapping_sub(attach.offset)
+                    }
+                    _ => self.address(slot, at)?,
+                };
+                Call::Detach { address }
+            }
+            Action::Ctl {
+                id,
+                command,
+                pointer,
+                new,
+            } => Call::Ctl {
+                id: self.id(id),
+                command: *command,
+                pointer: *pointer,
+                new: *new,
+            },
+            Action::Table { chunk } => Call::Table { chunk: *chunk },
+            Action::Load { at } => Call::Load {
+                address: self.touched(slot, at)?,
+            },
+            Action::Store { at, value } => Call::Store {
+                address: self.touched(slot, at)?,
+                value: *value,
+            },
+            Action::Run { at } => Call::Run {
+                address: self.touched(slot, at)?,
+            },
+            Action::ReadOther { whose, at } => {
+                let living: Vec<usize> = (1..SLOTS).filter(|slot| self.alive(*slot)).collect();
+                let other = *living.get(usize::from(*whose) % living.len().max(1))?;
+                Call::ReadOther {
+                    pid: self.worlds[0].processes[other]?.hello.pid,
+                    address: self.address(other, at)?,
+                }
+            }
+            Action::Fork | Action::Spawn => Call::Fork {
+                slot: self.free_slot()?,
+            },
+            Action::Exec => Call::Exec,
+            Action::Exit | Action::Kill => Call::Exit,
+            Action::Unmap { part } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::Unmap { address, length }
+            }
+            Action::Protect { part, protection } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::Protect {
+                    address,
+                    length,
+                    protection: *protection,
+                }
+            }
+            Action::Remap {
+                part,
+                new_pages,
+                to,
+                dont_unmap,
+            } => {
+                let (old, old_length) = self.part(slot, part)?;
+                let new_length = if *dont_unmap { old_length } else { u64::from(*new_pages) * PAGE };
+                let keep = if *dont_unmap { libc::MREMAP_DONTUNMAP } else { 0 };
+                let (flags, new) = match to {
+                    MoveTo::Stay => (0, 0),
+                    // Where the kernel chooses, the two may choose differently: that is looked at with attaches.
+                    MoveTo::Anywhere if new_length < HUGE => (libc::MREMAP_MAYMOVE, 0),
+                    MoveTo::Anywhere => (libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, arena(0)),
+                    MoveTo::Arena { slot, pages } => (
+                        libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
+                        arena(*slot) + u64::from(*pages) * PAGE,
+                    ),
+                };
+                Call::Remap {
+                    old,
+                    old_length,
+                    new_length,
+                    flags: flags | keep,
+                    new,
+                }
+            }
+            Action::Advise { part, advice } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::Advise {
+                    address,
+                    length,
+                    advice: *advice,
+                }
+            }
+            Action::Lock { part, flags } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::Lock {
+                    address,
+                    length,
+                    flags: *flags,
+                }
+            }
+            Action::Unlock { part } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::Unlock { address, length }
+            }
+            Action::Sync { part, flags } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::Sync {
+                    address,
+                    length,
+                    flags: *flags,
+                }
+            }
+            Action::RemapPages { part, page } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::RemapPages {
+                    address,
+                    length,
+                    page: (*page).into(),
+                }
+            }
+            Action::MapAnonymous {
+                slot,
+                first,
+                pages,
+                protection,
+            } => Call::MapAnonymous {
+                address: arena(*slot) + u64::from(*first) * PAGE,
+                length: u64::from(*pages) * PAGE,
+                protection: *protection,
+            },
+            Action::Credentials {
+                uid,
+                gid,
+                groups,
+                capabilities,
+            } => Call::Credentials {
+                uid: *uid,
+                gid: *gid,
+                groups: groups.clone(),
+                capabilities: *capabilities,
+            },
+            Action::Unshare { flags } => Call::Unshare { flags: *flags },
+            Action::Sysctl { name, value } => Call::Sysctl {
+                name: name.to_string(),
+                value: value.to_string(),
+            },
+        })
+    }
+
+    /// An address to touch: in an attach, or in the arena.
+    fn touched(&self, slot: usize, place: &Place) -> Option<u64> {
+        let address = self.address(slot, place)?;
+        let inside = self.model.attaches[slot].iter().any(|attach| (attach.start..attach.end).contains(&address));
+        if inside || in_arena(address, 1) {
+            return Some(address);
+        }
+        // Beyond the end of an attach elsewhere: back into it.
+        let Place::Attach { nth, .. } = place else {
+            return None;
+        };
+        let attach = self.attach(slot, *nth)?;
+        Some(attach.start + (address - attach.start) % (attach.end - attach.start))
+    }
+
+    /// Whether what is mapped there may go: it is not this program itself.
+    fn may_replace(&self, slot: usize, address: u64, length: u64) -> bool {
+        let start = address / PAGE * PAGE;
+        let Some(end) = start.checked_add(length) else {
+            return true;
+        };
+        let inside = |attach: &Attach| attach.start <= start && end <= attach.end;
+        end <= ARENA_SLOT * 4
+            || in_arena(start, length)
+            || start >= TASK_SIZE
+            || length > TASK_SIZE
+            || self.model.attaches[slot].iter().any(inside)
+    }
+}
+
+fn arena(slot: u8) -> u64 {
+    ARENA + u64::from(slot) * ARENA_SLOT
+}
+
+fn in_arena(address: u64, length: u64) -> bool {
+    let all = ARENA..ARENA + 16 * ARENA_SLOT;
+    all.contains(&address) && length <= all.end - address
+}
+
+/// Whether a call may change the address space.
+fn looks(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::Attach { .. }
+            | Call::Detach { .. }
+            | Call::Unmap { .. }
+            | Call::Protect { .. }
+            | Call::Remap { .. }
+            | Call::Advise { .. }
+            | Call::Lock { .. }
+            | Call::Unlock { .. }
+            | Call::RemapPages { .. }
+            | Call::MapAnonymous { .. }
+    )
+}
+
+fn name_of(call: &Call) -> &'static str {
+    match call {
+        Call::Get { .. } => "get",
+        Call::Attach { .. } => "attach",
+        Call::Detach { .. } => "detach",
+        Call::Ctl { command, .. } => match *command {
+            libc::IPC_RMID => "IPC_RMID",
+            libc::IPC_SET => "IPC_SET",
+            libc::IPC_STAT => "IPC_STAT",
+            SHM_STAT => "SHM_STAT",
+            SHM_STAT_ANY => "SHM_STAT_ANY",
+            IPC_INFO => "IPC_INFO",
+            SHM_INFO => "SHM_INFO",
+            _ => "ctl",
+        },
+        Call::Table { .. } => "table",
+        Call::Load { .. } => "load",
+        Call::Store { .. } => "store",
+        Call::Run { .. } => "run",
+        Call::ReadOther { .. } => "process_vm_readv",
+        Call::Fork { .. } => "fork",
+        Call::Exec => "exec",
+        Call::Exit => "exit",
+        Call::Unmap { .. } => "munmap",
+        Call::Protect { .. } => "mprotect",
+        Call::Remap { .. } => "mremap",
+        Call::Advise { .. } => "madvise",
+        Call::Lock { .. } => "mlock2",
+        Call::Unlock { .. } => "munlock",
+        Call::Sync { .. } => "msync",
+        Call::RemapPages { .. } => "remap_file_pages",
+        Call::MapAnonymous { .. } => "mmap",
+        Call::Credentials { .. } => "credentials",
+        Call::Unshare { .. } => "unshare",
+        Call::Sysctl { .. } => "sysctl",
+        Call::Look => "look",
+        Call::Observe => "observe",
+    }
+}
+
+/// The mappings of segments in what a worker says of its address space.
+fn attaches(maps: &str) -> Vec<Attach> {
+    let parse = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        let (start, end) = fields.next()?.split_once('-')?;
+        let offset = fields.nth(1)?;
+        fields.nth(2)?.starts_with("/SYSV").then_some(())?;
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        Some(Attach {
+            start: number(start)?,
+            end: number(end)?,
+            offset: number(offset)?,
+        })
+    };
+    maps.lines().filter_map(parse).filter(|attach| attach.start != BUFFER).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_attaches() {
+        let maps = "10000-20000 rw-p 00000000 00:00 0 \n\
+                    30000-32000 rw-s 00001000 00:01 7 /SYSV00000000 (deleted)\n\
+                    VmFlags: rd wr\n";
+        let [attach] = attaches(maps)[..] else {
+            panic!("there is one");
+        };
+        assert_eq!((attach.start, attach.end, attach.offset), (0x30000, 0x32000, 0x1000));
+    }
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A process of a world: does what it is told, and tells what came of it.
+
+use crate::backend::{backend, read_all, Backend, IPC_INFO, SHM_INFO, SHM_STAT_ANY};
+use crate::call::{Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply, Request};
+use crate::layout::{BUFFER, PAGE};
+use crate::sys::{self, Answer};
+
+/// The largest message.
+pub const MESSAGE: usize = 128 << 10;
+
+/// What the processes of a world have in common.
+#[derive(Clone)]
+pub struct Setting {
+    pub kind: Kind,
+    /// `/dev/rust_shm`.
+    pub device: i32,
+    /// For each slot, the worker's end of its channel.
+    pub channels: Vec<i32>,
+}
+
+impl Setting {
+    /// As arguments of a program.
+    fn to_arguments(&self, slot: usize) -> Vec<String> {
+        let mut all = vec![
+            "--worker".to_string(),
+            self.kind.name().to_string(),
+            slot.to_string(),
+            self.device.to_string(),
+        ];
+        all.extend(self.channels.iter().map(i32::to_string));
+        all
+    }
+
+    /// The setting and the slot in arguments after `--worker`.
+    fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<(Self, usize)> {
+        let kind = match arguments.next()? {
+            name if name == Kind::Builtin.name() => Kind::Builtin,
+            _ => Kind::Module,
+        };
+        let slot = arguments.next()?.parse().ok()?;
+        let device = arguments.next()?.parse().ok()?;
+        let channels = arguments.map(|fd| fd.parse()).collect::<Result<_, _>>().ok()?;
+        let setting = Self {
+            kind,
+            device,
+            channels,
+        };
+        Some((setting, slot))
+    }
+}
+
+/// What this program does with the arguments after `--worker`.
+pub fn continue_after_exec(arguments: impl Iterator<Item = String>) -> ! {
+    let Some((setting, slot)) = Setting::from_arguments(arguments) else {
+        sys::exit(2);
+    };
+    prepare();
+    serve(&setting, slot)
+}
+
+/// Makes the address space what [`crate::layout`] says. Processes that are forked inherit that.
+pub fn prepare() {
+    sys::steady_heap();
+    sys::catch_signals();
+    let _ = sys::map_anonymous(BUFFER, 2 * PAGE, libc::PROT_READ | libc::PROT_WRITE);
+    let _ = sys::mprotect(BUFFER + PAGE, PAGE, libc::PROT_READ);
+}
+
+/// Serves the controller as the process of a slot.
+pub fn serve(setting: &Setting, mut slot: usize) -> ! {
+    let backend = backend(setting.kind, setting.device);
+    let mut room = vec![0; MESSAGE];
+    hello(setting, slot);
+    loop {
+        let length = sys::receive(setting.channels[slot], &mut room).unwrap_or(0);
+        let Ok(request) = postcard::from_bytes::<Request>(&room[..length]) else {
+            sys::exit(1);
+        };
+        let (answer, payload) = match request.call {
+            Call::Fork { slot: new } => match sys::fork(0) {
+                Ok(0) => {
+                    slot = new;
+                    hello(setting, slot);
+                    continue;
+                }
+                answer => (answer, Payload::None),
+            },
+            Call::Exec => {
+                let error = sys::exec_self(&setting.to_arguments(slot));
+                (Err(error), Payload::None)
+            }
+            Call::Exit => sys::exit(0),
+            call => perform(backend.as_ref(), call),
+        };
+        // Before anything else touches memory.
+        let signals = sys::signals();
+        let maps = request.maps.then(maps);
+        let reply = Reply {
+            answer,
+            payload,
+            signals,
+            maps,
+        };
+        send(setting.channels[slot], &reply);
+    }
+}
+
+fn send(channel: i32, message: &impl serde::Serialize) {
+    let sent = postcard::to_stdvec(message).map(|bytes| sys::send(channel, &bytes));
+    if !matches!(sent, Ok(Ok(_))) {
+        sys::exit(1);
+    }
+}
+
+fn hello(setting: &Setting, slot: usize) {
+    let outer = std::fs::read_link("/proc/self").ok();
+    let hello = Hello {
+        pid: sys::getpid(),
+        outer_pid: outer.and_then(|link| link.to_str()?.parse().ok()).unwrap_or(0),
+    };
+    send(setting.channels[slot], &hello);
+}
+
+/// An answer with nothing beside.
+fn plain(answer: Answer) -> (Answer, Payload) {
+    (answer, Payload::None)
+}
+
+/// Does a call that leaves the process where it is.
+fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
+    match call {
+        Call::Get { key, size, flags } => plain(backend.get(key, size, flags)),
+        Call::Attach { id, address, flags } => plain(backend.attach(id, address, flags)),
+        Call::Detach { address } => plain(backend.detach(address)),
+        Call::Ctl {
+            id,
+            command,
+            pointer,
+            new,
+        } => backend.ctl(id, command, pointer, &new),
+        Call::Table { chunk } => match backend.table(chunk as usize) {
+            Ok(text) => (Ok(0), Payload::Text(text)),
+            Err(error) => plain(Err(error)),
+        },
+        Call::Load { address } => plain(sys::load(address)),
+        Call::Store { address, value } => plain(sys::store(address, value)),
+        Call::Run { address } => plain(sys::run(address)),
+        Call::ReadOther { pid, address } => plain(sys::read_other(pid, address)),
+        Call::Unmap { address, length } => plain(sys::munmap(address, length)),
+        Call::Protect {
+            address,
+            length,
+            protection,
+        } => plain(sys::mprotect(address, length, protection)),
+        Call::Remap {
+            old,
+            old_length,
+            new_length,
+            flags,
+            new,
+        } => plain(sys::mremap(old, old_length, new_length, flags, new)),
+        Call::Advise {
+            address,
+            length,
+            advice,
+        } => plain(sys::madvise(address, length, advice)),
+        Call::Lock {
+            address,
+            length,
+            flags,
+        } => plain(sys::mlock2(address, length, flags)),
+        Call::Unlock { address, length } => plain(sys::munlock(address, length)),
+        Call::Sync {
+            address,
+            length,
+            flags,
+        } => plain(sys::msync(address, length, flags)),
+        Call::RemapPages {
+            address,
+            length,
+            page,
+        } => plain(sys::remap_file_pages(address, length, page)),
+        Call::MapAnonymous {
+            address,
+            length,
+            protection,
+        } => plain(sys::map_anonymous(address, length, protection)),
+        Call::Credentials {
+            uid,
+            gid,
+            groups,
+            capabilities,
+        } => plain(change_credentials(uid, gid, &groups, capabilities)),
+        Call::Unshare { flags } => plain(sys::unshare(flags)),
+        Call::Look => plain(Ok(0)),
+        Call::Sysctl { name, value } => plain(write_sysctl(&name, &value)),
+        Call::Observe => match observe(backend) {
+            Ok(observation) => (Ok(0), Payload::Observation(Box::new(observation))),
+            Err(error) => plain(Err(error)),
+        },
+        // serve() has done them.
+        Call::Fork { .. } | Call::Exec | Call::Exit => plain(Err(libc::ENOSYS)),
+    }
+}
+
+/// Changes the effective ids, and with them those that files are opened with. The saved ids stay, so that it can be done again.
+fn change_credentials(uid: u32, gid: u32, groups: &[u32], capabilities: u64) -> Answer {
+    let _ = sys::set_capabilities(u64::MAX);
+    let _ = sys::keep_capabilities();
+    sys::set_groups(groups)?;
+    sys::set_effective_gid(gid)?;
+    sys::set_effective_uid(uid)?;
+    // A process that changed its ids would be closed to itself in /proc.
+    let _ = sys::set_dumpable();
+    sys::set_capabilities(capabilities)
+}
+
+fn write_sysctl(name: &str, value: &str) -> Answer {
+    let path = std::ffi::CString::new(format!("/proc/sys/{name}")).map_err(|_| libc::EINVAL)?;
+    let fd = sys::open(&path, libc::O_WRONLY)? as i32;
+    let answer = sys::write(fd, value.as_bytes());
+    sys::close(fd);
+    answer
+}
+
+fn observe(backend: &dyn Backend) -> Result<Observation, i32> {
+    let nobody = NewOwner {
+        uid: 0,
+        gid: 0,
+        mode: 0,
+    };
+    let ctl = |id, command| backend.ctl(id, command, Pointer::Good, &nobody);
+    let usage = ctl(0, SHM_INFO);
+    let highest = usage.0.unwrap_or(0) as i32;
+    Ok(Observation {
+        table: backend.table(PAGE as usize)?,
+        limits: ctl(0, IPC_INFO),
+        usage,
+        stats: (0..=highest)
+            .map(|index| ctl(index, SHM_STAT_ANY))
+            .filter(|(answer, _)| *answer != Err(libc::EINVAL))
+            .collect(),
+    })
+}
+
+/// The address space, without what this program needs a changing amount of.
+fn maps() -> String {
+    let Ok(fd) = sys::open(c"/proc/self/smaps", libc::O_RDONLY) else {
+        return String::new();
+    };
+    let text = read_all(64 << 10, |room, _| sys::read(fd as i32, room)).unwrap_or_default();
+    sys::close(fd as i32);
+    let mut kept = String::with_capacity(4096);
+    let mut attach = false;
+    for line in text.lines() {
+        let keep = if line.starts_with(|first: char| first.is_ascii_uppercase()) {
+            let field = line.split(':').next().unwrap_or_default();
+            attach && ["VmFlags", "KernelPageSize", "MMUPageSize"].contains(&field)
+        } else {
+            attach = line.contains(" /SYSV");
+            !line.ends_with(" [heap]") && !line.ends_with(" [stack]")
+        };
+        if keep {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
