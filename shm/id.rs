@@ -6,6 +6,8 @@
 //! was removed is not soon given to another segment. Plain code on plain values, so that it is
 //! tested on the host too.
 
+use super::command_line::CommandLine;
+
 /// What programs agree on to find a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(pub(crate) i32);
@@ -36,6 +38,15 @@ impl Numbering {
         index_bits: 24,
         min_cycle: 64 * 64,
     };
+
+    /// That of a kernel which was booted so. Any value of the parameter sets it, even 0.
+    pub(crate) fn of(command_line: &CommandLine<'_>) -> Self {
+        if command_line.has(b"ipcmni_extend") {
+            Self::EXTENDED
+        } else {
+            Self::USUAL
+        }
+    }
 
     /// How many segments a namespace can have at most (`ipc_mni`), whatever `kernel.shmmni` says.
     pub(crate) fn max_segments(self) -> u32 {

@@ -13,13 +13,14 @@
 //!   mapping.
 //! - [`segment`]: one segment: life, attach count, times, process ids, owner.
 //! - [`memory`]: the pages of one segment: find, allocate (huge first).
+//! - [`policy`]: on which NUMA nodes they are allocated.
 //! - [`commit`]: what segments commit the kernel to.
 //! - [`settings`]: what the administrator has set for the whole machine.
-//! - [`policy`]: on which NUMA nodes they are allocated.
 //! - [`sys`]: the kernel, as safe functions. The only place with `unsafe`.
 //!
 //! Pure policy on plain values, tested on the host too: [`permission`] (who may read, write, own),
-//! [`id`] (what an id is made of), [`limits`] (what fits), [`address`] (where an attach goes).
+//! [`id`] (what an id is made of), [`limits`] (what fits), [`address`] (where an attach goes),
+//! [`pool`] (pages that small segments share), [`command_line`] (what the kernel was booted with).
 //!
 //! # Who owns what
 //!
@@ -43,11 +44,11 @@
 //! 6. The spinlock of a [`Segment`](segment::Segment)'s state.
 //!
 //! The mutexes of an open device's [`Cursor`](table::Cursor) and of who removes orphans are taken
-//! before 5 and 6. User space is not
-//! touched under it, nor under any of the spinlocks.
+//! before 5 and 6. User space is not touched under them, nor under any of the spinlocks.
 
 pub(crate) mod address;
 pub(crate) mod attach;
+pub(crate) mod command_line;
 pub(crate) mod commit;
 pub(crate) mod device;
 pub(crate) mod id;
@@ -56,6 +57,7 @@ pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod permission;
 pub(crate) mod policy;
+pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod report;
 pub(crate) mod segment;

@@ -7,6 +7,7 @@
 //! where the kernel has no sysctls for them; the defaults are those of the sysctls.
 
 use super::{
+    command_line::CommandLine,
     id::Numbering,
     limits::Limits,
     permission::{
@@ -149,8 +150,8 @@ impl Settings {
         let open = |path| proc.as_ref().and_then(|proc| proc.open(path).ok());
         let mut room = KVec::from_elem(0, COMMAND_LINE_BYTES, GFP_KERNEL)?;
         let numbering = match open(c"cmdline") {
-            Some(file) if says_extend(file.read(&mut room)?) => Numbering::EXTENDED,
-            _ => Numbering::USUAL,
+            Some(file) => Numbering::of(&CommandLine::from_proc(file.read(&mut room)?)),
+            None => Numbering::USUAL,
         };
         Ok(Self {
             numbering,
@@ -176,13 +177,4 @@ impl Settings {
         let group = self.hugetlb_shm_group.as_ref()?.number();
         group.ok().map(Gid)
     }
-}
-
-/// Whether a command line has the parameter `ipcmni_extend`, which is for the kernel if it stands
-/// before `--`.
-fn says_extend(command_line: &[u8]) -> bool {
-    command_line
-        .split(u8::is_ascii_whitespace)
-        .take_while(|word| *word != b"--")
-        .any(|word| word == b"ipcmni_extend" || word.starts_with(b"ipcmni_extend="))
 }
