@@ -537,6 +537,30 @@ TEST_F(get, all_of_many_get_the_same_segment)
 	}
 }
 
+/* The sysctl that says what id the next segment is to have, as a checkpoint that is restored needs it. */
+TEST_F(get, next_id_is_obeyed_once)
+{
+	int id, other;
+
+	if (shm_limits_are_parameters())
+		SKIP(return, "there is no kernel.shm_next_id");
+	ASSERT_EQ(0, shm_sysctl_write("shm_next_id", (7 << INDEX_BITS) + 40));
+	id = self->shm->get(IPC_PRIVATE, 4096, 0600);
+	EXPECT_EQ((7 << INDEX_BITS) + 40, id);
+	EXPECT_EQ(-1ULL, shm_sysctl_read("shm_next_id"));
+	EXPECT_EQ(0, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	/* Its index is taken: the next free one, with the sequence number that was asked for. */
+	ASSERT_EQ(0, shm_sysctl_write("shm_next_id", (9 << INDEX_BITS) + 40));
+	other = self->shm->get(IPC_PRIVATE, 4096, 0600);
+	EXPECT_EQ((9 << INDEX_BITS) + 41, other);
+	/* The cycle goes on where it was. */
+	EXPECT_EQ(1, self->shm->get(IPC_PRIVATE, 4096, 0600));
+	/* A call that makes none does not use it up. */
+	ASSERT_EQ(0, shm_sysctl_write("shm_next_id", 50));
+	EXPECT_ERRNO(EINVAL, self->shm->get(IPC_PRIVATE, 0, 0600));
+	EXPECT_EQ(50, self->shm->get(IPC_PRIVATE, 4096, 0600));
+}
+
 /* On purpose stricter than the built-in, which takes any flag. */
 FIXTURE(get_flags)
 {

@@ -567,6 +567,7 @@ TEST_F(limits, totals_never_drift)
 	EXPECT_EQ(0, usage.used_ids);
 	EXPECT_EQ(0, usage.shm_tot);
 	EXPECT_EQ(0, usage.shm_rss);
+}
 
 /* The parameters. */
 

@@ -220,13 +220,10 @@ impl OpenDevice {
                 self.namespaces.watch(registry)?;
             }
             let settings = self.namespaces.settings();
-            Registry::get(
-                registry,
-                namespace,
-                &limits_of(namespace),
-                settings,
-                &wanted,
-            )
+            let limits = limits_of(namespace);
+            Registry::get(registry, namespace, &limits, settings, &wanted, || {
+                namespace.take_next_id()
+            })
         })?;
         Ok(id.number() as isize)
     }

@@ -114,6 +114,12 @@ impl Cycle {
         }
     }
 
+    /// The id for a segment at `index` where somebody has asked for `wanted`, and that index or the
+    /// next free one is taken: this is not part of the cycle.
+    pub(crate) fn asked_for(numbering: Numbering, wanted: Id, index: u32) -> Id {
+        numbering.compose(index, numbering.sequence(wanted))
+    }
+
     /// The id for a segment at `index`. The sequence number goes up each time the indices have gone
     /// round.
     pub(crate) fn next(&mut self, numbering: Numbering, index: u32) -> Id {

@@ -307,13 +307,15 @@ impl Registry {
         &self.mount
     }
 
-    /// Finds or makes a segment, as `ipcget()`.
+    /// Finds or makes a segment, as `ipcget()`. `next_id` is called when a segment is made, for the
+    /// id that it is to have; without one, the registry chooses.
     pub(crate) fn get(
         this: &Arc<Self>,
         caller: &impl Caller,
         limits: &Limits,
         settings: &Settings,
         wanted: &Wanted,
+        next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
         if wanted.key != Key::PRIVATE {
             if let Some(found) = Self::existing(&this.table.lock(), caller, wanted) {
@@ -323,7 +325,7 @@ impl Registry {
                 return Err(ENOENT);
             }
         }
-        Self::create(this, caller, limits, settings, wanted)
+        Self::create(this, caller, limits, settings, wanted, next_id)
     }
 
     /// What `get` says to a segment that has the key; `None` if there is none. In the order of
@@ -416,6 +418,7 @@ impl Registry {
         limits: &Limits,
         settings: &Settings,
         wanted: &Wanted,
+        next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
         // All that is made here is older than the lock, and so dropped after it where it was made
         // in vain.
@@ -444,8 +447,15 @@ impl Registry {
             return found;
         }
         this.room(&table, limits, wanted)?;
-        let last_index = this.numbering.last_index(table.in_use);
-        let index = table.reserve(last_index)?;
+        let numbering = this.numbering;
+        let next_id = next_id().and_then(Id::from_user);
+        let index = match next_id {
+            Some(id) => table.reserve_from(numbering.index(id), numbering.max_segments() - 1)?,
+            None => {
+                let last_index = numbering.last_index(table.in_use);
+                table.reserve(last_index)?
+            }
+        };
         // The lock may have been given up for a moment.
         let checked = match Self::existing(&table, caller, wanted) {
             Some(found) => Err(found),
@@ -458,7 +468,10 @@ impl Registry {
                 return answer;
             }
         };
-        let id = table.cycle.next(this.numbering, index);
+        let id = match next_id {
+            Some(id) => Cycle::asked_for(numbering, id, index),
+            None => table.cycle.next(numbering, index),
+        };
         segment.as_mut().value_mut().set_id(id);
         let published = table.publish(index, segment, |segment| {
             if let Some((pages, module)) = provision.pages.take() {

@@ -210,6 +210,31 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         }
     }
 
+    /// Reserves the first free index from `first` on, of at most `last`, as `idr_alloc()`; otherwise
+    /// as [`reserve()`](Self::reserve).
+    pub(crate) fn reserve_from(&mut self, first: u32, last: u32) -> Result<u32> {
+        let mut index = 0;
+        let limit = bindings::xa_limit {
+            min: first,
+            max: last,
+        };
+        // SAFETY: By the type invariant the lock is held. A null entry reserves.
+        let ret = unsafe {
+            bindings::__xa_alloc(
+                self.table.xa.get(),
+                &mut index,
+                ptr::null_mut(),
+                limit,
+                bindings::GFP_KERNEL_ACCOUNT,
+            )
+        };
+        match ret {
+            0 => Ok(index),
+            e if e == EBUSY.to_errno() => Err(ENOSPC),
+            e => Err(Error::from_errno(e)),
+        }
+    }
+
     /// Puts an object where an index was reserved, for all to see, and returns a reference to it.
     /// `before` is called when there is nobody else yet who can find it.
     pub(crate) fn publish(

@@ -43,6 +43,10 @@ impl NamespaceId {
     };
 }
 
+/// Which of the ids of a namespace are those of segments.
+#[cfg(all(CONFIG_SYSVIPC, CONFIG_CHECKPOINT_RESTORE))]
+const IPC_SHM_IDS: usize = 2;
+
 /// A capability that counts here, with its number from `<linux/capability.h>`.
 #[derive(Clone, Copy)]
 #[repr(u32)]
@@ -121,6 +125,25 @@ impl CurrentIpcNamespace<'_> {
                     shmmni: (&raw const (*ns).shm_ctlmni).read_volatile().max(0) as u32,
                 }
             });
+        }
+        None
+    }
+
+    /// Takes the id that the next segment is to have, if there is one (`kernel.shm_next_id`). The
+    /// next segment, that is of the built-in or of ours: whichever comes first.
+    pub(crate) fn take_next_id(&self) -> Option<i32> {
+        #[cfg(all(CONFIG_SYSVIPC, CONFIG_CHECKPOINT_RESTORE))]
+        if let Some(ns) = self.ns {
+            // SAFETY: By the type invariant. The word is read and written once, as
+            // `ipc_idr_alloc()` does.
+            unsafe {
+                let next = &raw mut (*ns.as_ptr()).ids[IPC_SHM_IDS].next_id;
+                let id = next.read_volatile();
+                if id >= 0 {
+                    next.write_volatile(-1);
+                    return Some(id);
+                }
+            }
         }
         None
     }
