@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a caller may read, write or own a segment: pure policy, no kernel calls.
+//! Whether a caller may read, write, own or lock a segment: pure policy, no kernel calls.
 //!
-//! The rules are those of `ipcperms()` and `ipcctl_obtain_check()` in `ipc/util.c`. They are plain
-//! code on plain values, so that they are tested on the host too.
+//! The rules are those of `ipcperms()` and `ipcctl_obtain_check()` in `ipc/util.c`, of
+//! `shmctl_do_lock()` and of `can_do_hugetlb_shm()`. They are plain code on plain values, so that
+//! they are tested on the host too.
 
 /// A user, as the kernel numbers it (`kuid_t`): the same in all user namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,4 +107,10 @@ impl Ownership {
     pub(crate) fn allows_unlock(&self, caller: &impl Caller) -> bool {
         caller.has_ipc_lock() || self.is_owner(caller)
     }
+}
+
+/// Whether `caller` may have huge pages, as `can_do_hugetlb_shm()`. `group` says which group may
+/// (`vm.hugetlb_shm_group`), and is called only where it decides.
+pub(crate) fn allows_huge_pages(caller: &impl Caller, group: impl FnOnce() -> Option<Gid>) -> bool {
+    caller.may_have_huge_pages() || group().is_some_and(|group| caller.in_group(group))
 }

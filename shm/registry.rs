@@ -25,6 +25,7 @@ use super::{
     },
     memory,
     permission::{
+        self,
         Caller,
         Ownership,
         Request, //
@@ -389,12 +390,7 @@ impl Registry {
         let mut provision = Provision::default();
         if let Some(size_log) = wanted.huge {
             let bytes = memory::huge_bytes_for(wanted.size, size_log).ok_or(EINVAL)?;
-            // As `can_do_hugetlb_shm()`.
-            let is_in_group = || {
-                let group = settings.hugetlb_shm_group();
-                group.is_some_and(|group| caller.in_group(group))
-            };
-            if !caller.may_have_huge_pages() && !is_in_group() {
+            if !permission::allows_huge_pages(caller, || settings.hugetlb_shm_group()) {
                 return Err(EPERM);
             }
             let file = Ownerless::new(&self.mount, fmt!("SYSV{:08x}", wanted.key.0), bytes)?;
