@@ -2,7 +2,7 @@
 
 //! The module's pure policy, on the host.
 //!
-//! Each room is held against a transcription of the C that it follows (Linux 7.3, `ipc/` and `mm/shmem.c`), on all values where they can
+//! Each room is held against a transcription of the C that it follows (Linux 7.3), on all values where they can
 //! be counted, and on values near the edges where they cannot. `PROPTEST_CASES=100000 cargo test` looks longer.
 
 #![forbid(unsafe_code)]
@@ -11,18 +11,24 @@
 
 #[path = "../../../shm/address.rs"]
 mod address;
+#[path = "../../../shm/command_line.rs"]
+mod command_line;
 #[path = "../../../shm/id.rs"]
 mod id;
 #[path = "../../../shm/limits.rs"]
 mod limits;
 #[path = "../../../shm/permission.rs"]
 mod permission;
+#[path = "../../../shm/pool.rs"]
+mod pool;
 
 mod rules {
     mod address;
+    mod command_line;
     mod id;
     mod limits;
     mod permission;
+    mod pool;
 }
 
 /// The errors that the C gives.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `shm/address.rs` against `do_shmat()` in `ipc/shm.c`.
+//! `shm/address.rs` against `do_shmat()` in `ipc/shm.c` and `hugetlb_get_unmapped_area()` in `fs/hugetlbfs/inode.c`.
 
 use proptest::prelude::*;
 
@@ -39,6 +39,15 @@ fn do_shmat_range(addr: u64, size: u64) -> Result<(u64, u64), Errno> {
         return Err(Errno::Einval);
     }
     Ok((addr, addr.wrapping_add(size)))
+}
+
+/// What `hugetlb_get_unmapped_area()` says to an address and the flags of `do_mmap()`.
+fn hugetlb_address(addr: u64, flags: u32, huge_page_size: u64) -> Result<(), Errno> {
+    let huge_page_mask = !(huge_page_size - 1);
+    if flags & MAP_FIXED != 0 && addr & !huge_page_mask != 0 {
+        return Err(Errno::Einval);
+    }
+    Ok(())
 }
 
 /// The same as a [`Placement`]: it looks for what is mapped there `if (addr && !(shmflg & SHM_REMAP))`.
@@ -116,6 +125,53 @@ fn rounding_goes_down() {
     );
 }
 
+/// Huge pages of all sizes that an architecture has, and the smallest.
+const PAGE_SIZES: [u64; 5] = [PAGE_SIZE, 1 << 16, 1 << 21, 1 << 30, 1 << 34];
+
+/// The address of an attach to huge pages, from the call to the check; what [`Placement`] refuses is not asked about.
+fn alignment_agrees(address: u64, round: bool, replace: bool) {
+    let shmflg = if round { SHM_RND } else { 0 } | if replace { SHM_REMAP } else { 0 };
+    let Ok(placement) = Placement::new(address as usize, round, replace) else {
+        assert!(do_shmat_address(address, shmflg).is_err());
+        return;
+    };
+    let (addr, flags) = do_shmat_address(address, shmflg).expect("as the placement");
+    for size in PAGE_SIZES {
+        assert_eq!(
+            placement.is_aligned(size as usize),
+            hugetlb_address(addr, flags, size).is_ok(),
+            "{placement:?} for pages of {size:#x}"
+        );
+    }
+}
+
+#[test]
+fn is_aligned_is_hugetlbs_at_all_edges() {
+    let near = PAGE_SIZES
+        .into_iter()
+        .flat_map(|size| [size - PAGE_SIZE, size, size + PAGE_SIZE, 3 * size]);
+    for address in edges().into_iter().chain(near) {
+        for (round, replace) in [(false, false), (false, true), (true, false), (true, true)] {
+            alignment_agrees(address, round, replace);
+        }
+    }
+}
+
+#[test]
+fn an_address_of_ones_own_is_to_be_that_of_a_huge_page() {
+    let huge = 1 << 21;
+    assert!(Placement::Anywhere.is_aligned(huge));
+    for placement in [Placement::Fixed, Placement::Replace] {
+        assert!(placement(0).is_aligned(huge));
+        assert!(placement(huge).is_aligned(huge));
+        assert!(placement(3 * huge).is_aligned(huge));
+        assert!(!placement(4096).is_aligned(huge));
+        assert!(!placement(huge / 2).is_aligned(huge));
+        assert!(!placement(huge - 4096).is_aligned(huge));
+        assert!(!placement(huge + 4096).is_aligned(huge));
+    }
+}
+
 #[test]
 fn range_is_do_shmats_at_all_edges() {
     for address in edges() {
@@ -158,6 +214,11 @@ proptest! {
             prop_assert!(place <= address && address - place < 4096);
             prop_assert!(round || place == address);
         }
+    }
+
+    #[test]
+    fn is_aligned_is_hugetlbs(address in number(), aligned in 0u32..40, round: bool, replace: bool) {
+        alignment_agrees(address >> aligned << aligned, round, replace);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `shm/id.rs` against `ipc_idr_alloc()` in `ipc/util.c` and the macros in `ipc/util.h`.
+//! `shm/id.rs` against `ipc_idr_alloc()` in `ipc/util.c` and the macros in `ipc/util.h`, for both ways to number.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::OnceLock;
@@ -8,28 +8,61 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 
 use crate::config;
-use crate::id::{Cycle, Id, Key, INDEX_BITS, MAX_SEGMENTS};
+use crate::id::{Cycle, Id, Key, Numbering};
 
-const IPCMNI_SHIFT: i32 = 15;
-const IPC_MNI: i32 = 1 << IPCMNI_SHIFT;
-/// RADIX_TREE_MAP_SIZE
-const IPC_MIN_CYCLE: i32 = 64;
+const RADIX_TREE_MAP_SIZE: i32 = 64;
 
-fn ipcid_to_idx(id: i32) -> i32 {
-    id & ((1 << IPCMNI_SHIFT) - 1)
+/// The variables of `ipc/ipc_sysctl.c`, and the numbering that is held against them.
+#[derive(Clone, Copy, Debug)]
+struct Kernel {
+    numbering: Numbering,
+    ipc_mni: i32,
+    ipc_mni_shift: i32,
+    ipc_min_cycle: i32,
 }
 
-fn ipcid_to_seqx(id: i32) -> i32 {
-    id >> IPCMNI_SHIFT
-}
+/// As they are at first: IPCMNI, IPCMNI_SHIFT, RADIX_TREE_MAP_SIZE.
+const USUAL: Kernel = Kernel {
+    numbering: Numbering::USUAL,
+    ipc_mni: 1 << 15,
+    ipc_mni_shift: 15,
+    ipc_min_cycle: RADIX_TREE_MAP_SIZE,
+};
 
-fn ipcid_seq_max() -> i32 {
-    i32::MAX >> IPCMNI_SHIFT
+/// As `ipc_mni_extend()` sets them: IPCMNI_EXTEND, IPCMNI_EXTEND_SHIFT, IPCMNI_EXTEND_MIN_CYCLE.
+const EXTENDED: Kernel = Kernel {
+    numbering: Numbering::EXTENDED,
+    ipc_mni: 1 << 24,
+    ipc_mni_shift: 24,
+    ipc_min_cycle: RADIX_TREE_MAP_SIZE * RADIX_TREE_MAP_SIZE,
+};
+
+const KERNELS: [Kernel; 2] = [USUAL, EXTENDED];
+
+impl Kernel {
+    fn ipcid_to_idx(self, id: i32) -> i32 {
+        id & ((1 << self.ipc_mni_shift) - 1)
+    }
+
+    fn ipcid_to_seqx(self, id: i32) -> i32 {
+        id >> self.ipc_mni_shift
+    }
+
+    fn ipcid_seq_max(self) -> i32 {
+        i32::MAX >> self.ipc_mni_shift
+    }
+
+    /// `max_idx` of `ipc_idr_alloc()`: one more than the highest.
+    fn max_idx(self, in_use: i32) -> i32 {
+        let max_idx = (in_use * 3 / 2).max(self.ipc_min_cycle);
+        max_idx.min(self.ipc_mni)
+    }
 }
 
 /// `struct ipc_ids`
 #[derive(Clone, Debug)]
 struct IpcIds {
+    kernel: Kernel,
     in_use: i32,
     seq: u16,
     last_idx: i32,
@@ -39,20 +72,15 @@ struct IpcIds {
 }
 
 impl IpcIds {
-    fn new() -> Self {
+    fn new(kernel: Kernel) -> Self {
         Self {
+            kernel,
             in_use: 0,
             seq: 0,
             last_idx: -1,
             idr_next: 0,
             idr: BTreeMap::new(),
         }
-    }
-
-    /// `max_idx` of `ipc_idr_alloc()`: one more than the highest.
-    fn max_idx(in_use: i32) -> i32 {
-        let max_idx = (in_use * 3 / 2).max(IPC_MIN_CYCLE);
-        max_idx.min(IPC_MNI)
     }
 
     /// `idr_alloc_cyclic(&ids->ipcs_idr, NULL, 0, max_idx, GFP_NOWAIT)`
@@ -67,20 +95,20 @@ impl IpcIds {
     fn sequence_and_id(&mut self, idx: i32) -> i32 {
         if idx <= self.last_idx {
             self.seq = self.seq.wrapping_add(1);
-            if i32::from(self.seq) >= ipcid_seq_max() {
+            if i32::from(self.seq) >= self.kernel.ipcid_seq_max() {
                 self.seq = 0;
             }
         }
         self.last_idx = idx;
-        (i32::from(self.seq) << IPCMNI_SHIFT) + idx
+        (i32::from(self.seq) << self.kernel.ipc_mni_shift) + idx
     }
 
     /// `ipc_addid()`
     fn add(&mut self) -> Option<i32> {
-        if self.in_use >= IPC_MNI {
+        if self.in_use >= self.kernel.ipc_mni {
             return None;
         }
-        let idx = self.idr_alloc_cyclic(Self::max_idx(self.in_use))?;
+        let idx = self.idr_alloc_cyclic(self.kernel.max_idx(self.in_use))?;
         let id = self.sequence_and_id(idx);
         self.idr.insert(idx, id);
         self.in_use += 1;
@@ -89,19 +117,22 @@ impl IpcIds {
 
     /// `ipc_rmid()`
     fn remove(&mut self, id: i32) {
-        assert_eq!(self.idr.remove(&ipcid_to_idx(id)), Some(id));
+        assert_eq!(self.idr.remove(&self.kernel.ipcid_to_idx(id)), Some(id));
         self.in_use -= 1;
     }
 }
 
-/// A cycle and the reference, just before the sequence numbers begin anew.
-fn near_wrap() -> (Cycle, IpcIds) {
-    static STATE: OnceLock<(Cycle, IpcIds)> = OnceLock::new();
-    STATE
+/// A cycle and the reference: new, or just before the sequence numbers begin anew.
+fn start(kernel: Kernel, late: bool) -> (Cycle, IpcIds) {
+    static LATE: [OnceLock<(Cycle, IpcIds)>; 2] = [OnceLock::new(), OnceLock::new()];
+    if !late {
+        return (Cycle::new(), IpcIds::new(kernel));
+    }
+    LATE[usize::from(kernel.numbering == Numbering::EXTENDED)]
         .get_or_init(|| {
-            let (mut cycle, mut ids) = (Cycle::new(), IpcIds::new());
-            for _ in 0..65530 {
-                cycle.next(0);
+            let (mut cycle, mut ids) = start(kernel, false);
+            for _ in 0..kernel.ipcid_seq_max() - 5 {
+                cycle.next(kernel.numbering, 0);
                 ids.sequence_and_id(0);
             }
             (cycle, ids)
@@ -109,164 +140,219 @@ fn near_wrap() -> (Cycle, IpcIds) {
         .clone()
 }
 
-fn split_is_composed(index: u32, sequence: u32) {
-    let id = Id::compose(index, sequence);
-    assert_eq!((id.index(), id.sequence()), (index, sequence));
+fn split_is_composed(kernel: Kernel, index: u32, sequence: u32) {
+    let numbering = kernel.numbering;
+    let id = numbering.compose(index, sequence);
+    assert_eq!(
+        (numbering.index(id), numbering.sequence(id)),
+        (index, sequence)
+    );
     let number = i32::try_from(id.number()).expect("an id is not negative for a program");
-    assert_eq!(number, ((sequence as i32) << IPCMNI_SHIFT) + index as i32);
+    assert_eq!(
+        number,
+        ((sequence as i32) << kernel.ipc_mni_shift) + index as i32
+    );
     assert_eq!(Id::from_user(number), Some(id));
-    assert_eq!(Id::compose(id.index(), id.sequence()), id);
 }
 
 #[test]
 fn the_numbers_are_the_kernels() {
-    assert_eq!(INDEX_BITS as i32, IPCMNI_SHIFT);
-    assert_eq!(MAX_SEGMENTS as i32, IPC_MNI);
+    for kernel in KERNELS {
+        assert_eq!(kernel.numbering.max_segments() as i32, kernel.ipc_mni);
+    }
+    assert_eq!(Numbering::USUAL.max_segments(), 32_768);
+    assert_eq!(Numbering::EXTENDED.max_segments(), 16_777_216);
+    assert_eq!(Numbering::USUAL.last_index(0), 63);
+    assert_eq!(Numbering::EXTENDED.last_index(0), 4095);
     assert_eq!(Key::PRIVATE, Key(0));
+    assert_eq!(Id::from_user(0), Some(Id::NONE));
 }
 
 #[test]
 fn split_gives_what_was_composed_for_all_indices_and_for_all_sequences() {
-    let (indices, sequences) = (IPC_MNI as u32, ipcid_seq_max() as u32);
-    for index in 0..indices {
-        for sequence in [0, 1, sequences / 2, sequences - 1] {
-            split_is_composed(index, sequence);
+    for kernel in KERNELS {
+        let (indices, sequences) = (kernel.ipc_mni as u32, kernel.ipcid_seq_max() as u32);
+        for index in 0..indices {
+            split_is_composed(kernel, index, sequences - 1 - index % sequences);
         }
-    }
-    for sequence in 0..sequences {
-        for index in [0, 1, indices / 2, indices - 1] {
-            split_is_composed(index, sequence);
+        for sequence in 0..sequences {
+            for index in [0, 1, indices / 2, indices - 1] {
+                split_is_composed(kernel, index, sequence);
+            }
         }
     }
 }
 
 #[test]
+fn an_id_is_read_as_it_was_numbered() {
+    let id = Id::from_user(0x0123_4567).expect("it is not negative");
+    assert_eq!(Numbering::USUAL.index(id), 0x4567);
+    assert_eq!(Numbering::USUAL.sequence(id), 0x0123_4567 >> 15);
+    assert_eq!(Numbering::EXTENDED.index(id), 0x23_4567);
+    assert_eq!(Numbering::EXTENDED.sequence(id), 0x01);
+}
+
+#[test]
 fn from_user_refuses_negatives() {
-    for id in [i32::MIN, i32::MIN + 1, -IPC_MNI, -2, -1] {
+    for id in [i32::MIN, i32::MIN + 1, -(1 << 24), -(1 << 15), -2, -1] {
         assert_eq!(Id::from_user(id), None, "{id}");
     }
-    for id in [0, 1, IPC_MNI - 1, IPC_MNI, i32::MAX] {
+    for id in [0, 1, (1 << 15) - 1, 1 << 15, 1 << 24, i32::MAX] {
         assert_eq!(Id::from_user(id).map(Id::number), Some(id as u32), "{id}");
     }
 }
 
 #[test]
 fn the_first_ids_count_up_from_zero() {
-    let mut cycle = Cycle::new();
-    for index in 0..64 {
-        assert_eq!(cycle.next(index).number(), index);
+    for (numbering, cycle_length, step) in [
+        (Numbering::USUAL, 64, 1 << 15),
+        (Numbering::EXTENDED, 4096, 1 << 24),
+    ] {
+        let mut cycle = Cycle::new();
+        for index in 0..cycle_length {
+            assert_eq!(cycle.next(numbering, index).number(), index);
+        }
+        assert_eq!(cycle.next(numbering, 0).number(), step);
+        assert_eq!(cycle.next(numbering, 1).number(), step | 1);
     }
-    assert_eq!(cycle.next(0).number(), 1 << 15);
-    assert_eq!(cycle.next(1).number(), 1 << 15 | 1);
 }
 
 #[test]
 fn a_stale_id_returns_only_when_the_sequence_wraps() {
-    for index in [0, 1, 63, MAX_SEGMENTS - 1] {
-        let mut cycle = Cycle::new();
-        let mut seen = HashSet::new();
-        let first = cycle.next(index);
-        seen.insert(first.number());
-        let mut last = first;
-        for _ in 1..ipcid_seq_max() {
-            let next = cycle.next(index);
-            assert_ne!(next, last);
-            assert_eq!(next.index(), index);
-            assert!(seen.insert(next.number()), "{next:?} was there before");
-            last = next;
+    for (kernel, sequences) in [(USUAL, 65535), (EXTENDED, 127)] {
+        let numbering = kernel.numbering;
+        for index in [0, 1, 63, 4095, numbering.max_segments() - 1] {
+            let mut cycle = Cycle::new();
+            let mut seen = HashSet::new();
+            let first = cycle.next(numbering, index);
+            seen.insert(first.number());
+            let mut last = first;
+            for _ in 1..kernel.ipcid_seq_max() {
+                let next = cycle.next(numbering, index);
+                assert_ne!(next, last);
+                assert_eq!(numbering.index(next), index);
+                assert!(seen.insert(next.number()), "{next:?} was there before");
+                last = next;
+            }
+            assert_eq!(seen.len(), sequences);
+            assert_eq!(cycle.next(numbering, index), first);
         }
-        assert_eq!(seen.len(), 65535);
-        assert_eq!(cycle.next(index), first);
     }
 }
 
 #[test]
 fn the_sequence_wraps_as_ipc_idr_allocs() {
-    let (mut cycle, mut ids) = (Cycle::new(), IpcIds::new());
-    for round in 0..3 * ipcid_seq_max() {
-        let index = round % 3 / 2; // Stays at 0, goes to 1, comes back.
-        assert_eq!(
-            cycle.next(index as u32).number() as i32,
-            ids.sequence_and_id(index)
-        );
+    for kernel in KERNELS {
+        let (mut cycle, mut ids) = start(kernel, false);
+        for round in 0..3 * kernel.ipcid_seq_max() {
+            let index = round % 3 / 2; // Stays at 0, goes to 1, comes back.
+            assert_eq!(
+                cycle.next(kernel.numbering, index as u32).number() as i32,
+                ids.sequence_and_id(index)
+            );
+        }
     }
 }
 
 #[test]
 fn last_index_is_ipc_idr_allocs_for_all_counts() {
-    for in_use in 0..=IPC_MNI {
-        assert_eq!(
-            Cycle::last_index(in_use as u32) as i32,
-            IpcIds::max_idx(in_use) - 1,
-            "{in_use} in use"
-        );
+    for kernel in KERNELS {
+        for in_use in 0..=kernel.ipc_mni {
+            assert_eq!(
+                kernel.numbering.last_index(in_use as u32) as i32,
+                kernel.max_idx(in_use) - 1,
+                "{in_use} in use"
+            );
+        }
     }
 }
 
 #[test]
 fn last_index_is_bounded_and_leaves_room() {
-    for in_use in 0..=MAX_SEGMENTS + 2 {
-        let last = Cycle::last_index(in_use);
-        assert!(
-            (63..MAX_SEGMENTS).contains(&last),
-            "{last} with {in_use} in use"
-        );
-        assert!(
-            last >= in_use || in_use >= MAX_SEGMENTS,
-            "{last} with {in_use} in use"
-        );
-    }
-    for in_use in [
-        u32::MAX / 3,
-        u32::MAX / 3 + 1,
-        u32::MAX / 2,
-        u32::MAX - 1,
-        u32::MAX,
-    ] {
-        assert_eq!(Cycle::last_index(in_use), MAX_SEGMENTS - 1);
+    for kernel in KERNELS {
+        let max_segments = kernel.ipc_mni as u32;
+        for in_use in 0..=max_segments + 2 {
+            let last = kernel.numbering.last_index(in_use);
+            assert!(
+                (kernel.ipc_min_cycle as u32 - 1..max_segments).contains(&last),
+                "{last} with {in_use} in use"
+            );
+            assert!(
+                last >= in_use || in_use >= max_segments,
+                "{last} with {in_use} in use"
+            );
+        }
+        for in_use in [
+            u32::MAX / 3,
+            u32::MAX / 3 + 1,
+            u32::MAX / 2,
+            u32::MAX - 1,
+            u32::MAX,
+        ] {
+            assert_eq!(kernel.numbering.last_index(in_use), max_segments - 1);
+        }
     }
 }
 
-/// Few, so that the cycle goes round; near both ends; or any.
-fn index() -> impl Strategy<Value = i32> {
-    prop_oneof![0..4, IPC_MNI - 3..IPC_MNI, 0..IPC_MNI]
+fn kernel() -> impl Strategy<Value = Kernel> {
+    prop::sample::select(&KERNELS)
+}
+
+/// A kernel, and indices: few, so that the cycle goes round; near both ends; or any.
+fn indices() -> impl Strategy<Value = (Kernel, Vec<i32>)> {
+    kernel().prop_flat_map(|kernel| {
+        let mni = kernel.ipc_mni;
+        let index = prop_oneof![0..4, mni - 3..mni, 0..mni];
+        (Just(kernel), prop::collection::vec(index, 0..64))
+    })
 }
 
 proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn split_gives_what_was_composed(index in 0..IPC_MNI as u32, sequence in 0..ipcid_seq_max() as u32) {
-        split_is_composed(index, sequence);
+    fn split_gives_what_was_composed(kernel in kernel(), number in 0..i32::MAX) {
+        split_is_composed(kernel, kernel.ipcid_to_idx(number) as u32, kernel.ipcid_to_seqx(number) as u32);
     }
 
     #[test]
-    fn split_is_ipcid_to_idx_and_ipcid_to_seqx(number: i32) {
-        let split = Id::from_user(number).map(|id| (id.index() as i32, id.sequence() as i32));
-        prop_assert_eq!(split, (number >= 0).then(|| (ipcid_to_idx(number), ipcid_to_seqx(number))));
+    fn split_is_ipcid_to_idx_and_ipcid_to_seqx(kernel in kernel(), number: i32) {
+        let numbering = kernel.numbering;
+        let split = Id::from_user(number).map(|id| (numbering.index(id) as i32, numbering.sequence(id) as i32));
+        prop_assert_eq!(split, (number >= 0).then(|| (kernel.ipcid_to_idx(number), kernel.ipcid_to_seqx(number))));
     }
 
     #[test]
-    fn next_is_ipc_idr_allocs(late: bool, indices in prop::collection::vec(index(), 0..64)) {
-        let (mut cycle, mut ids) = if late { near_wrap() } else { (Cycle::new(), IpcIds::new()) };
+    fn next_is_ipc_idr_allocs(late: bool, (kernel, indices) in indices()) {
+        let (mut cycle, mut ids) = start(kernel, late);
         for index in indices {
-            prop_assert_eq!(cycle.next(index as u32).number() as i32, ids.sequence_and_id(index));
+            prop_assert_eq!(cycle.next(kernel.numbering, index as u32).number() as i32, ids.sequence_and_id(index));
         }
     }
 
     #[test]
-    fn no_id_returns_before_the_sequence_wraps(indices in prop::collection::vec(index(), 0..64)) {
+    fn no_id_returns_before_the_sequence_wraps((kernel, indices) in indices()) {
         let mut cycle = Cycle::new();
         let mut seen = HashSet::new();
         for index in indices {
-            prop_assert!(seen.insert(cycle.next(index as u32).number()));
+            prop_assert!(seen.insert(cycle.next(kernel.numbering, index as u32).number()));
         }
     }
 
-    /// Segments come (`None`) and go: with an index no higher than `last_index()`, all ids are those of `ipc_addid()`.
+    /// Segments come (`None`) and go: with an index no higher than `last_index()`, all ids are those of `ipc_addid()`. Some have come
+    /// and gone before, so that the shortest cycle is soon at its end.
     #[test]
-    fn ids_are_ipc_addids(late: bool, script in prop::collection::vec(prop::option::weighted(0.35, any::<prop::sample::Index>()), 0..300)) {
-        let (mut cycle, mut ids) = if late { near_wrap() } else { (Cycle::new(), IpcIds::new()) };
+    fn ids_are_ipc_addids(
+        kernel in kernel(),
+        late: bool,
+        to_the_end in 1i32..=64,
+        script in prop::collection::vec(prop::option::weighted(0.35, any::<prop::sample::Index>()), 0..300),
+    ) {
+        let numbering = kernel.numbering;
+        let (mut cycle, mut ids) = start(kernel, late);
+        let before = kernel.ipc_min_cycle - to_the_end;
+        prop_assert_eq!(cycle.next(numbering, before as u32).number() as i32, ids.sequence_and_id(before));
+        ids.idr_next = before + 1;
         let mut indices = ids.clone(); // Our own table: only its choice of an index is used.
         let mut live = Vec::new();
         for step in script {
@@ -277,9 +363,9 @@ proptest! {
                     indices.remove(id);
                 }
                 _ => {
-                    let last_index = Cycle::last_index(live.len() as u32) as i32;
+                    let last_index = numbering.last_index(live.len() as u32) as i32;
                     let index = indices.idr_alloc_cyclic(last_index + 1).expect("there is room");
-                    let id = cycle.next(index as u32).number() as i32;
+                    let id = cycle.next(numbering, index as u32).number() as i32;
                     prop_assert_eq!(Some(id), ids.add());
                     prop_assert!(!live.contains(&id));
                     indices.idr.insert(index, id);
