@@ -760,9 +760,13 @@ TEST_F(forced, unshare_counts_as_exit)
 	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 	ASSERT_EQ(0, setns(home, CLONE_NEWIPC));
 	EXPECT_GONE(id);
+}
 
-	/* Switched off, it makes an orphan. */
-	FORCE(0);
+TEST_F(forced, unshare_makes_an_orphan)
+{
+	int home = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC), id;
+
+	ASSERT_LE(0, home);
 	id = self->shm->get(SHM_KEY, self->page, IPC_CREAT | 0600);
 	ASSERT_LE(0, id);
 	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
@@ -848,6 +852,157 @@ TEST_F(forced, other_namespaces_are_not_concerned)
 	gate_open(&leave);
 	EXPECT_EQ(0, shm_wait(child));
 	EXPECT_THERE(creator.id);
+}
+
+/* The creator, or who is attached, is in another namespace by the time. */
+
+/* A child that makes a segment, goes to another namespace, and then waits to be told to exit. */
+static struct creator creator_goes_away(struct __test_metadata *_metadata, const struct shm_backend *shm, int *note)
+{
+	struct creator creator;
+	int home, away;
+
+	EXPECT_EQ(0, gate_make(&creator.made));
+	EXPECT_EQ(0, gate_make(&creator.leave));
+	creator.pid = fork();
+	EXPECT_LE(0, creator.pid);
+	if (!creator.pid) {
+		home = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+		if (home < 0 || unshare(CLONE_NEWIPC))
+			_exit(1);
+		away = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+		if (away < 0 || setns(home, CLONE_NEWIPC))
+			_exit(2);
+		*note = shm->get(IPC_PRIVATE, shm_page_size(), 0600);
+		if (setns(away, CLONE_NEWIPC))
+			_exit(3);
+		gate_open(&creator.made);
+		gate_wait(&creator.leave);
+		_exit(0);
+	}
+	gate_wait(&creator.made);
+	creator.id = *note;
+	EXPECT_LE(0, creator.id);
+	return creator;
+}
+
+TEST_F(forced, creator_exits_elsewhere)
+{
+	struct creator creator;
+
+	FORCE(1);
+	creator = creator_goes_away(_metadata, self->shm, self->note);
+	EXPECT_THERE(creator.id);
+	creator_end(_metadata, &creator);
+	EXPECT_GONE(creator.id);
+}
+
+TEST_F(forced, creator_exits_elsewhere_before_it_is_switched_on)
+{
+	struct creator creator = creator_goes_away(_metadata, self->shm, self->note);
+
+	creator_end(_metadata, &creator);
+	EXPECT_THERE(creator.id);
+	FORCE(1);
+	EXPECT_GONE(creator.id);
+}
+
+TEST_F(forced, creator_exits_elsewhere_after_it_was_switched_on)
+{
+	struct creator creator = creator_goes_away(_metadata, self->shm, self->note);
+
+	FORCE(1);
+	EXPECT_THERE(creator.id);
+	creator_end(_metadata, &creator);
+	EXPECT_GONE(creator.id);
+}
+
+TEST_F(forced, creator_exits_elsewhere_after_it_was_switched_off)
+{
+	struct creator creator;
+
+	FORCE(1);
+	creator = creator_goes_away(_metadata, self->shm, self->note);
+	FORCE(0);
+	creator_end(_metadata, &creator);
+	EXPECT_THERE(creator.id);
+}
+
+/* A child attaches the segment, leaves the namespace, and detaches: by itself, or by its exit. */
+static void detach_elsewhere(struct __test_metadata *_metadata, const struct shm_backend *shm, int id, bool by_exit)
+{
+	SHM_CHILD {
+		void *memory = shm->attach(id, NULL, 0);
+
+		ASSERT_NE(SHM_FAILED, memory);
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		if (!by_exit) {
+			ASSERT_EQ(0, shm->detach(memory));
+		}
+	}
+}
+
+TEST_F(forced, last_detach_elsewhere)
+{
+	int i, id;
+
+	for (i = 0; i < 2; i++) {
+		FORCE(1);
+		id = self->shm->get(IPC_PRIVATE, self->page, 0600);
+		ASSERT_LE(0, id);
+		detach_elsewhere(_metadata, self->shm, id, i);
+		EXPECT_GONE(id);
+		FORCE(0);
+		id = self->shm->get(IPC_PRIVATE, self->page, 0600);
+		ASSERT_LE(0, id);
+		detach_elsewhere(_metadata, self->shm, id, i);
+		EXPECT_THERE(id);
+	}
+}
+
+/* Soon after another. */
+
+TEST_F(forced, exit_right_after_switching_on)
+{
+	struct creator creator;
+	int i;
+
+	for (i = 0; i < 30; i++) {
+		/* What has once been switched on might be known from then on: so in a new namespace each time. */
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		creator = creator_start(_metadata, self->shm, SHM_KEY, self->note);
+		FORCE(1);
+		if (i % 3)
+			EXPECT_THERE(creator.id);
+		creator_end(_metadata, &creator);
+		if (i % 2)
+			usleep(2000);
+		ASSERT_FALSE(there(self->shm, creator.id))
+			TH_LOG("in round %d", i);
+		ASSERT_EQ(0, shm_count(self->shm));
+	}
+}
+
+TEST_F(forced, exit_right_after_switching_off)
+{
+	struct creator creator;
+	int i;
+
+	for (i = 0; i < 30; i++) {
+		FORCE(0);
+		creator = creator_start(_metadata, self->shm, SHM_KEY, self->note);
+		FORCE(1);
+		/* Somebody goes, and takes a segment along. */
+		SHM_CHILD {
+			ASSERT_LE(0, self->shm->get(IPC_PRIVATE, self->page, 0600));
+		}
+		FORCE(0);
+		creator_end(_metadata, &creator);
+		ASSERT_TRUE(there(self->shm, creator.id))
+			TH_LOG("in round %d", i);
+		ASSERT_EQ(1, shm_count(self->shm));
+		ASSERT_EQ(0, self->shm->rmid(creator.id));
+	}
 }
 
 /* At once. */
