@@ -21,8 +21,8 @@ FIXTURE(commit)
 {
 	const struct shm_backend *shm;
 	size_t page;
-	long before;		/* Committed_AS */
-	unsigned long memory;	/* and swap */
+	int64_t before;		/* Committed_AS */
+	uint64_t memory;	/* and swap */
 	unsigned long mode, ratio, kbytes;
 	bool saved;
 };
@@ -53,19 +53,34 @@ static int vm_write(const char *name, unsigned long value)
 	return shm_write_file(path, text);
 }
 
-static long committed(void)
+/* A field of /proc/meminfo in bytes: more than a long of 32 bits may hold. */
+static int64_t meminfo(const char *field)
 {
-	return proc_bytes("/proc/meminfo", "Committed_AS");
+	FILE *file = fopen("/proc/meminfo", "re");
+	size_t length = strlen(field);
+	int64_t bytes = -1;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, field, length) && line[length] == ':')
+			bytes = strtoll(line + length + 1, NULL, 10) * 1024;
+	if (file)
+		fclose(file);
+	return bytes;
+}
+
+static int64_t committed(void)
+{
+	return meminfo("Committed_AS");
 }
 
 /* Committed_AS, once it is no more than expected allows, or after 5 seconds. */
-static long committed_again(long expected)
+static void committed_again(int64_t expected)
 {
 	int i;
 
 	for (i = 0; i < 250 && committed() > expected + TOLERANCE; i++)
 		usleep(20000);
-	return committed();
 }
 
 /* What the module gives back, it gives back within a second. */
@@ -87,10 +102,10 @@ FIXTURE_SETUP(commit)
 	ASSERT_NE(ULONG_MAX, self->ratio);
 	ASSERT_NE(ULONG_MAX, self->kbytes);
 	self->saved = true;
-	self->memory = proc_bytes("/proc/meminfo", "MemTotal") + proc_bytes("/proc/meminfo", "SwapTotal");
+	self->memory = meminfo("MemTotal") + meminfo("SwapTotal");
 	SHM_ENTER(self->shm);
-	ASSERT_EQ(0, shm_sysctl_write("shmmax", ULONG_MAX));
-	ASSERT_EQ(0, shm_sysctl_write("shmall", ULONG_MAX));
+	ASSERT_EQ(0, shm_sysctl_write("shmmax", UINT64_MAX));
+	ASSERT_EQ(0, shm_sysctl_write("shmall", UINT64_MAX));
 	self->before = committed();
 	ASSERT_LT(0, self->before);
 }
@@ -109,14 +124,14 @@ FIXTURE_TEARDOWN_PARENT(commit)
 
 /* So much more than at the start is committed. */
 #define EXPECT_COMMITTED(bytes) do { \
-	long __more = committed() - self->before; \
-	EXPECT_LE((long)(bytes) - TOLERANCE, __more); \
-	EXPECT_GE((long)(bytes) + TOLERANCE, __more); \
+	int64_t __more = committed() - self->before; \
+	EXPECT_LE((int64_t)(bytes) - TOLERANCE, __more); \
+	EXPECT_GE((int64_t)(bytes) + TOLERANCE, __more); \
 } while (0)
 
 /* The same, where something has been given back: that may take a moment. */
 #define EXPECT_COMMITTED_AGAIN(bytes) do { \
-	committed_again(self->before + (long)(bytes)); \
+	committed_again(self->before + (int64_t)(bytes)); \
 	EXPECT_COMMITTED(bytes); \
 } while (0)
 
@@ -126,10 +141,18 @@ FIXTURE_TEARDOWN_PARENT(commit)
 	EXPECT_COMMITTED_AGAIN(0); \
 } while (0)
 
-static int make(const struct shm_backend *shm, size_t size, int flags)
+/* The module can be asked for as much as one likes, by a program of 32 bits too. */
+static int make(const struct shm_backend *shm, uint64_t size, int flags)
 {
-	return shm->get(IPC_PRIVATE, size, flags | 0600);
+	struct rust_shm_get get = { .key = IPC_PRIVATE, .flags = flags | 0600, .size = size };
+
+	return shm == &shm_rust ? shm_rust_ioctl(RUST_SHM_IOC_GET, &get) : shm->get(IPC_PRIVATE, size, flags | 0600);
 }
+
+#define NEEDS_LARGE_SIZES() do { \
+	if (sizeof(size_t) < sizeof(uint64_t) && self->shm == &shm_builtin) \
+		SKIP(return, "shmget(2) of a 32-bit program has no room for such a size"); \
+} while (0)
 
 static bool nothing_left(const struct shm_backend *shm)
 {
@@ -434,6 +457,7 @@ TEST_F(commit, strictly_key_stays_free)
 
 TEST_F(commit, by_guess_one_larger_than_memory_is_refused)
 {
+	NEEDS_LARGE_SIZES();
 	EXPECT_ERRNO(ENOMEM, make(self->shm, self->memory + 2 * MIB, 0));
 	EXPECT_ERRNO(ENOMEM, make(self->shm, 16 * self->memory, 0));
 	EXPECT_TRUE(nothing_left(self->shm));
@@ -448,6 +472,7 @@ TEST_F(commit, by_guess_one_larger_than_memory_is_refused)
 
 TEST_F(commit, always_means_always)
 {
+	NEEDS_LARGE_SIZES();
 	ASSERT_EQ(0, vm_write("overcommit_memory", 1));
 	EXPECT_LE(0, make(self->shm, 16 * self->memory, 0));
 	EXPECT_COMMITTED(16 * self->memory);
@@ -458,6 +483,7 @@ TEST_F(commit, always_means_always)
 
 TEST_F(commit, users_are_refused_as_root_is)
 {
+	NEEDS_LARGE_SIZES();
 	SHM_CHILD {
 		become(_metadata, 3001, 3001, 0);
 		EXPECT_ERRNO(ENOMEM, make(self->shm, 16 * self->memory, 0));
@@ -477,9 +503,12 @@ TEST_F(commit, users_are_refused_as_root_is)
 /* Sizes at the edge: the largest file is one byte short of 2^63. */
 TEST_F(commit, enormous_sizes)
 {
-	const size_t fits[] = { 1UL << 47, 1UL << 62, (1UL << 63) - self->page };
-	const size_t never[] = { 1UL << 63, (1UL << 63) + self->page, -16 * self->page, -2 * self->page };
+	const uint64_t half = 1ULL << 63, page = self->page;
+	const uint64_t fits[] = { half >> 16, half >> 1, half - page };
+	const uint64_t never[] = { half, half + page, -16 * page, -2 * page };
 	int i, mode, id;
+
+	NEEDS_LARGE_SIZES();
 
 	for (mode = 0; mode < 3; mode++) {
 		ASSERT_EQ(0, vm_write("overcommit_memory", mode));
@@ -505,7 +534,7 @@ TEST_F(commit, enormous_sizes)
 			EXPECT_ERRNO(EINVAL, make(self->shm, never[i], 0));
 			EXPECT_ERRNO(EINVAL, make(self->shm, never[i], SHM_NORESERVE));
 		}
-		EXPECT_ERRNO(ENOSPC, make(self->shm, ULONG_MAX, 0));
+		EXPECT_ERRNO(ENOSPC, make(self->shm, UINT64_MAX, 0));
 		EXPECT_TRUE(nothing_left(self->shm));
 	}
 	ASSERT_EQ(0, vm_write("overcommit_memory", 0));
@@ -514,17 +543,18 @@ TEST_F(commit, enormous_sizes)
 
 TEST_F(commit, order_of_errors)
 {
-	const size_t large = 16 * self->memory;
+	const uint64_t large = 16 * self->memory;
 
+	NEEDS_LARGE_SIZES();
 	ASSERT_EQ(0, shm_sysctl_write("shmmni", 0));
 	/* Memory is asked for before the place in the table, */
 	EXPECT_ERRNO(ENOMEM, make(self->shm, large, 0));
 	EXPECT_ERRNO(ENOSPC, make(self->shm, self->page, 0));
-	EXPECT_ERRNO(EINVAL, make(self->shm, 1UL << 63, 0));
+	EXPECT_ERRNO(EINVAL, make(self->shm, 1ULL << 63, 0));
 	/* after the sum, */
 	ASSERT_EQ(0, shm_sysctl_write("shmall", 1));
 	EXPECT_ERRNO(ENOSPC, make(self->shm, large, 0));
-	EXPECT_ERRNO(ENOSPC, make(self->shm, 1UL << 63, 0));
+	EXPECT_ERRNO(ENOSPC, make(self->shm, 1ULL << 63, 0));
 	/* and after the largest size. */
 	ASSERT_EQ(0, shm_sysctl_write("shmmax", self->page));
 	EXPECT_ERRNO(EINVAL, make(self->shm, large, 0));

@@ -32,7 +32,7 @@ FIXTURE(lock)
 SHM_BOTH(lock)
 
 /* The soft limit of the caller, in bytes; the hard one is left where it is. */
-static void limit(struct __test_metadata *_metadata, unsigned long bytes)
+static void limit(struct __test_metadata *_metadata, rlim_t bytes)
 {
 	struct rlimit rlimit;
 
