@@ -30,6 +30,8 @@ FIXTURE_SETUP(forced)
 	self->shm = variant->shm;
 	self->page = shm_page_size();
 	SHM_ENTER(self->shm);
+	if (shm_limits_are_parameters())
+		SKIP(return, "a kernel without System V shared memory has no kernel.shm_rmid_forced");
 	ASSERT_EQ(0, shm_sysctl_read("shm_rmid_forced"))
 		TH_LOG("a new namespace starts without it");
 	self->note = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -747,6 +749,75 @@ TEST_F(forced, exec_by_another_thread_ends_the_creator)
 	EXPECT_GONE(self->note[0]);
 	ASSERT_EQ(1, write(up.fd[1], "\n", 1));
 	EXPECT_EQ(0, shm_wait(child));
+}
+
+TEST_F(forced, exec_by_another_thread_makes_an_orphan)
+{
+	struct gate up, down;
+	pid_t child;
+
+	ASSERT_EQ(0, gate_make(&up));
+	ASSERT_EQ(0, gate_make(&down));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		struct executor executor = { &up, &down };
+		pthread_t id;
+
+		self->note[0] = self->shm->get(SHM_KEY, self->page, IPC_CREAT | 0600);
+		if (self->note[0] < 0 || pthread_create(&id, NULL, thread_executes, &executor))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	gate_wait(&down);
+	EXPECT_THERE(self->note[0]);
+	/* The thread that has the process's id now is not the one that had it. */
+	FORCE(1);
+	EXPECT_GONE(self->note[0]);
+	ASSERT_EQ(1, write(up.fd[1], "\n", 1));
+	EXPECT_EQ(0, shm_wait(child));
+}
+
+struct maker {
+	const struct shm_backend *shm;
+	int *note;
+	struct executor executor;
+};
+
+static void *thread_makes_and_executes(void *arg)
+{
+	struct maker *maker = arg;
+
+	*maker->note = maker->shm->get(SHM_KEY, shm_page_size(), IPC_CREAT | 0600);
+	return thread_executes(&maker->executor);
+}
+
+TEST_F(forced, exec_by_the_thread_that_made_it_is_no_exit)
+{
+	struct gate up, down;
+	pid_t child;
+
+	FORCE(1);
+	ASSERT_EQ(0, gate_make(&up));
+	ASSERT_EQ(0, gate_make(&down));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		struct maker maker = { self->shm, self->note, { &up, &down } };
+		pthread_t id;
+
+		if (pthread_create(&id, NULL, thread_makes_and_executes, &maker))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	gate_wait(&down);
+	/* It has another id now, that of the process, but it lives. */
+	EXPECT_THERE(self->note[0]);
+	ASSERT_EQ(1, write(up.fd[1], "\n", 1));
+	EXPECT_EQ(0, shm_wait(child));
+	EXPECT_GONE(self->note[0]);
 }
 
 TEST_F(forced, unshare_counts_as_exit)

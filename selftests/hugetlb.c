@@ -809,4 +809,33 @@ TEST(attach_tells_the_whole_length)
 	SHM_LEAVE(&shm_rust);
 }
 
+/* The module alone: the built-in allocates nothing at get. */
+TEST(killed_while_it_allocates)
+{
+	uint64_t total = proc_bytes("/proc/meminfo", "MemAvailable");
+	struct rust_shm_get get = { .flags = RUST_SHM_HUGETLB | 0600, .size = total / 4 * 3 };
+	long cached = proc_bytes("/proc/meminfo", "Cached");
+	int i, status;
+	pid_t child;
+
+	SHM_ENTER(&shm_rust);
+	for (i = 0; i < 3; i++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child)
+			_exit(shm_rust_ioctl(RUST_SHM_IOC_GET, &get) < 0 ? 1 : 0);
+		usleep(30000 * (i + 1));
+		ASSERT_EQ(0, kill(child, SIGKILL));
+		status = shm_wait(child);
+		/* It may have come to its end, one way or the other, before it was killed. */
+		EXPECT_TRUE(status == 256 + SIGKILL || status == 0 || status == 1);
+		EXPECT_LE(shm_count(&shm_rust), status == 1 ? 0 : 1);
+		shm_remove_all(&shm_rust);
+		EXPECT_TRUE(nothing_left(&shm_rust));
+	}
+	for (i = 0; i < 100 && proc_bytes("/proc/meminfo", "Cached") > cached + 64 * (long)MIB; i++)
+		usleep(50000);
+	EXPECT_GE(cached + 64 * (long)MIB, proc_bytes("/proc/meminfo", "Cached"));
+}
+
 TEST_HARNESS_MAIN

@@ -640,6 +640,22 @@ TEST_F(lock, ends_with_a_killed_process)
 	EXPECT_EQ(0, shm_count(self->shm));
 }
 
+TEST_F(lock, ends_with_a_creator_where_removal_is_forced)
+{
+	int id;
+
+	if (shm_limits_are_parameters())
+		SKIP(return, "a kernel without System V shared memory has no kernel.shm_rmid_forced");
+	ASSERT_EQ(0, shm_sysctl_write("shm_rmid_forced", 1));
+	SHM_CHILD {
+		become(_metadata, USER, GROUP, 0);
+		id = self->shm->get(IPC_PRIVATE, 9 * self->page, 0600);
+		ASSERT_LE(0, id);
+		ASSERT_EQ(0, lock(self->shm, id));
+	}
+	EXPECT_EQ(0, settled(self->shm, USER, 0));
+}
+
 TEST_F(lock, ends_with_the_namespace)
 {
 	SHM_CHILD {
@@ -842,6 +858,35 @@ TEST_F(lock, removal_in_a_race_gives_back)
 			EXPECT_EQ(0, shm_wait(pids[i]));
 	}
 	EXPECT_EQ(0, accounted(self->shm, USER));
+}
+
+/* Both at once: what a user has locked is one sum. */
+TEST(the_builtin_and_the_module_count_together)
+{
+	struct rlimit unlimited = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+	int builtin, rust;
+
+	SHM_ENTER(&shm_builtin);
+	ASSERT_EQ(0, shm_rust.missing());
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &unlimited));
+	builtin = make(_metadata, &shm_builtin, 5);
+	rust = make(_metadata, &shm_rust, 4);
+	SHM_CHILD {
+		become(_metadata, USER, GROUP, 0);
+		limit(_metadata, 8 * shm_page_size());
+		EXPECT_EQ(0, lock(&shm_builtin, builtin));
+		EXPECT_ERRNO(ENOMEM, lock(&shm_rust, rust));
+		EXPECT_EQ(0, unlock(&shm_builtin, builtin));
+		EXPECT_EQ(0, lock(&shm_rust, rust));
+		EXPECT_ERRNO(ENOMEM, lock(&shm_builtin, builtin));
+		limit(_metadata, 9 * shm_page_size());
+		EXPECT_EQ(0, lock(&shm_builtin, builtin));
+	}
+	EXPECT_EQ(9, accounted(&shm_builtin, USER));
+	EXPECT_EQ(9, accounted(&shm_rust, USER));
+	EXPECT_EQ(0, shm_builtin.rmid(builtin));
+	EXPECT_EQ(0, shm_rust.rmid(rust));
+	EXPECT_EQ(0, accounted(&shm_rust, USER));
 }
 
 TEST_HARNESS_MAIN
