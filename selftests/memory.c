@@ -4,6 +4,7 @@
  */
 #include "kselftest_harness.h"
 
+#include <linux/falloc.h>
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
@@ -1172,6 +1173,121 @@ TEST_F_TIMEOUT(memory, reclaim_in_a_group_loses_nothing, 60)
 	EXPECT_TRUE(pattern_stands(addr, 16 * MIB, 61));
 	ASSERT_EQ(0, self->shm->rmid(id));
 	ASSERT_EQ(0, self->shm->detach(addr));
+	EXPECT_TRUE(cgroup_remove(group));
+}
+
+/* fallocate of more than its group may have: all is given back but what is in use. */
+TEST_F_TIMEOUT(memory, limit_undoes_fallocate, 60)
+{
+	char group[128], path[96];
+	struct rlimit none = { 0, 0 };
+	int id, fd, status;
+	pid_t child;
+	char *addr;
+
+	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+		TH_LOG("no memory control group: %s", strerror(errno));
+	ASSERT_EQ(0, cgroup_write(group, "memory.max", "16M"));
+	cgroup_write(group, "memory.swap.max", "0");
+	addr = new_segment(self->shm, 64 * MIB, NULL, &id);
+	ASSERT_NE(SHM_FAILED, addr);
+	ASSERT_EQ(0, madvise(addr, 64 * MIB, MADV_NOHUGEPAGE));
+	strcpy(addr + 5 * self->page, "in use");
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + 64 * MIB);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		if (setrlimit(RLIMIT_CORE, &none) || cgroup_write(group, "cgroup.procs", "0"))
+			_exit(1);
+		_exit(!fallocate(fd, 0, 0, 64 * MIB) ? 2 : errno != ENOMEM && errno != EINTR ? 3 : 0);
+	}
+	status = shm_wait(child);
+	EXPECT_TRUE(!status || status == 256 + SIGKILL)
+		TH_LOG("the child ended with %d", status);
+	EXPECT_EQ((long)self->page, rss(self->shm, id));
+	EXPECT_STREQ("in use", addr + 5 * self->page);
+	/* Who is in no such group can have it. */
+	ASSERT_EQ(0, fallocate(fd, 0, 0, 64 * MIB));
+	EXPECT_EQ((long)(64 * MIB), rss(self->shm, id));
+	EXPECT_STREQ("in use", addr + 5 * self->page);
+	close(fd);
+	ASSERT_EQ(0, self->shm->rmid(id));
+	ASSERT_EQ(0, self->shm->detach(addr));
+	EXPECT_TRUE(cgroup_remove(group));
+}
+
+/*
+ * Tasks that stop in the middle of a fault.
+ */
+
+static void touch_and_punch(char *addr, size_t size)
+{
+	size_t i;
+
+	for (;;) {
+		for (i = 0; i < size; i += 4096)
+			addr[i] = 1;
+		madvise(addr, size, MADV_REMOVE);
+	}
+}
+
+TEST_F_TIMEOUT(memory, killed_in_a_fault, 60)
+{
+	int id, round;
+	char *addr = new_segment(self->shm, 8 * MIB, NULL, &id);
+	pid_t child[2];
+
+	ASSERT_NE(SHM_FAILED, addr);
+	for (round = 0; round < 25; round++) {
+		child[0] = fork();
+		if (!child[0])
+			touch_and_punch(addr, 8 * MIB);
+		child[1] = fork();
+		if (!child[1])
+			touch_and_punch(self->shm->attach(id, NULL, 0), 8 * MIB);
+		ASSERT_LT(0, child[0]);
+		ASSERT_LT(0, child[1]);
+		usleep(1000 + round * 3777 % 20000);
+		kill(child[0], SIGKILL);
+		kill(child[1], SIGKILL);
+		EXPECT_EQ(256 + SIGKILL, shm_wait(child[0]));
+		EXPECT_EQ(256 + SIGKILL, shm_wait(child[1]));
+		/* Nothing that they held is in the way. */
+		memset(addr, 1, 8 * MIB);
+		ASSERT_EQ(0, madvise(addr, 8 * MIB, MADV_REMOVE));
+	}
+	EXPECT_EQ(1, shm_nattch(self->shm, id));
+	EXPECT_EQ(0, rss(self->shm, id));
+}
+
+TEST_F_TIMEOUT(memory, frozen_in_a_fault, 60)
+{
+	char group[128];
+	int id, round;
+	char *addr = new_segment(self->shm, 8 * MIB, NULL, &id);
+	pid_t child;
+
+	ASSERT_NE(SHM_FAILED, addr);
+	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+		TH_LOG("no memory control group: %s", strerror(errno));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		if (cgroup_write(group, "cgroup.procs", "0"))
+			_exit(1);
+		touch_and_punch(addr, 8 * MIB);
+	}
+	for (round = 0; round < 25; round++) {
+		usleep(1000 + round * 3777 % 20000);
+		ASSERT_EQ(0, cgroup_write(group, "cgroup.freeze", "1"));
+		memset(addr, 1, 8 * MIB);
+		ASSERT_EQ(0, madvise(addr, 8 * MIB, MADV_REMOVE));
+		ASSERT_EQ(0, cgroup_write(group, "cgroup.freeze", "0"));
+	}
+	kill(child, SIGKILL);
+	EXPECT_EQ(256 + SIGKILL, shm_wait(child));
 	EXPECT_TRUE(cgroup_remove(group));
 }
 

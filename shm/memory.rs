@@ -59,7 +59,8 @@ pub(crate) enum Huge {
     Never,
     /// Those that lie in the segment.
     WithinSize,
-    /// The largest, also over the end of the segment.
+    /// The largest, also over the end of the segment; but there none that a PMD can map. The kernel
+    /// would map such a one (MADV_COLLAPSE) for who has made his mapping longer than the segment.
     Always,
 }
 
@@ -199,7 +200,7 @@ impl Memory {
         site: &impl Site,
     ) -> Result<LockedFolio<'a>, InsertError> {
         let blocks = self.alike(index, blocks);
-        for order in (1..=largest_order(index, &blocks)).rev() {
+        for order in (1..=self.largest_order(index, &blocks)).rev() {
             let first = index >> order << order;
             if cache.any_in(first, 1 << order) || self.any_poisoned(&(first..first + (1 << order)))
             {
@@ -248,6 +249,19 @@ impl Memory {
             blocks.end.min(last + 1)
         };
         blocks.start.max(first)..end
+    }
+
+    /// The largest order of a folio that holds the page at `index`, is aligned to its own size, and
+    /// lies in `blocks`.
+    fn largest_order(&self, index: usize, blocks: &Range<usize>) -> u32 {
+        let fits = |order: &u32| {
+            let folio = 1 << *order;
+            let first = index & !(folio - 1);
+            first >= blocks.start
+                && first + folio <= blocks.end
+                && (*order < PMD_ORDER || first + folio <= self.pages)
+        };
+        (1..=MAX_ORDER).take_while(fits).last().unwrap_or(0)
     }
 
     fn any_poisoned(&self, pages: &Range<usize>) -> bool {
@@ -430,15 +444,4 @@ pub(crate) fn huge_bytes(cache: PageCache<'_>) -> usize {
 /// Whether there can be huge pages among so many.
 pub(crate) fn may_be_huge(resident_pages: usize) -> bool {
     PMD_ORDER > 0 && resident_pages >= 1 << PMD_ORDER
-}
-
-/// The largest order of a folio that holds the page at `index`, is aligned to its own size, and
-/// lies in `blocks`.
-fn largest_order(index: usize, blocks: &Range<usize>) -> u32 {
-    let fits = |order: &u32| {
-        let folio = 1 << *order;
-        let first = index & !(folio - 1);
-        first >= blocks.start && first + folio <= blocks.end
-    };
-    (1..=MAX_ORDER).take_while(fits).last().unwrap_or(0)
 }

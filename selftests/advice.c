@@ -1,0 +1,755 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Advice: what a process asks of the kernel for the memory of an attach. madvise and its kin, fallocate, and pages that the hardware
+ * has spoilt. Every test runs on the built-in and on the module.
+ */
+#include "kselftest_harness.h"
+
+#include <linux/falloc.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "shm_backend.h"
+#include "vma.h"
+
+#define PAGES 16
+
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_HWPOISON
+#define MADV_HWPOISON 100
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+#ifndef SYS_cachestat
+#define SYS_cachestat 451
+#endif
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#endif
+#define THP_DISABLE_EXCEPT_ADVISED 2
+
+static char *new_segment(const struct shm_backend *shm, size_t size, void *addr, int *id)
+{
+	*id = shm->get(IPC_PRIVATE, size, 0600);
+	return *id < 0 ? SHM_FAILED : shm->attach(*id, addr, 0);
+}
+
+static long rss(const struct shm_backend *shm, int id)
+{
+	struct rust_shm_stat stat;
+
+	return shm->stat(id, &stat) ? -1 : (long)stat.rss;
+}
+
+/* The file below an attach of this size, as /proc/PID/map_files has it. */
+static int open_below(const char *addr, size_t size, int flags)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + size);
+	return open(path, flags | O_CLOEXEC);
+}
+
+FIXTURE(advice) {
+	const struct shm_backend *shm;
+	size_t page;
+	size_t size;	/* of the segment: PAGES pages */
+	int id;
+	char *addr;
+	char *again;	/* the same segment, attached once more */
+};
+
+SHM_BOTH(advice)
+
+FIXTURE_SETUP(advice)
+{
+	self->shm = variant->shm;
+	SHM_ENTER(self->shm);
+	self->page = page_size();
+	self->size = PAGES * self->page;
+	self->id = self->shm->get(SHM_KEY, self->size, IPC_CREAT | 0600);
+	ASSERT_LE(0, self->id);
+	self->addr = self->shm->attach(self->id, NULL, 0);
+	self->again = self->shm->attach(self->id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, self->addr);
+	ASSERT_NE(SHM_FAILED, self->again);
+}
+
+FIXTURE_TEARDOWN(advice)
+{
+	SHM_LEAVE(self->shm);
+}
+
+/* Each number there is, and some that there are not. */
+TEST_F(advice, answers)
+{
+	static const int bad[] = { 5, 6, 7, MADV_FREE, MADV_WIPEONFORK, 26, 50, 99, 104, 1000, -1 };
+	static const int good[] = { MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED, MADV_DONTFORK, MADV_DOFORK,
+				    MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP, MADV_DODUMP,
+				    MADV_KEEPONFORK, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+				    MADV_DONTNEED_LOCKED, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE };
+	size_t i;
+
+	pattern_fill(self->addr, self->size, 1);
+	for (i = 0; i < ARRAY_SIZE(good); i++)
+		EXPECT_EQ(0, madvise(self->addr, self->size, good[i]))
+			TH_LOG("advice %d: %s", good[i], strerror(errno));
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_ERRNO(EINVAL, madvise(self->addr, self->size, bad[i]));
+	EXPECT_TRUE(pattern_stands(self->addr, self->size, 1));
+	EXPECT_TRUE(pattern_stands(self->again, self->size, 1));
+}
+
+TEST_F(advice, dontfork_is_not_counted)
+{
+	pid_t child;
+	struct gate gate;
+
+	ASSERT_EQ(0, gate_make(&gate));
+	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_DONTFORK));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		gate_wait(&gate);
+		_exit(vma_mapped(self->addr) || !vma_mapped(self->again));
+	}
+	EXPECT_EQ(3, shm_nattch(self->shm, self->id));
+	gate_open(&gate);
+	EXPECT_EQ(0, shm_wait(child));
+	EXPECT_EQ(2, shm_nattch(self->shm, self->id));
+}
+
+TEST_F(advice, guard_is_of_the_attach)
+{
+	pattern_fill(self->addr, self->size, 2);
+	ASSERT_EQ(0, madvise(self->addr + 3 * self->page, self->page, MADV_GUARD_INSTALL));
+	EXPECT_EQ(SIGSEGV, read_signal(self->addr + 3 * self->page));
+	EXPECT_EQ(0, read_signal(self->addr + 4 * self->page));
+	EXPECT_TRUE(pattern_stands(self->again, self->size, 2));
+	ASSERT_EQ(0, madvise(self->addr + 3 * self->page, self->page, MADV_GUARD_REMOVE));
+	EXPECT_TRUE(pattern_stands(self->addr, self->size, 2));
+}
+
+TEST_F(advice, of_another_process)
+{
+	struct iovec iov = { self->addr, self->size };
+	struct gate gate;
+	pid_t child;
+	int pidfd;
+
+	ASSERT_EQ(0, gate_make(&gate));
+	pattern_fill(self->addr, self->size, 3);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		gate_wait(&gate);
+		_exit(!pattern_stands(self->addr, self->size, 3));
+	}
+	pidfd = syscall(SYS_pidfd_open, child, 0);
+	ASSERT_LE(0, pidfd);
+	EXPECT_EQ((long)self->size, syscall(SYS_process_madvise, pidfd, &iov, 1L, MADV_COLD, 0));
+	EXPECT_EQ((long)self->size, syscall(SYS_process_madvise, pidfd, &iov, 1L, MADV_PAGEOUT, 0));
+	EXPECT_EQ((long)self->size, syscall(SYS_process_madvise, pidfd, &iov, 1L, MADV_WILLNEED, 0));
+	EXPECT_ERRNO(EINVAL, syscall(SYS_process_madvise, pidfd, &iov, 1L, MADV_DONTNEED, 0));
+	gate_open(&gate);
+	EXPECT_EQ(0, shm_wait(child));
+}
+
+TEST_F(advice, sealed_mapping)
+{
+	SHM_IN_CHILD({
+		ASSERT_EQ(0, syscall(SYS_mseal, self->addr, self->size, 0));
+		EXPECT_ERRNO(EPERM, munmap(self->addr, self->size));
+		EXPECT_ERRNO(EPERM, mprotect(self->addr, self->size, PROT_READ));
+		EXPECT_ERRNO(EPERM, (long)mremap(self->addr, self->size, 2 * self->size, MREMAP_MAYMOVE));
+		/* The system call says yes, and does not do it. */
+		EXPECT_EQ(0, self->shm->detach(self->addr));
+		EXPECT_TRUE(vma_mapped(self->addr));
+		EXPECT_EQ(0, write_signal(self->addr));
+		EXPECT_EQ(4, shm_nattch(self->shm, self->id));
+	});
+	EXPECT_EQ(2, shm_nattch(self->shm, self->id));
+}
+
+TEST_F(advice, merging_leaves_it_alone)
+{
+	int i;
+
+	SHM_IN_CHILD({
+		ASSERT_EQ(0, prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0));
+		for (i = 0; i < PAGES; i++)
+			memset(self->addr + i * self->page, 7, self->page);
+		char *more = self->shm->attach(self->id, NULL, 0);
+
+		ASSERT_NE(SHM_FAILED, more);
+		more[self->page] = 8;
+		EXPECT_EQ(7, self->addr[2 * self->page]);
+		EXPECT_EQ(8, self->again[self->page]);
+	});
+	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+}
+
+/* Memory of segments cannot be registered. */
+TEST_F(advice, userfaultfd)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .range = { (uintptr_t)self->addr, self->size } };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	static const unsigned long modes[] = { UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_MINOR, UFFDIO_REGISTER_MODE_WP };
+	size_t i;
+
+	ASSERT_LE(0, uffd);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		reg.mode = modes[i];
+		EXPECT_ERRNO(EINVAL, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	}
+	close(uffd);
+	EXPECT_EQ(0, write_signal(self->addr));
+}
+
+#ifdef UFFD_FEATURE_WP_ASYNC
+/* Write-protection that the kernel lifts by itself asks nothing of the memory's owner. */
+TEST_F(advice, userfaultfd_write_tracking)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
+	struct uffdio_register reg = { .range = { (uintptr_t)self->addr, self->size }, .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wp = { .range = reg.range, .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	ASSERT_LE(0, uffd);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	pattern_fill(self->addr, self->size, 4);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_WRITEPROTECT, &wp));
+	EXPECT_TRUE(pattern_stands(self->addr, self->size, 4));
+	pattern_fill(self->addr, self->size, 5);
+	EXPECT_TRUE(pattern_stands(self->again, self->size, 5));
+	close(uffd);
+}
+#endif
+
+TEST_F(advice, dontneed_of_locked_memory)
+{
+	ASSERT_EQ(0, mlock(self->addr, self->size));
+	pattern_fill(self->addr, self->size, 6);
+	EXPECT_ERRNO(EINVAL, madvise(self->addr, self->size, MADV_DONTNEED));
+	EXPECT_ERRNO(EINVAL, madvise(self->addr, self->size, MADV_REMOVE));
+	EXPECT_EQ(0, madvise(self->addr, self->size, MADV_DONTNEED_LOCKED));
+	EXPECT_TRUE(pattern_stands(self->addr, self->size, 6));
+}
+
+TEST_F(advice, cachestat_of_the_file_below)
+{
+	struct { unsigned long off, len; } range = { 0, 0 };
+	struct { unsigned long cache, dirty, writeback, evicted, recently; } stat = { 0 };
+	int fd;
+
+	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	memset(self->addr, 1, 5 * self->page);
+	fd = open_below(self->addr, self->size, O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, syscall(SYS_cachestat, fd, &range, &stat, 0));
+	EXPECT_EQ(5, stat.cache);
+	EXPECT_EQ(0, stat.writeback);
+	EXPECT_EQ(0, stat.evicted);
+	close(fd);
+}
+
+/*
+ * fallocate.
+ */
+
+TEST_F(advice, fallocate_brings_in)
+{
+	static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE };
+	size_t i;
+	int fd;
+
+	fd = open_below(self->addr, self->size, O_RDWR);
+	ASSERT_LE(0, fd);
+	self->addr[5 * self->page] = 'x';
+	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_REMOVE));
+	ASSERT_EQ(0, rss(self->shm, self->id));
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		ASSERT_EQ(0, fallocate(fd, modes[i], 3 * self->page, 4 * self->page));
+		EXPECT_EQ((long)(4 * self->page), rss(self->shm, self->id));
+		EXPECT_EQ(0, vma_smaps_bytes(self->addr, "Rss"));
+		EXPECT_EQ(0, self->addr[5 * self->page]);
+		strcpy(self->addr + 5 * self->page, "kept");
+		/* Parts of pages are whole pages; what is there stays. */
+		ASSERT_EQ(0, fallocate(fd, modes[i], 7 * self->page - 1, 2));
+		EXPECT_EQ((long)(5 * self->page), rss(self->shm, self->id));
+		ASSERT_EQ(0, fallocate(fd, modes[i], 0, self->size));
+		EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+		EXPECT_STREQ("kept", self->again + 5 * self->page);
+		EXPECT_EQ(0, self->again[15 * self->page]);
+		ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, self->size));
+		EXPECT_EQ(0, rss(self->shm, self->id));
+		EXPECT_EQ(0, self->again[5 * self->page]);
+		ASSERT_EQ(0, madvise(self->addr, self->size, MADV_REMOVE));
+	}
+	close(fd);
+}
+
+/* Memory that is reserved and never used goes with the segment, and moves. */
+TEST_F(advice, fallocate_and_no_use)
+{
+	int id, fd;
+	char *addr = new_segment(self->shm, 8 * MIB, vma_hole(8 * MIB), &id);
+
+	ASSERT_NE(SHM_FAILED, addr);
+	fd = open_below(addr, 8 * MIB, O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fallocate(fd, 0, 0, 8 * MIB));
+	EXPECT_EQ((long)(8 * MIB), rss(self->shm, id));
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
+	EXPECT_EQ((long)(8 * MIB), rss(self->shm, id));
+	EXPECT_EQ(0, addr[5 * MIB]);
+	addr[6 * MIB] = 1;
+	close(fd);
+	ASSERT_EQ(0, self->shm->detach(addr));
+	ASSERT_EQ(0, self->shm->rmid(id));
+}
+
+TEST_F(advice, fallocate_refuses)
+{
+	static const int modes[] = { FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_ZERO_RANGE, FALLOC_FL_INSERT_RANGE,
+				     FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_UNSHARE_RANGE };
+	size_t i;
+	int fd;
+
+	fd = open_below(self->addr, self->size, O_RDWR);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < ARRAY_SIZE(modes); i++)
+		EXPECT_ERRNO(EOPNOTSUPP, fallocate(fd, modes[i], 0, self->page));
+	EXPECT_ERRNO(EINVAL, fallocate(fd, 0, 0, 0));
+	EXPECT_ERRNO(EINVAL, fallocate(fd, 0, -1, self->page));
+	EXPECT_ERRNO(EFBIG, fallocate(fd, 0, INT64_MAX - 1, self->page));
+	EXPECT_EQ(0, rss(self->shm, self->id));
+	close(fd);
+	fd = open_below(self->addr, self->size, O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_ERRNO(EBADF, fallocate(fd, 0, 0, self->page));
+	close(fd);
+}
+
+/* The built-in lets the file below a segment grow, which no attach can see. Here it has the size of the segment: a difference. */
+TEST_F(advice, fallocate_beyond_the_end)
+{
+	static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE };
+	struct rust_shm_stat stat;
+	size_t i;
+	int fd;
+
+	fd = open_below(self->addr, self->size, O_RDWR);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (self->shm == &shm_builtin) {
+			EXPECT_EQ(0, fallocate(fd, modes[i], self->size - self->page, 2 * self->page));
+		} else {
+			EXPECT_ERRNO(EPERM, fallocate(fd, modes[i], self->size - self->page, 2 * self->page));
+			EXPECT_ERRNO(EPERM, fallocate(fd, modes[i], 1UL << 50, self->page));
+			EXPECT_EQ(0, rss(self->shm, self->id));
+		}
+	}
+	ASSERT_EQ(0, self->shm->stat(self->id, &stat));
+	EXPECT_EQ(self->size, stat.segsz);
+	close(fd);
+}
+
+/*
+ * Pages that the hardware has spoilt, or is about to.
+ */
+
+static volatile int bus_errors;
+
+static void count_bus_error(int sig)
+{
+	(void)sig;
+	bus_errors++;
+}
+
+/* Spoils a page. The answer of madvise(2); who has the page mapped may get a SIGBUS by that, which is no harm here. */
+static int poison(char *page)
+{
+	struct sigaction sa = { .sa_handler = count_bus_error }, old;
+	int result, error;
+
+	sigaction(SIGBUS, &sa, &old);
+	result = madvise(page, page_size(), MADV_HWPOISON);
+	error = errno;
+	sigaction(SIGBUS, &old, NULL);
+	errno = error;
+	return result;
+}
+
+static long corrupted(void)
+{
+	return proc_bytes("/proc/meminfo", "HardwareCorrupted");
+}
+
+TEST_F(advice, poisoned_page_is_sigbus_for_all)
+{
+	char *bad = self->addr + 3 * self->page, *same = self->again + 3 * self->page, *later;
+	long before = corrupted();
+	int pipefd[2], fd;
+
+	ASSERT_EQ(0, pipe(pipefd));
+	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	pattern_fill(self->addr, self->size, 1);
+	EXPECT_TRUE(pattern_stands(self->again, self->size, 1));
+	ASSERT_EQ(0, poison(bad))
+		TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(before + (long)self->page, corrupted());
+	EXPECT_EQ(SIGBUS, read_signal(bad));
+	EXPECT_EQ(SIGBUS, write_signal(bad));
+	EXPECT_EQ(SIGBUS, read_signal(same));
+	EXPECT_ERRNO(EFAULT, write(pipefd[1], bad, 1));
+	/* The kernel itself: EHWPOISON. */
+	EXPECT_ERRNO(133, madvise(bad, self->page, MADV_POPULATE_READ));
+	SHM_IN_CHILD({
+		EXPECT_EQ(SIGBUS, read_signal(bad));
+		EXPECT_EQ(0, read_signal(bad + self->page));
+	});
+	later = self->shm->attach(self->id, NULL, SHM_RDONLY);
+	ASSERT_NE(SHM_FAILED, later);
+	EXPECT_EQ(SIGBUS, read_signal(later + 3 * self->page));
+	/* The pages around it are not touched. */
+	EXPECT_TRUE(pattern_stands(self->addr, 3 * self->page, 1));
+	EXPECT_EQ(((uint32_t *)self->addr)[self->page], ((uint32_t *)later)[self->page]);
+	EXPECT_EQ(0, write_signal(self->addr + 4 * self->page));
+	/* No zeros come in its place by other ways either. */
+	fd = open_below(self->addr, self->size, O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, fallocate(fd, 0, 0, self->size));
+	EXPECT_EQ(SIGBUS, read_signal(same));
+	ASSERT_EQ(0, madvise(self->again, self->size, MADV_DONTNEED));
+	EXPECT_EQ(SIGBUS, read_signal(same));
+	/* But where a hole is made, there is a new page, for who did not have the old one mapped when it went. */
+	ASSERT_EQ(0, madvise(self->addr + 2 * self->page, 3 * self->page, MADV_REMOVE));
+	EXPECT_EQ(0, read_signal(later + 3 * self->page));
+	EXPECT_EQ(0, later[3 * self->page]);
+	SHM_IN_CHILD({
+		char *own = self->shm->attach(self->id, NULL, 0);
+
+		own[3 * self->page] = 2;
+	});
+	EXPECT_EQ(2, later[3 * self->page]);
+	close(fd);
+}
+
+TEST_F(advice, poisoned_page_of_a_removed_segment)
+{
+	int id;
+	char *addr = new_segment(self->shm, 4 * self->page, NULL, &id);
+
+	ASSERT_NE(SHM_FAILED, addr);
+	memset(addr, 1, 4 * self->page);
+	ASSERT_EQ(0, self->shm->rmid(id));
+	ASSERT_EQ(0, poison(addr + self->page));
+	EXPECT_EQ(SIGBUS, read_signal(addr + self->page));
+	ASSERT_EQ(0, self->shm->detach(addr));
+	EXPECT_EQ(1, shm_count(self->shm));
+}
+
+/* A page that is going bad is replaced, and nobody notices. */
+TEST_F(advice, soft_offline_moves_the_page)
+{
+	int i;
+
+	pattern_fill(self->addr, self->size, 3);
+	for (i = 0; i < PAGES; i += 5) {
+		ASSERT_EQ(0, madvise(self->addr + i * self->page, self->page, MADV_SOFT_OFFLINE))
+			TH_LOG("%s", strerror(errno));
+		EXPECT_TRUE(pattern_stands(self->addr, self->size, 3));
+	}
+	EXPECT_TRUE(pattern_stands(self->again, self->size, 3));
+	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+}
+
+/*
+ * Huge pages, as a setting has it: the module's parameter, or shmem_enabled.
+ */
+
+FIXTURE(huge) {
+	const struct shm_backend *shm;
+	size_t page;
+	const char *path;
+	char old[64];
+};
+
+SHM_BOTH(huge)
+
+/* A file's text without its newline; of a choice in brackets, that. */
+static bool read_setting(const char *path, char *value, size_t size)
+{
+	char text[256], *open, *close;
+	FILE *file = fopen(path, "re");
+	bool got;
+
+	if (!file)
+		return false;
+	got = fgets(text, sizeof(text), file);
+	fclose(file);
+	if (!got)
+		return false;
+	text[strcspn(text, "\n")] = '\0';
+	open = strchr(text, '[');
+	close = strchr(text, ']');
+	if (open && close)
+		*close = '\0';
+	if (open && close)
+		memmove(text, open + 1, strlen(open + 1) + 1);
+	if (strlen(text) >= size)
+		return false;
+	strcpy(value, text);
+	return true;
+}
+
+FIXTURE_SETUP(huge)
+{
+	self->shm = variant->shm;
+	SHM_ENTER(self->shm);
+	self->page = page_size();
+	self->path = self->shm == &shm_rust ? "/sys/module/rust_shm/parameters/huge" : "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	ASSERT_TRUE(read_setting(self->path, self->old, sizeof(self->old)));
+}
+
+FIXTURE_TEARDOWN(huge)
+{
+	shm_write_file(self->path, self->old);
+	SHM_LEAVE(self->shm);
+}
+
+/* Of a segment of some size, what the touch of the byte at an offset brings in. */
+static long touched(const struct shm_backend *shm, size_t size, size_t offset, int advice)
+{
+	char *hole = vma_hole(8 * MIB), *addr;
+	long bytes;
+	int id;
+
+	addr = new_segment(shm, size, hole, &id);
+	if (addr == SHM_FAILED || (advice >= 0 && madvise(addr, size, advice)))
+		return -1;
+	addr[offset] = 1;
+	bytes = rss(shm, id);
+	return shm->rmid(id) || shm->detach(addr) ? -1 : bytes;
+}
+
+/* smaps says how much is mapped by PMDs: of a file, or of tmpfs. */
+static long pmd_mapped(const void *addr)
+{
+	return vma_smaps_bytes(addr, "FilePmdMapped") + vma_smaps_bytes(addr, "ShmemPmdMapped");
+}
+
+TEST_F(huge, setting_and_advice)
+{
+	static const struct { const char *setting; int advice; bool huge; } cases[] = {
+		{ "never", -1, false }, { "never", MADV_HUGEPAGE, false }, { "never", MADV_NOHUGEPAGE, false },
+		{ "within_size", -1, true }, { "within_size", MADV_HUGEPAGE, true }, { "within_size", MADV_NOHUGEPAGE, false },
+		{ "always", -1, true }, { "always", MADV_HUGEPAGE, true }, { "always", MADV_NOHUGEPAGE, false },
+	};
+	char now[64];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		ASSERT_EQ(0, shm_write_file(self->path, cases[i].setting));
+		ASSERT_TRUE(read_setting(self->path, now, sizeof(now)));
+		ASSERT_STREQ(cases[i].setting, now);
+		EXPECT_EQ(cases[i].huge ? (long)HUGE_SIZE : (long)self->page, touched(self->shm, 4 * MIB, 3 * MIB, cases[i].advice))
+			TH_LOG("%s, advice %d", cases[i].setting, cases[i].advice);
+	}
+}
+
+TEST_F(huge, within_size)
+{
+	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
+	EXPECT_EQ((long)MIB, touched(self->shm, 3 * MIB, 2 * MIB + 5, -1));
+	EXPECT_EQ((long)(4 * self->page), touched(self->shm, HUGE_SIZE + 5 * self->page, HUGE_SIZE + self->page, -1));
+	EXPECT_EQ((long)self->page, touched(self->shm, HUGE_SIZE + 5 * self->page, HUGE_SIZE + 4 * self->page, -1));
+	EXPECT_EQ((long)self->page, touched(self->shm, 1, 0, -1));
+	EXPECT_EQ((long)self->page, touched(self->shm, 1, 0, MADV_HUGEPAGE));
+}
+
+TEST_F(huge, disabled_for_a_process)
+{
+	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
+	SHM_IN_CHILD({
+		ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+		EXPECT_EQ((long)self->page, touched(self->shm, HUGE_SIZE, 0, -1));
+		EXPECT_EQ((long)self->page, touched(self->shm, HUGE_SIZE, 0, MADV_HUGEPAGE));
+		ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
+		EXPECT_EQ((long)HUGE_SIZE, touched(self->shm, HUGE_SIZE, 0, -1));
+		if (!prctl(PR_SET_THP_DISABLE, 1, THP_DISABLE_EXCEPT_ADVISED, 0, 0)) {
+			EXPECT_EQ((long)self->page, touched(self->shm, HUGE_SIZE, 0, -1));
+			EXPECT_EQ((long)HUGE_SIZE, touched(self->shm, HUGE_SIZE, 0, MADV_HUGEPAGE));
+		}
+	});
+}
+
+/* What others have brought in in one piece can be advised against, and stands. */
+TEST_F(huge, advice_that_comes_late)
+{
+	int id;
+	char *addr;
+
+	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
+	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	ASSERT_NE(SHM_FAILED, addr);
+	pattern_fill(addr, 4 * MIB, 1);
+	ASSERT_EQ(0, madvise(addr, 4 * MIB, MADV_NOHUGEPAGE));
+	EXPECT_TRUE(pattern_stands(addr, 4 * MIB, 1));
+	ASSERT_EQ(0, madvise(addr, 4 * MIB, MADV_DONTNEED));
+	EXPECT_TRUE(pattern_stands(addr, 4 * MIB, 1));
+	EXPECT_EQ((long)(4 * MIB), rss(self->shm, id));
+}
+
+/* One page of a huge one: it is split, and the others stay. */
+TEST_F(huge, poisoned_page)
+{
+	int id;
+	char *addr, *again;
+	size_t offset;
+
+	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
+	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	again = self->shm->attach(id, vma_hole(4 * MIB), 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	ASSERT_NE(SHM_FAILED, again);
+	pattern_fill(addr, 4 * MIB, 2);
+	EXPECT_TRUE(pattern_stands(again, 4 * MIB, 2));
+	EXPECT_EQ((long)(4 * MIB), pmd_mapped(addr));
+	ASSERT_EQ(0, poison(addr + MIB))
+		TH_LOG("%s", strerror(errno));
+	for (offset = 0; offset < 4 * MIB; offset += self->page) {
+		ASSERT_EQ(offset == MIB ? SIGBUS : 0, read_signal(addr + offset))
+			TH_LOG("offset %zu", offset);
+		ASSERT_EQ(offset == MIB ? SIGBUS : 0, read_signal(again + offset));
+	}
+	EXPECT_TRUE(pattern_stands(again, MIB, 2));
+	EXPECT_EQ((long)(2 * MIB), pmd_mapped(addr));
+	/* What is given back and touched again does not bring it back in a larger folio. */
+	ASSERT_EQ(0, madvise(addr, MIB, MADV_REMOVE));
+	ASSERT_EQ(0, madvise(addr + MIB + self->page, MIB - self->page, MADV_REMOVE));
+	for (offset = 0; offset < 2 * MIB; offset += self->page)
+		ASSERT_EQ(offset == MIB ? SIGBUS : 0, write_signal(addr + offset));
+}
+
+/*
+ * A block over the end of the segment: nothing of it can be seen. The built-in's faults make none, as a block has to fit into the
+ * mapping.
+ */
+TEST_F(huge, always_over_the_end)
+{
+	static const size_t pages[] = { 1, 3, 512, 513, 1000 };
+	size_t i, size, blocks;
+	struct gate gate;
+	char *addr, *raw;
+	int id, fd;
+
+	if (self->shm != &shm_rust)
+		SKIP(return, "the built-in makes no such block");
+	ASSERT_EQ(0, gate_make(&gate));
+	ASSERT_EQ(0, shm_write_file(self->path, "always"));
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		size = pages[i] * self->page;
+		blocks = (size + MIB - 1) / MIB * MIB;
+		addr = new_segment(self->shm, size, vma_hole(12 * MIB), &id);
+		ASSERT_NE(SHM_FAILED, addr);
+		addr[size - 1] = 'e';
+		/* What a PMD could map does not reach over the end. */
+		EXPECT_EQ(size % HUGE_SIZE ? (long)MIB : (long)HUGE_SIZE, rss(self->shm, id));
+		pattern_fill(addr, size, i);
+		EXPECT_EQ((long)blocks, rss(self->shm, id));
+		/* The mapping is made longer, over the whole block and more. */
+		ASSERT_EQ(addr, mremap(addr, size, 3 * HUGE_SIZE, 0));
+		EXPECT_EQ(SIGBUS, read_signal(addr + size));
+		EXPECT_EQ(SIGBUS, write_signal(addr + size));
+		EXPECT_EQ(size == blocks ? 0 : SIGBUS, read_signal(addr + blocks - 1));
+		ASSERT_EQ(0, madvise(addr, 3 * HUGE_SIZE, MADV_DONTNEED));
+		EXPECT_TRUE(pattern_stands(addr, size, i));
+		EXPECT_EQ(SIGBUS, read_signal(addr + size));
+		EXPECT_ERRNO(EFAULT, write(gate.fd[1], addr + size, 1));
+		EXPECT_ERRNO(EFAULT, madvise(addr + size, self->page, MADV_POPULATE_READ));
+		madvise(addr, 3 * HUGE_SIZE, MADV_COLLAPSE);
+		EXPECT_EQ(SIGBUS, read_signal(addr + size));
+		/* By the file below. */
+		fd = open_below(addr, 3 * HUGE_SIZE, O_RDWR);
+		ASSERT_LE(0, fd);
+		raw = mmap(vma_hole(3 * HUGE_SIZE), 3 * HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, raw);
+		EXPECT_TRUE(pattern_stands(raw, size, i));
+		EXPECT_EQ(SIGBUS, read_signal(raw + size));
+		ASSERT_EQ(0, munmap(raw, 3 * HUGE_SIZE));
+		close(fd);
+		/* A hole in it, and one over all of it. */
+		if (pages[i] > 2) {
+			ASSERT_EQ(0, madvise(addr + self->page, self->page, MADV_REMOVE));
+			EXPECT_EQ(0, addr[self->page]);
+			EXPECT_TRUE(pattern_stands(addr, self->page, i));
+			EXPECT_EQ(SIGBUS, read_signal(addr + size));
+		}
+		ASSERT_EQ(0, madvise(addr, 3 * HUGE_SIZE, MADV_REMOVE));
+		EXPECT_EQ(0, rss(self->shm, id));
+		EXPECT_EQ(0, addr[size - 1]);
+		EXPECT_EQ(SIGBUS, read_signal(addr + size));
+		ASSERT_EQ(0, self->shm->rmid(id));
+		ASSERT_EQ(0, self->shm->detach(addr));
+		munmap(addr, 3 * HUGE_SIZE);
+	}
+	EXPECT_EQ(0, shm_count(self->shm));
+}
+
+/* The parameter is text that root may write. */
+TEST_F(huge, parameter_is_checked)
+{
+	static const char *const bad[] = { "", "\n", "Always", "always ever", "within size", "1", "advise", "neverr", "never\nalways" };
+	char now[64];
+	size_t i;
+
+	if (self->shm != &shm_rust)
+		SKIP(return, "the module's parameter");
+	EXPECT_STREQ("within_size", self->old);
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		if (*bad[i])
+			EXPECT_ERRNO(EINVAL, shm_write_file(self->path, bad[i]));
+	ASSERT_EQ(0, shm_write_file(self->path, "never\n"));
+	ASSERT_TRUE(read_setting(self->path, now, sizeof(now)));
+	EXPECT_STREQ("never", now);
+	EXPECT_ERRNO(EINVAL, shm_write_file(self->path, "alwayss"));
+	ASSERT_TRUE(read_setting(self->path, now, sizeof(now)));
+	EXPECT_STREQ("never", now);
+	SHM_IN_CHILD({
+		ASSERT_EQ(0, setuid(1000));
+		EXPECT_ERRNO(EACCES, shm_write_file(self->path, "always"));
+		EXPECT_TRUE(read_setting(self->path, now, sizeof(now)));
+	});
+}
+
+TEST_HARNESS_MAIN
