@@ -265,8 +265,8 @@ TEST_F(advice, dontneed_of_locked_memory)
 
 TEST_F(advice, cachestat_of_the_file_below)
 {
-	struct { unsigned long off, len; } range = { 0, 0 };
-	struct { unsigned long cache, dirty, writeback, evicted, recently; } stat = { 0 };
+	struct { uint64_t off, len; } range = { 0, 0 };
+	struct { uint64_t cache, dirty, writeback, evicted, recently; } stat = { 0 };
 	int fd;
 
 	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
@@ -374,7 +374,7 @@ TEST_F(advice, fallocate_beyond_the_end)
 			EXPECT_EQ(0, fallocate(fd, modes[i], self->size - self->page, 2 * self->page));
 		} else {
 			EXPECT_ERRNO(EPERM, fallocate(fd, modes[i], self->size - self->page, 2 * self->page));
-			EXPECT_ERRNO(EPERM, fallocate(fd, modes[i], 1UL << 50, self->page));
+			EXPECT_ERRNO(EPERM, fallocate(fd, modes[i], 1LL << 50, self->page));
 			EXPECT_EQ(0, rss(self->shm, self->id));
 		}
 	}

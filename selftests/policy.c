@@ -19,7 +19,11 @@
 #define SYS_set_mempolicy_home_node 450
 #endif
 
-/* Sets of nodes. */
+/* Sets of nodes; the kernel is told that they have 64 bits. */
+struct nodes {
+	unsigned long mask[64 / 8 / sizeof(unsigned long)];
+};
+
 #define NODE0 1UL
 #define NODE1 2UL
 #define BOTH 3UL
@@ -58,12 +62,16 @@ FIXTURE_TEARDOWN(policy)
 
 static long do_mbind(void *addr, size_t size, int mode, unsigned long nodes, unsigned int flags)
 {
-	return syscall(SYS_mbind, addr, size, mode, mode == MPOL_DEFAULT || mode == MPOL_LOCAL ? NULL : &nodes, 64, flags);
+	struct nodes set = { { nodes } };
+
+	return syscall(SYS_mbind, addr, size, mode, mode == MPOL_DEFAULT || mode == MPOL_LOCAL ? NULL : set.mask, 64L, flags);
 }
 
 static long set_mempolicy(int mode, unsigned long nodes)
 {
-	return syscall(SYS_set_mempolicy, mode, mode == MPOL_DEFAULT ? NULL : &nodes, 64);
+	struct nodes set = { { nodes } };
+
+	return syscall(SYS_set_mempolicy, mode, mode == MPOL_DEFAULT ? NULL : set.mask, 64L);
 }
 
 /* The policy at an address as one number: mode and nodes. */
@@ -203,7 +211,7 @@ TEST_F(policy, every_mode)
 TEST_F(policy, errors)
 {
 	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, MPOL_BIND, 0, 0));
-	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, MPOL_BIND, 1UL << 40, 0));
+	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, MPOL_BIND, 1UL << 30, 0));
 	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, 99, BOTH, 0));
 	EXPECT_ERRNO(EINVAL, do_mbind(self->addr + 1, self->size, MPOL_BIND, BOTH, 0));
 	EXPECT_ERRNO(EINVAL, do_mbind(self->addr, self->size, MPOL_BIND, BOTH, 1 << 10));
@@ -214,7 +222,7 @@ TEST_F(policy, errors)
 TEST_F(policy, home_node)
 {
 	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_BIND, BOTH, 0));
-	ASSERT_EQ(0, syscall(SYS_set_mempolicy_home_node, self->addr, self->size, 1, 0));
+	ASSERT_EQ(0, syscall(SYS_set_mempolicy_home_node, self->addr, self->size, 1L, 0L));
 	EXPECT_EQ(POLICY(MPOL_BIND, BOTH), policy_at(self->again));
 	EXPECT_EQ(1, node_at(self->again));
 }
@@ -416,14 +424,14 @@ TEST_F(policy, move_pages_to_and_fro)
 
 TEST_F(policy, migrate_pages_of_a_process)
 {
-	unsigned long from = NODE0, to = NODE1;
+	struct nodes from = { { NODE0 } }, to = { { NODE1 } };
 	int page;
 
 	ASSERT_EQ(0, self->shm->detach(self->again));
 	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_PREFERRED, NODE0, 0));
 	pattern_fill(self->addr, self->size, 6);
 	EXPECT_EQ(0, node_at(self->addr));
-	EXPECT_LE(0, syscall(SYS_migrate_pages, 0, 64L, &from, &to));
+	EXPECT_LE(0, syscall(SYS_migrate_pages, 0, 64L, from.mask, to.mask));
 	for (page = 0; page < PAGES; page++)
 		EXPECT_EQ(1, node_at(self->addr + page * self->page));
 	EXPECT_TRUE(pattern_stands(self->addr, self->size, 6));
