@@ -588,9 +588,10 @@ FIXTURE_TEARDOWN(parameters)
 	SHM_LEAVE(&shm_rust);
 }
 
-static unsigned long parameter(const char *name)
+/* A number of 64 bits, for 32-bit programs too. */
+static unsigned long long parameter(const char *name)
 {
-	unsigned long value = 0;
+	unsigned long long value = 0;
 	char path[128], end = 0;
 	FILE *file;
 
@@ -598,7 +599,7 @@ static unsigned long parameter(const char *name)
 	file = fopen(path, "re");
 	if (!file)
 		return 0;
-	if (fscanf(file, "%lu%c", &value, &end) != 2 || end != '\n' || fgetc(file) != EOF)
+	if (fscanf(file, "%llu%c", &value, &end) != 2 || end != '\n' || fgetc(file) != EOF)
 		value = 0;
 	fclose(file);
 	return value;
@@ -606,8 +607,8 @@ static unsigned long parameter(const char *name)
 
 TEST_F(parameters, begin_with_the_defaults_of_the_sysctls)
 {
-	EXPECT_EQ(ULONG_MAX - (1UL << 24), parameter("shmmax"));
-	EXPECT_EQ(ULONG_MAX - (1UL << 24), parameter("shmall"));
+	EXPECT_EQ(ULLONG_MAX - (1 << 24), parameter("shmmax"));
+	EXPECT_EQ(ULLONG_MAX - (1 << 24), parameter("shmall"));
 	EXPECT_EQ(4096, parameter("shmmni"));
 }
 
@@ -631,8 +632,8 @@ TEST_F(parameters, take_numbers_within_their_bounds)
 	EXPECT_EQ(17, parameter("shmmni"));
 	EXPECT_EQ(0, shm_write_file(names[0], "18446744073709551615"));
 	EXPECT_EQ(0, shm_write_file(names[1], "18446744073709551615"));
-	EXPECT_EQ(ULONG_MAX, parameter("shmmax"));
-	EXPECT_EQ(ULONG_MAX, parameter("shmall"));
+	EXPECT_EQ(ULLONG_MAX, parameter("shmmax"));
+	EXPECT_EQ(ULLONG_MAX, parameter("shmall"));
 	/* No namespace can have more segments than ids. */
 	EXPECT_EQ(0, shm_write_file(names[2], "32768"));
 	EXPECT_ERRNO(EINVAL, shm_write_file(names[2], "16777217"));

@@ -361,10 +361,10 @@ int shm_table_header(const struct shm_backend *shm, char *text, size_t size)
 
 static const struct {
 	const char *name;
-	unsigned long value;
+	unsigned long long value;
 } limits[] = {
-	{ "shmmax", ULONG_MAX - (1UL << 24) },
-	{ "shmall", ULONG_MAX - (1UL << 24) },
+	{ "shmmax", ULLONG_MAX - (1 << 24) },
+	{ "shmall", ULLONG_MAX - (1 << 24) },
 	{ "shmmni", 4096 },
 };
 
