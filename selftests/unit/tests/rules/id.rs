@@ -115,6 +115,24 @@ impl IpcIds {
         Some(id)
     }
 
+    /// `idr_alloc(&ids->ipcs_idr, new, min, ipc_mni, GFP_NOWAIT)`: the cycle goes on where it was.
+    fn idr_alloc(&self, min: i32) -> Option<i32> {
+        (min..self.kernel.ipc_mni).find(|idx| !self.idr.contains_key(idx))
+    }
+
+    /// `ipc_addid()` where `kernel.shm_next_id` was set.
+    fn add_next(&mut self, next_id: i32) -> Option<i32> {
+        if self.in_use >= self.kernel.ipc_mni {
+            return None;
+        }
+        let seq = self.kernel.ipcid_to_seqx(next_id);
+        let idx = self.idr_alloc(self.kernel.ipcid_to_idx(next_id))?;
+        let id = (seq << self.kernel.ipc_mni_shift) + idx;
+        self.idr.insert(idx, id);
+        self.in_use += 1;
+        Some(id)
+    }
+
     /// `ipc_rmid()`
     fn remove(&mut self, id: i32) {
         assert_eq!(self.idr.remove(&self.kernel.ipcid_to_idx(id)), Some(id));
@@ -307,6 +325,37 @@ fn indices() -> impl Strategy<Value = (Kernel, Vec<i32>)> {
     })
 }
 
+#[derive(Clone, Debug)]
+enum Step {
+    Add,
+    /// With an id that was asked for.
+    AddNext(i32),
+    Remove(prop::sample::Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Few indices, so that they are taken, and the last ones, so that none is left.
+    let next_id = prop_oneof![0..4, i32::MAX - 2..=i32::MAX, 0..=i32::MAX];
+    prop_oneof![
+        11 => Just(Step::Add),
+        2 => next_id.prop_map(Step::AddNext),
+        7 => any::<prop::sample::Index>().prop_map(Step::Remove),
+    ]
+}
+
+#[test]
+fn an_id_that_is_asked_for_keeps_its_sequence_whatever_the_index() {
+    for kernel in KERNELS {
+        let numbering = kernel.numbering;
+        let wanted = numbering.compose(5, 7);
+        assert_eq!(Cycle::asked_for(numbering, wanted, 5), wanted);
+        assert_eq!(
+            Cycle::asked_for(numbering, wanted, 6),
+            numbering.compose(6, 7)
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -339,14 +388,14 @@ proptest! {
         }
     }
 
-    /// Segments come (`None`) and go: with an index no higher than `last_index()`, all ids are those of `ipc_addid()`. Some have come
-    /// and gone before, so that the shortest cycle is soon at its end.
+    /// Segments come and go: with an index no higher than `last_index()`, all ids are those of `ipc_addid()`, and where one is asked for
+    /// too. Some have come and gone before, so that the shortest cycle is soon at its end.
     #[test]
     fn ids_are_ipc_addids(
         kernel in kernel(),
         late: bool,
         to_the_end in 1i32..=64,
-        script in prop::collection::vec(prop::option::weighted(0.35, any::<prop::sample::Index>()), 0..300),
+        script in prop::collection::vec(step(), 0..300),
     ) {
         let numbering = kernel.numbering;
         let (mut cycle, mut ids) = start(kernel, late);
@@ -357,7 +406,18 @@ proptest! {
         let mut live = Vec::new();
         for step in script {
             match step {
-                Some(which) if !live.is_empty() => {
+                Step::AddNext(next_id) => {
+                    let wanted = Id::from_user(next_id).expect("it is not negative");
+                    let index = indices.idr_alloc(numbering.index(wanted) as i32);
+                    let id = index.map(|index| Cycle::asked_for(numbering, wanted, index as u32).number() as i32);
+                    prop_assert_eq!(id, ids.add_next(next_id));
+                    if let (Some(index), Some(id)) = (index, id) {
+                        indices.idr.insert(index, id);
+                        indices.in_use += 1;
+                        live.push(id);
+                    }
+                }
+                Step::Remove(which) if !live.is_empty() => {
                     let id = live.swap_remove(which.index(live.len()));
                     ids.remove(id);
                     indices.remove(id);
