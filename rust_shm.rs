@@ -29,10 +29,7 @@ use shm::{
     sys::{
         misc::Device,
         mount::Mount,
-        queue::{
-            Drained,
-            OwnedQueue, //
-        }, //
+        queue::OwnedQueue, //
     }, //
 };
 
@@ -57,7 +54,9 @@ struct RustShm {
     #[cfg(CONFIG_SYSVIPC)]
     #[pin]
     _removal_forced: hook::Hook<hook::RemovalForced, Arc<Namespaces>>,
-    _work: Drained,
+    #[cfg(CONFIG_SYSVIPC)]
+    #[pin]
+    _creator_leaves: hook::Hook<hook::CreatorLeaves, Arc<Namespaces>>,
     _namespaces: Arc<Namespaces>,
     #[pin]
     _mount: Mount<Shared>,
@@ -67,15 +66,16 @@ impl kernel::InPlaceModule for RustShm {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _mount <- Mount::new(c"rust_shm"),
-            _work: Drained::new(OwnedQueue::new(c"rust_shm")?)?,
             _namespaces: Arc::pin_init(
-                Namespaces::new(_mount.get(), _work.get(), Settings::new()?),
+                Namespaces::new(_mount.get(), OwnedQueue::new(c"rust_shm")?, Settings::new()?),
                 GFP_KERNEL,
             )?,
             #[cfg(CONFIG_IPC_NS)]
             _namespace_end <- hook::Hook::new(_namespaces.clone()),
             #[cfg(CONFIG_SYSVIPC)]
             _removal_forced <- hook::Hook::new(_namespaces.clone()),
+            #[cfg(CONFIG_SYSVIPC)]
+            _creator_leaves <- hook::Hook::new(_namespaces.clone()),
             _device <- Device::new(
                 c"rust_shm",
                 settings::device_mode(),

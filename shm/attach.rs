@@ -14,10 +14,7 @@ use super::{
     },
     limits,
     memory,
-    permission::{
-        Caller,
-        Request, //
-    },
+    permission::Request,
     registry::Registry,
     segment::{
         Segment,
@@ -33,6 +30,7 @@ use super::{
             FaultError,
             PageCache, //
         },
+        ipc_ns::CurrentIpcNamespace,
         mount::MountRef,
         policy::SharedPolicy,
         vma::{
@@ -83,7 +81,7 @@ pub(crate) struct Mode {
 /// `do_shmat()`.
 pub(crate) fn attach(
     registry: &Registry,
-    caller: &impl Caller,
+    caller: &CurrentIpcNamespace<'_>,
     id: i32,
     mode: &Mode,
 ) -> Result<Range<usize>> {
@@ -96,7 +94,7 @@ pub(crate) fn attach(
         request = request.with_execute();
     }
     let segment = registry.find(id)?;
-    let pinned = Segment::pin(&segment, caller, request)?;
+    let pinned = Segment::pin(&segment, caller, request, caller)?;
     let file = pinned.file(access)?;
     let size = segment.memory().bytes();
     if segment.is_huge() && !mode.placement.is_aligned(memory::HUGE_BYTES) {
@@ -237,6 +235,14 @@ impl MappedObject for Shared {
 
     fn closed(this: ArcBorrow<'_, Self>) {
         Segment::closed(&this);
+    }
+
+    fn alignment(&self) -> usize {
+        if self.is_huge() {
+            memory::HUGE_BYTES
+        } else {
+            PAGE_SIZE
+        }
     }
 
     fn fault(&self, fault: Fault<'_>) -> Result<(), FaultError> {

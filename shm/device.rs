@@ -26,6 +26,7 @@ use super::{
     },
     registry::{
         Registry,
+        Surroundings,
         Wanted, //
     },
     settings,
@@ -180,7 +181,7 @@ impl OpenDevice {
             let id = namespace.id();
             if let Some((first, registry)) = self.first.as_ref() {
                 if *first == id {
-                    registry.settle();
+                    registry.settle(namespace, self.namespaces.creators());
                     return f(namespace, registry);
                 }
             }
@@ -188,7 +189,7 @@ impl OpenDevice {
             if self.first.as_ref().is_none() {
                 self.first.populate((id, registry.clone()));
             }
-            registry.settle();
+            registry.settle(namespace, self.namespaces.creators());
             f(namespace, &registry)
         })
     }
@@ -216,12 +217,12 @@ impl OpenDevice {
             no_reserve: arg.flags & uapi::SHM_NORESERVE != 0,
         };
         let id = self.with_registry(|namespace, registry| {
-            if namespace.removal_forced() {
-                self.namespaces.watch(registry)?;
-            }
-            let settings = self.namespaces.settings();
+            let surroundings = Surroundings {
+                settings: self.namespaces.settings(),
+                creators: self.namespaces.creators(),
+            };
             let limits = limits_of(namespace);
-            Registry::get(registry, namespace, &limits, settings, &wanted, || {
+            Registry::get(registry, namespace, &limits, &surroundings, &wanted, || {
                 namespace.take_next_id()
             })
         })?;

@@ -12,6 +12,7 @@
 //! - [`attach`]: a segment in an address space: attach, detach, and what the kernel tells of a
 //!   mapping.
 //! - [`segment`]: one segment: life, attach count, times, process ids, owner.
+//! - [`creator`]: who made segments, and whether that thread is still there.
 //! - [`memory`]: the pages of one segment: find, allocate (huge first).
 //! - [`policy`]: on which NUMA nodes they are allocated.
 //! - [`commit`]: what segments commit the kernel to.
@@ -37,9 +38,8 @@
 //! 2. The `mmap_lock` of the caller's address space. Held when a mapping is made, copied or closed.
 //! 3. The `invalidate_lock` of a segment's page cache, then the lock of a folio. Held by a fault,
 //!    and by who punches a hole; nothing below is taken under them.
-//! 4. The spinlock of [`Namespaces`](namespace::Namespaces), and that of its watched registries.
-//!    Under them only spinlocks of a registry's list of creators that have left, and of the
-//!    workqueue.
+//! 4. The spinlock of [`Namespaces`](namespace::Namespaces), and those of
+//!    [`Creators`](creator::Creators). Nothing below is taken under them.
 //! 5. The spinlock of a [`Registry`](registry::Registry)'s table.
 //! 6. The spinlock of a [`Segment`](segment::Segment)'s state.
 //!
@@ -50,6 +50,7 @@ pub(crate) mod address;
 pub(crate) mod attach;
 pub(crate) mod command_line;
 pub(crate) mod commit;
+pub(crate) mod creator;
 pub(crate) mod device;
 pub(crate) mod id;
 pub(crate) mod limits;

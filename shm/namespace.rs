@@ -11,15 +11,14 @@ use super::sys::hook::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
 use super::sys::{
     hook::{
-        CreatorLeaves,
-        Hook,
         OnCreatorLeaves,
         OnRemovalForced, //
     },
-    pid::CurrentThread, //
+    ipc_ns, //
 };
 use super::{
     attach::DetachTurns,
+    creator::Creators,
     registry::Registry,
     segment::Shared,
     settings::Settings,
@@ -30,9 +29,7 @@ use super::{
     }, //
 };
 use kernel::{
-    impl_has_work,
     new_spinlock,
-    new_work,
     prelude::*,
     rbtree::{
         RBTree,
@@ -41,10 +38,6 @@ use kernel::{
     sync::{
         Arc,
         SpinLock, //
-    },
-    workqueue::{
-        Work,
-        WorkItem, //
     }, //
 };
 
@@ -53,45 +46,26 @@ use kernel::{
 pub(crate) struct Namespaces {
     #[pin]
     registries: SpinLock<RBTree<NamespaceId, Arc<Registry>>>,
-    #[cfg(CONFIG_SYSVIPC)]
     #[pin]
-    creators: Hook<CreatorLeaves, Arc<Watch>>,
+    creators: Creators,
     #[pin]
     detach_turns: DetachTurns,
-    #[pin]
-    watch: Work<Namespaces>,
     settings: Settings,
-    queue: Arc<OwnedQueue>,
+    queue: OwnedQueue,
     mount: MountRef<Shared>,
-}
-
-impl_has_work! {
-    impl HasWork<Self> for Namespaces { self.watch }
-}
-
-/// The registries that are told of creators that leave: those of namespaces where
-/// `kernel.shm_rmid_forced` is set, or was.
-#[cfg(CONFIG_SYSVIPC)]
-#[pin_data]
-struct Watch {
-    #[pin]
-    registries: SpinLock<RBTree<NamespaceId, Arc<Registry>>>,
-    queue: Arc<OwnedQueue>,
 }
 
 impl Namespaces {
     /// None yet. `queue` is for the work that the kernel's events make.
     pub(crate) fn new(
         mount: MountRef<Shared>,
-        queue: Arc<OwnedQueue>,
+        queue: OwnedQueue,
         settings: Settings,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
             registries <- new_spinlock!(RBTree::new(), "rust_shm::Namespaces::registries"),
-            #[cfg(CONFIG_SYSVIPC)]
-            creators <- Hook::new(Arc::pin_init(Watch::new(queue.clone()), GFP_KERNEL)?),
+            creators <- Creators::new(),
             detach_turns <- DetachTurns::new(),
-            watch <- new_work!("rust_shm::Namespaces::watch"),
             settings,
             queue,
             mount,
@@ -134,39 +108,14 @@ impl Namespaces {
         &self.settings
     }
 
+    /// Who has made segments.
+    pub(crate) fn creators(&self) -> &Creators {
+        &self.creators
+    }
+
     /// For [`detach`](super::attach::detach).
     pub(crate) fn detach_turns(&self) -> &DetachTurns {
         &self.detach_turns
-    }
-
-    /// Sees to it that a registry is told of creators that leave. May sleep.
-    #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn watch(&self, registry: &Arc<Registry>) -> Result {
-        if registry.is_watched() {
-            return Ok(());
-        }
-        self.creators.arm()?;
-        let node = RBTreeNode::new(registry.namespace(), registry.clone(), GFP_KERNEL_ACCOUNT)?;
-        let before = self.creators.target().registries.lock().insert(node);
-        registry.set_watched();
-        drop(before);
-        Ok(())
-    }
-
-    /// The same: there is no `kernel.shm_rmid_forced`.
-    #[cfg(not(CONFIG_SYSVIPC))]
-    pub(crate) fn watch(&self, _registry: &Arc<Registry>) -> Result {
-        Ok(())
-    }
-}
-
-#[cfg(CONFIG_SYSVIPC)]
-impl Watch {
-    fn new(queue: Arc<OwnedQueue>) -> impl PinInit<Self> {
-        pin_init!(Self {
-            registries <- new_spinlock!(RBTree::new(), "rust_shm::Watch::registries"),
-            queue,
-        })
     }
 }
 
@@ -177,57 +126,45 @@ impl OnNamespaceEnd for Arc<Namespaces> {
     fn namespace_ended(&self, id: NamespaceId) {
         let registry = self.registries.lock().remove(&id);
         if let Some(registry) = registry {
-            #[cfg(CONFIG_SYSVIPC)]
-            let _watched = self.creators.target().registries.lock().remove_node(&id);
             // It is not on the queue yet: a namespace ends once.
             let _ = self.queue.enqueue::<_, 0>(registry);
         }
     }
 }
 
-/// Told by a kprobe, which may not sleep: what there is to do is done by a work item.
+/// Told by a kprobe, which may not sleep: orphans are removed by a work item, or by the next call.
 #[cfg(CONFIG_SYSVIPC)]
 impl OnRemovalForced for Arc<Namespaces> {
     fn removal_forced(&self, id: NamespaceId) {
-        let registries = self.registries.lock();
-        let Some(registry) = registries.get(&id) else {
-            return;
-        };
-        registry.note_removal_forced();
-        drop(registries);
-        // Where it is on the queue, its turn has yet to come.
-        let _ = self.queue.enqueue(self.clone());
+        let moment = self.creators.moment();
+        if let Some(registry) = self.registries.lock().get(&id) {
+            registry.orphans_are_due(moment);
+            // Where it is on the queue, its turn has yet to come.
+            let _ = self.queue.enqueue::<_, 1>(registry.clone());
+        }
     }
 }
 
 /// Told by a kprobe, which may not sleep.
 #[cfg(CONFIG_SYSVIPC)]
-impl OnCreatorLeaves for Arc<Watch> {
-    fn creator_leaves(&self, thread: &CurrentThread<'_>) {
-        for (_, registry) in self.registries.lock().iter() {
-            Registry::creator_leaves(registry, thread, &self.queue);
-        }
-    }
-}
-
-/// `kernel.shm_rmid_forced` has been set somewhere: orphans go, and creators are watched from now
-/// on.
-impl WorkItem for Namespaces {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        loop {
-            let unsettled = {
-                let registries = this.registries.lock();
-                let registry = registries.values().find(|registry| registry.is_unsettled());
-                registry.cloned()
+impl OnCreatorLeaves for Arc<Namespaces> {
+    fn creator_leaves(&self) {
+        self.creators.leave(|namespace, moment| {
+            let forced = ipc_ns::removal_forced_in(namespace);
+            if forced == Some(false) {
+                return;
+            }
+            let registries = self.registries.lock();
+            let Some(registry) = registries.get(&namespace) else {
+                return;
             };
-            let Some(registry) = unsettled else {
-                break;
-            };
-            // Without memory, the next `get` there tries again.
-            let _ = this.watch(&registry);
-            registry.settle();
-        }
+            if forced.is_some() {
+                registry.orphans_are_due(moment);
+                let _ = self.queue.enqueue::<_, 1>(registry.clone());
+            } else {
+                // The thread is elsewhere, and the sysctl cannot be seen from there.
+                registry.orphans_may_be_due();
+            }
+        });
     }
 }

@@ -13,6 +13,10 @@ use super::{
         Pool,
         CHUNK_PAGES, //
     },
+    creator::{
+        Creators,
+        Moment, //
+    },
     id::{
         Cycle,
         Id,
@@ -47,16 +51,11 @@ use super::{
             IdTable, //
         },
         ipc_ns::{
-            self,
+            CurrentIpcNamespace,
             NamespaceId, //
         },
         module_ref::ModuleRef,
         mount::MountRef,
-        pid::{
-            Creator,
-            CurrentThread,
-            Pid, //
-        },
         published::Withdrawn, //
     },
     uapi, //
@@ -65,7 +64,6 @@ use core::ops::DerefMut;
 use kernel::{
     impl_has_work,
     new_mutex,
-    new_spinlock,
     new_work,
     prelude::*,
     rbtree::{
@@ -82,11 +80,9 @@ use kernel::{
         },
         Arc,
         Mutex,
-        SpinLock,
         UniqueArc, //
     },
     workqueue::{
-        Queue,
         Work,
         WorkItem, //
     }, //
@@ -128,76 +124,49 @@ pub(crate) struct Registry {
     #[pin]
     end: Work<Registry>,
     #[pin]
-    sweep: Work<Registry, 1>,
+    sweep_later: Work<Registry, 1>,
 }
 
 impl_has_work! {
     impl HasWork<Self> for Registry { self.end }
-    impl HasWork<Self, 1> for Registry { self.sweep }
+    impl HasWork<Self, 1> for Registry { self.sweep_later }
 }
 
 /// What `kernel.shm_rmid_forced` needs: segments that nobody is attached to go with their creators.
 ///
-/// Who makes a segment an orphan is told of in atomic context, where the table cannot be gone
-/// through. So that is only noted, and done by a work item, or by the next call: whichever is
-/// first. No call sees a segment that should be gone.
+/// That they are to go is told in atomic context, where the table cannot be gone through. So that is
+/// only noted, and done by a work item, or by the next call: whichever is first. No call sees a
+/// segment that should be gone.
 #[pin_data]
 struct Orphans {
-    /// The sysctl, as it was seen last.
-    forced: Atomic<bool>,
-    /// Whether this registry is told of creators that leave.
-    watched: Atomic<bool>,
-    /// How many segments there are by creators of each kind: a quick answer to whether a thread may
-    /// have made any. Changed with the table locked.
-    by_creator: [Atomic<u32>; Self::KINDS],
-    /// How often there was something to note, and how much of that is done.
-    noted: Atomic<u32>,
-    done: Atomic<u32>,
-    /// Whether orphans are to go, and not only to be told from others.
-    due: Atomic<bool>,
-    /// Creators that have left the namespace without exiting.
-    #[pin]
-    left: SpinLock<KVec<Pid>>,
-    /// Held by who does it.
+    /// Those of creators that had left at this moment are to go.
+    due: Atomic<Moment>,
+    /// So far, that is done.
+    done: Atomic<Moment>,
+    /// A creator has left that could not see the sysctl.
+    undecided: Atomic<bool>,
+    /// Held by who removes them.
     #[pin]
     sweeping: Mutex<()>,
 }
 
 impl Orphans {
-    const KINDS: usize = 64;
-
     fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            forced: Atomic::new(false),
-            watched: Atomic::new(false),
-            by_creator: [const { Atomic::new(0) }; Self::KINDS],
-            noted: Atomic::new(0),
+            due: Atomic::new(0),
             done: Atomic::new(0),
-            due: Atomic::new(false),
-            left <- new_spinlock!(KVec::new(), "rust_shm::Orphans::left"),
+            undecided: Atomic::new(false),
             sweeping <- new_mutex!((), "rust_shm::Orphans::sweeping"),
         })
     }
 
-    /// There is something to do.
-    fn note(&self, due: bool) {
-        if due {
-            self.due.store(true, Relaxed);
-        }
-        self.noted.fetch_add(1, Release);
-    }
-
-    /// How many segments there are by creators of a kind; 0 for a kind that there is not.
-    fn made_by(&self, kind: usize) -> u32 {
-        self.by_creator
-            .get(kind)
-            .map_or(0, |count| count.load(Relaxed))
-    }
-
-    /// A segment by a creator has come, or is gone.
-    fn count(&self, _table: &Locked<'_>, creator: &Creator, change: impl FnOnce(u32) -> u32) {
-        if let Some(count) = self.by_creator.get(creator.choose(Self::KINDS)) {
-            count.store(change(count.load(Relaxed)), Relaxed);
+    fn are_due(&self, moment: Moment) {
+        let mut due = self.due.load(Relaxed);
+        while due < moment {
+            match self.due.cmpxchg(due, moment, Release) {
+                Ok(_) => break,
+                Err(now) => due = now,
+            }
         }
     }
 }
@@ -229,6 +198,15 @@ pub(crate) struct Census {
     pub(crate) created: u32,
     /// Their size in pages.
     pub(crate) total_pages: usize,
+}
+
+/// What `get` needs of the module.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    /// What the administrator has set.
+    pub(crate) settings: &'a Settings,
+    /// Who has made segments.
+    pub(crate) creators: &'a Creators,
 }
 
 /// What a new segment has before it is in the table.
@@ -294,7 +272,7 @@ impl Registry {
             numbering,
             orphans <- Orphans::new(),
             end <- new_work!("rust_shm::Registry::end"),
-            sweep <- new_work!("rust_shm::Registry::sweep"),
+            sweep_later <- new_work!("rust_shm::Registry::sweep_later"),
         })
     }
 
@@ -314,7 +292,7 @@ impl Registry {
         this: &Arc<Self>,
         caller: &impl Caller,
         limits: &Limits,
-        settings: &Settings,
+        surroundings: &Surroundings<'_>,
         wanted: &Wanted,
         next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
@@ -326,7 +304,7 @@ impl Registry {
                 return Err(ENOENT);
             }
         }
-        Self::create(this, caller, limits, settings, wanted, next_id)
+        Self::create(this, caller, limits, surroundings, wanted, next_id)
     }
 
     /// What `get` says to a segment that has the key; `None` if there is none. In the order of
@@ -412,13 +390,13 @@ impl Registry {
         this: &Arc<Self>,
         caller: &impl Caller,
         limits: &Limits,
-        settings: &Settings,
+        surroundings: &Surroundings<'_>,
         wanted: &Wanted,
         next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
         // All that is made here is older than the lock, and so dropped after it where it was made
         // in vain.
-        let mut provision = this.provide(caller, limits, settings, wanted)?;
+        let mut provision = this.provide(caller, limits, surroundings.settings, wanted)?;
         let key_node = if wanted.key == Key::PRIVATE {
             None
         } else {
@@ -426,6 +404,7 @@ impl Registry {
         };
         let segment = Segment::new(Plan {
             registry: this.clone(),
+            creator: surroundings.creators.current(this.namespace)?,
             uid: caller.euid(),
             key: wanted.key,
             size: wanted.size,
@@ -475,8 +454,6 @@ impl Registry {
             }
         });
         let segment = published.inspect_err(|_| table.release(index))?;
-        this.orphans
-            .count(&table, segment.creator(), |count| count.wrapping_add(1));
         if let Some(node) = key_node {
             let named = Named { segment, ownership };
             table.keys.insert(node.into_node(wanted.key, named));
@@ -587,11 +564,16 @@ impl Registry {
     /// again. Called by segments.
     pub(crate) fn reap(&self, segment: &Segment) {
         let mut table = self.table.lock();
-        let state = segment.lock();
-        if state.is_over(self) {
+        let mut state = segment.lock();
+        if state.is_over() {
             let taken = self.take_out(&mut table, segment, state);
             drop(table);
             drop(taken);
+        } else {
+            let namespace = state.let_namespace_go();
+            drop(state);
+            drop(table);
+            drop(namespace);
         }
     }
 
@@ -608,8 +590,6 @@ impl Registry {
         let pages = segment.pages();
         table.in_use -= 1;
         table.total_pages -= pages;
-        self.orphans
-            .count(table, segment.creator(), |count| count.wrapping_sub(1));
         TakenOut {
             _remains: remains,
             _name: table.forget_key(key),
@@ -621,92 +601,51 @@ impl Registry {
         }
     }
 
-    /// Whether segments are to go with their last detach, or with their creators
-    /// (`kernel.shm_rmid_forced`). To be seen exactly it must be the caller's namespace; others have
-    /// what was seen last.
-    pub(crate) fn removal_forced(&self) -> bool {
-        let Some(now) = ipc_ns::removal_forced_in(self.namespace) else {
-            return self.orphans.forced.load(Relaxed);
-        };
-        if now != self.orphans.forced.load(Relaxed) {
-            self.orphans.forced.store(now, Relaxed);
-        }
-        now
-    }
-
-    /// The sysctl has been set, for the namespace with this registry. It may not sleep.
-    pub(crate) fn note_removal_forced(&self) {
-        self.orphans.forced.store(true, Relaxed);
-        self.orphans.note(true);
-    }
-
-    /// Whether it is told of creators that leave.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.orphans.watched.load(Relaxed)
-    }
-
-    /// It is told from now on, as the sysctl is set.
-    pub(crate) fn set_watched(&self) {
-        self.orphans.forced.store(true, Relaxed);
-        self.orphans.watched.store(true, Relaxed);
-    }
-
     /// The number of its namespace.
     pub(crate) fn namespace(&self) -> NamespaceId {
         self.namespace
     }
 
-    /// A creator leaves: if there may be segments of its, they are seen to. It may not sleep.
-    pub(crate) fn creator_leaves(this: &Arc<Self>, thread: &CurrentThread<'_>, queue: &Queue) {
-        let orphans = &this.orphans;
-        if orphans.made_by(thread.choose(Orphans::KINDS)) == 0 {
-            return;
-        }
-        let forced = this.removal_forced();
-        if !thread.is_exiting() {
-            // Without memory, its segments stay until it exits.
-            if let Some(pid) = thread.pid() {
-                let _ = orphans.left.lock().push(pid, GFP_ATOMIC);
-            }
-        } else if !forced {
-            // That it has exited can be seen later.
-            return;
-        }
-        orphans.note(forced);
-        // Where it is on the queue, its turn has yet to come.
-        let _ = queue.enqueue::<_, 1>(this.clone());
+    /// Segments of creators that had left at a moment are to go. It may not sleep.
+    pub(crate) fn orphans_are_due(&self, moment: Moment) {
+        self.orphans.are_due(moment);
     }
 
-    /// Removes what `kernel.shm_rmid_forced` says is to go, if there is anything new: to be called
-    /// before the table is looked at. May sleep.
-    pub(crate) fn settle(&self) {
-        if !self.is_unsettled() {
-            return;
-        }
+    /// The same, if the sysctl is set: it is for the next call to see. It may not sleep.
+    pub(crate) fn orphans_may_be_due(&self) {
+        self.orphans.undecided.store(true, Release);
+    }
+
+    /// Removes what `kernel.shm_rmid_forced` says is to go: to be called before the table is looked
+    /// at, by a task in the namespace. May sleep.
+    pub(crate) fn settle(&self, namespace: &CurrentIpcNamespace<'_>, creators: &Creators) {
         let orphans = &self.orphans;
-        let _sweeping = orphans.sweeping.lock();
-        let noted = orphans.noted.load(Acquire);
-        if noted == orphans.done.load(Relaxed) {
+        if orphans.undecided.load(Relaxed) && orphans.undecided.xchg(false, Acquire) {
+            if namespace.removal_forced() {
+                orphans.are_due(creators.moment());
+            }
+        }
+        self.sweep();
+    }
+
+    fn sweep(&self) {
+        let orphans = &self.orphans;
+        if orphans.due.load(Acquire) == orphans.done.load(Acquire) {
             return;
         }
-        let due = orphans.due.xchg(false, Relaxed);
-        let left = core::mem::take(&mut *orphans.left.lock());
+        let _sweeping = orphans.sweeping.lock();
+        let due = orphans.due.load(Acquire);
+        if due == orphans.done.load(Relaxed) {
+            return;
+        }
         let mut index = 0;
         while let Some((at, segment)) = self.first_from(index) {
-            if left.iter().any(|pid| segment.creator().is(pid)) {
-                segment.leave_alone();
-            }
-            if due && segment.is_orphan() {
+            if segment.creator().had_left(due) {
                 self.remove_unattached(&segment);
             }
             index = at + 1;
         }
-        orphans.done.store(noted, Release);
-    }
-
-    /// Whether there is anything new for [`settle()`](Self::settle).
-    pub(crate) fn is_unsettled(&self) -> bool {
-        self.orphans.noted.load(Acquire) != self.orphans.done.load(Acquire)
+        orphans.done.store(due, Release);
     }
 
     /// Removes a segment if nobody is attached to it.
@@ -803,6 +742,6 @@ impl WorkItem<1> for Registry {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        this.settle();
+        this.sweep();
     }
 }

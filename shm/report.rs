@@ -38,18 +38,17 @@ pub(crate) fn new(namespaces: Arc<Namespaces>) -> impl PinInit<Report> {
 }
 
 fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-    to.write_str(" namespace   segments                pages    created    removed forced\n")?;
+    to.write_str(" namespace   segments                pages    created    removed\n")?;
     each_registry(namespaces, |registry| {
         let census = registry.census();
         writeln!(
             to,
-            "{:10} {:10} {:20} {:10} {:10} {:6}",
+            "{:10} {:10} {:20} {:10} {:10}",
             registry.namespace().inode(),
             census.in_use,
             census.total_pages,
             census.created,
             census.created.wrapping_sub(census.in_use),
-            u8::from(registry.removal_forced()),
         )
     })
 }
@@ -101,7 +100,6 @@ fn each_registry(
     let mut last = None;
     while let Some(registry) = namespaces.first_after(last) {
         last = Some(registry.namespace());
-        registry.settle();
         f(&registry)?;
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! never around it.
 
 use super::{
+    creator::Creator,
     id::{
         Id,
         Key, //
@@ -35,11 +36,14 @@ use super::{
             Access,
             BackingFile, //
         },
+        ipc_ns::{
+            CurrentIpcNamespace,
+            IpcNamespace, //
+        },
         memlock::LockedPages,
         module_ref::ModuleRef,
         pid::{
             self,
-            Creator,
             Pid, //
         },
         published::Published,
@@ -53,10 +57,6 @@ use kernel::{
     pr_warn_once,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         SpinLock, //
     }, //
@@ -95,7 +95,9 @@ pub(crate) struct State {
     changed: i64,
     last_user: Option<Pid>,
     /// Set while it is locked in memory (SHM_LOCK): who pays for that.
-    locked: Option<LockedPages>,
+    locked: Option<KBox<LockedPages>>,
+    /// Its namespace, while somebody is attached: it does not end before that.
+    namespace: Option<IpcNamespace>,
     /// Its inode, since the first attach, or, with SHM_HUGETLB, from the beginning. The inode owns the segment in turn: that circle ends with
     /// [`Life::Gone`].
     backing: Option<BackingFile<Shared>>,
@@ -112,7 +114,8 @@ pub(crate) struct State {
 pub(crate) struct Remains {
     _backing: Option<BackingFile<Shared>>,
     _registry: Option<Arc<Registry>>,
-    _locked: Option<LockedPages>,
+    _locked: Option<KBox<LockedPages>>,
+    _namespace: Option<IpcNamespace>,
     _commitment: Option<Commitment>,
     _module: Option<ModuleRef>,
 }
@@ -123,12 +126,12 @@ pub(crate) struct Segment {
     /// Its [`Id`], once it has one: before the table shows it to anybody.
     id: Id,
     size: usize,
-    creator: Creator,
+    /// Who made it, as others see it.
+    made_by: Option<Pid>,
+    creator: Arc<Creator>,
     memory: Memory,
     is_huge: bool,
     is_pooled: bool,
-    /// Set when its creator has left the namespace without exiting.
-    is_left: Atomic<bool>,
     #[pin]
     state: SpinLock<State>,
 }
@@ -137,6 +140,8 @@ pub(crate) struct Segment {
 pub(crate) struct Plan {
     /// Whose table it will be in.
     pub(crate) registry: Arc<Registry>,
+    /// Who makes it.
+    pub(crate) creator: Arc<Creator>,
     /// The caller's effective user id.
     pub(crate) uid: Uid,
     /// Its key.
@@ -182,6 +187,7 @@ impl Segment {
             changed: time::now(),
             last_user: None,
             locked: None,
+            namespace: None,
             backing: None,
             registry: Some(plan.registry),
             module: Some(plan.module),
@@ -191,10 +197,10 @@ impl Segment {
             memory: Memory::new(plan.huge.unwrap_or(plan.size)),
             id: Id::NONE,
             size: plan.size,
-            creator: Creator::current(),
+            made_by: Pid::current(),
+            creator: plan.creator,
             is_huge: plan.huge.is_some(),
             is_pooled: plan.is_pooled,
-            is_left: Atomic::new(false),
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })
     }
@@ -222,16 +228,6 @@ impl Segment {
     /// Who made it.
     pub(crate) fn creator(&self) -> &Creator {
         &self.creator
-    }
-
-    /// Its creator has left the namespace.
-    pub(crate) fn leave_alone(&self) {
-        self.is_left.store(true, Relaxed);
-    }
-
-    /// Whether its creator has exited, or left the namespace.
-    pub(crate) fn is_orphan(&self) -> bool {
-        self.is_left.load(Relaxed) || self.creator.is_gone()
     }
 
     /// Whether it was made of huge pages (SHM_HUGETLB).
@@ -264,6 +260,7 @@ impl Segment {
         this: &'a Arc<Shared>,
         caller: &impl Caller,
         request: Request,
+        namespace: &CurrentIpcNamespace<'_>,
     ) -> Result<Pinned<'a>> {
         let mut state = this.state.lock();
         if !state.ownership.allows(caller, request) {
@@ -274,6 +271,9 @@ impl Segment {
         }
         let sole = state.attaches == 0;
         state.attaches += 1;
+        if state.namespace.is_none() {
+            state.namespace = namespace.get();
+        }
         Ok(Pinned {
             segment: this,
             sole,
@@ -301,11 +301,9 @@ impl Segment {
         let mut state = self.state.lock();
         state.detached = time::now();
         pid::update(&mut state.last_user);
-        let over = state.detach();
+        let last = state.detach();
         drop(state);
-        if let Some(registry) = over {
-            registry.reap(self);
-        }
+        last.finish(self);
     }
 
     /// Sets owner and mode (IPC_SET), and returns what they are now; `EPERM` for who may not,
@@ -330,6 +328,8 @@ impl Segment {
     /// Locks it in memory, or unlocks it. Its pages stay in memory anyhow: what there is to it is
     /// who may, and who pays. As `shmctl_do_lock()`.
     pub(crate) fn lock_in_memory(&self, caller: &impl Caller, lock: bool) -> Result {
+        // Memory for it is to be had before the lock.
+        let room = KBox::<LockedPages>::new_uninit(GFP_KERNEL_ACCOUNT)?;
         let mut state = self.state.lock();
         if state.life == Life::Gone {
             return Err(EIDRM);
@@ -351,7 +351,7 @@ impl Segment {
             drop(state);
             drop(locked);
         } else if state.locked.is_none() {
-            state.locked = Some(LockedPages::new(self.pages())?);
+            state.locked = Some(room.write(LockedPages::new(self.pages())?));
         }
         Ok(())
     }
@@ -412,7 +412,7 @@ impl Segment {
                 viewer.gid_to_user(ownership.cgid)
             },
             mode: ownership.mode | destroyed | locked,
-            cpid: self.creator.number(),
+            cpid: self.made_by.as_ref().map_or(0, Pid::number),
             lpid: state.last_user.as_ref().map_or(0, Pid::number),
             segsz: self.size as u64,
             nattch: state.attaches as u64,
@@ -506,6 +506,25 @@ impl Description {
     }
 }
 
+/// What is to be done without a lock after a detach.
+enum Detached {
+    Nothing,
+    /// It was the last: the namespace may end now.
+    Idle(IpcNamespace),
+    /// It was the last, and the segment is to go.
+    Over(Arc<Registry>),
+}
+
+impl Detached {
+    fn finish(self, segment: &Segment) {
+        match self {
+            Self::Nothing => {}
+            Self::Idle(namespace) => drop(namespace),
+            Self::Over(registry) => registry.reap(segment),
+        }
+    }
+}
+
 impl State {
     fn attach(&mut self) {
         self.attached = time::now();
@@ -514,17 +533,33 @@ impl State {
         self.attaches_ever = self.attaches_ever.wrapping_add(1);
     }
 
-    /// One attach less. The registry that is to let the segment go, if it is over.
-    fn detach(&mut self) -> Option<Arc<Registry>> {
+    /// One attach less.
+    fn detach(&mut self) -> Detached {
         // A mapping that was counted is one less now. Should that ever not hold, what is left is a
         // segment too many, and not a machine that has stopped.
         if self.attaches == 0 {
             pr_warn_once!("WARNING: a segment was detached more often than attached\n");
-            return None;
+            return Detached::Nothing;
         }
         self.attaches -= 1;
-        let registry = self.registry.as_ref()?;
-        self.is_over(registry).then(|| registry.clone())
+        if self.is_over() {
+            self.registry
+                .clone()
+                .map_or(Detached::Nothing, Detached::Over)
+        } else {
+            self.let_namespace_go()
+                .map_or(Detached::Nothing, Detached::Idle)
+        }
+    }
+
+    /// The reference to the namespace, if nobody is attached any more; to be dropped without a lock
+    /// held.
+    pub(crate) fn let_namespace_go(&mut self) -> Option<IpcNamespace> {
+        if self.is_attached() {
+            None
+        } else {
+            self.namespace.take()
+        }
     }
 
     /// Whether somebody is attached.
@@ -534,10 +569,14 @@ impl State {
 
     /// Whether it is removed, or `kernel.shm_rmid_forced` says that it is, and nobody is attached any
     /// more: then it is to go (`shm_may_destroy()`).
-    pub(crate) fn is_over(&self, registry: &Registry) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         !self.is_attached()
             && match self.life {
-                Life::Live => registry.removal_forced(),
+                // Who has just detached has left the reference to the namespace.
+                Life::Live => self
+                    .namespace
+                    .as_ref()
+                    .is_some_and(IpcNamespace::removal_forced),
                 Life::Doomed => true,
                 Life::Gone => false,
             }
@@ -550,6 +589,7 @@ impl State {
             _backing: self.backing.take(),
             _registry: self.registry.take(),
             _locked: self.locked.take(),
+            _namespace: self.namespace.take(),
             _commitment: self.commitment.take(),
             _module: self.module.take(),
         }
@@ -605,10 +645,8 @@ impl Pinned<'_> {
 impl Drop for Pinned<'_> {
     fn drop(&mut self) {
         let mut state = self.segment.state.lock();
-        let over = state.detach();
+        let last = state.detach();
         drop(state);
-        if let Some(registry) = over {
-            registry.reap(self.segment);
-        }
+        last.finish(self.segment);
     }
 }

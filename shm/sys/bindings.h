@@ -35,5 +35,7 @@ const unsigned int RUST_SHM_MAX_FOLIO_ORDER =
 /* Fields of structures that bindgen cannot lay out. */
 const size_t RUST_SHM_OFFSET_NS_ID = offsetof(struct ipc_namespace, ns.ns_id);
 const size_t RUST_SHM_OFFSET_NS_INUM = offsetof(struct ipc_namespace, ns.inum);
+const size_t RUST_SHM_OFFSET_NS_REF = offsetof(struct ipc_namespace, ns.__ns_ref);
+const __u64 RUST_SHM_NS_LAST_INIT_ID = NS_LAST_INIT_ID;
 const size_t RUST_SHM_OFFSET_S_IFLAGS = offsetof(struct fs_context, s_iflags);
 const size_t RUST_SHM_SIZE_S_IFLAGS = sizeof_field(struct fs_context, s_iflags);

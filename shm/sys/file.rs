@@ -41,7 +41,10 @@ use kernel::{
     },
     fmt,
     module::this_module,
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     str::CString,
     sync::{
@@ -63,6 +66,9 @@ pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
 
     /// There is one mapping less.
     fn closed(this: ArcBorrow<'_, Self>);
+
+    /// What the address of a mapping should be a multiple of, in bytes: a page or more.
+    fn alignment(&self) -> usize;
 
     /// A page is wanted that is not mapped.
     fn fault(&self, fault: Fault<'_>) -> Result<(), FaultError>;
@@ -127,7 +133,7 @@ impl<T: MappedObject> BackingFile<T> {
         mmap: Some(Self::raw_mmap),
         fallocate: Some(Self::fallocate),
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
+        get_unmapped_area: Some(Self::get_unmapped_area),
         ..pin_init::zeroed()
     };
 
@@ -294,6 +300,40 @@ impl<T: MappedObject> BackingFile<T> {
             unsafe { (*vma).vm_ops = &Self::VM_OPS };
             Ok(0)
         })
+    }
+
+    /// Finds a place for a mapping where folios that a PMD maps can be mapped by one. The usual
+    /// function does not do that for a 32-bit program, nor where there is little room: for an object
+    /// that was promised such folios it is done here.
+    ///
+    /// # Safety
+    ///
+    /// Called by mm with a file that has `RAW_FILE_OPS` or more, which its caller holds.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+    unsafe extern "C" fn get_unmapped_area(
+        file: *mut bindings::file,
+        address: c_ulong,
+        length: c_ulong,
+        offset: c_ulong,
+        flags: c_ulong,
+    ) -> c_ulong {
+        // SAFETY: By this function's requirement.
+        let alignment = unsafe { Self::object(file) }.alignment();
+        let wanted = length.checked_add(alignment - PAGE_SIZE);
+        match wanted {
+            Some(wanted) if alignment > PAGE_SIZE && address == 0 && offset == 0 => {
+                // SAFETY: By this function's requirement.
+                let found = unsafe { bindings::mm_get_unmapped_area(file, 0, wanted, 0, flags) };
+                // As `IS_ERR_VALUE()`: an address is a multiple of a page, an error is not.
+                if found % PAGE_SIZE == 0 {
+                    found.next_multiple_of(alignment)
+                } else {
+                    found
+                }
+            }
+            // SAFETY: By this function's requirement.
+            _ => unsafe { bindings::thp_get_unmapped_area(file, address, length, offset, flags) },
+        }
     }
 
     /// # Safety

@@ -5,20 +5,15 @@
 //! - `shm_exit_ns()` runs once for every IPC namespace, when nobody can enter it any more and
 //!   before it is freed. Without SYSVIPC it is `mq_clear_sbinfo()`.
 //! - `shm_destroy_orphaned()` runs when 1 is written to `kernel.shm_rmid_forced`.
-//! - `exit_shm()` runs in every task that exits, or leaves its IPC namespace by `unshare(2)`. The
-//!   probe on it is armed when it is needed first.
+//! - `exit_shm()` runs in every task that exits, or leaves its IPC namespace by `unshare(2)`.
 //!
 //! They are made when the module is loaded.
 
-#[cfg(CONFIG_SYSVIPC)]
-use super::pid::CurrentThread;
 use super::{
     bindings::{
-        enable_kprobe,
         kprobe,
         register_kprobe,
-        unregister_kprobe,
-        KPROBE_FLAG_DISABLED, //
+        unregister_kprobe, //
     },
     ipc_ns::{
         self,
@@ -51,8 +46,6 @@ compile_error!(
 pub(crate) unsafe trait Event<T> {
     /// The function's name.
     const FUNCTION: &'static CStr;
-    /// Whether to tell from the beginning.
-    const ARMED: bool;
 
     /// Tells `target`. Called in atomic context: it may not sleep.
     ///
@@ -84,7 +77,6 @@ unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
     /// the spinlock `mq_lock`. The other users of that lock wait for nothing of ours.
     #[cfg(not(CONFIG_SYSVIPC))]
     const FUNCTION: &'static CStr = c"mq_clear_sbinfo";
-    const ARMED: bool = true;
 
     unsafe fn tell(target: &T, argument: *const c_void) {
         // SAFETY: By this function's requirement it is a namespace, which is there during the call.
@@ -108,7 +100,6 @@ pub(crate) trait OnRemovalForced {
 // is written, which keeps it.
 unsafe impl<T: OnRemovalForced> Event<T> for RemovalForced {
     const FUNCTION: &'static CStr = c"shm_destroy_orphaned";
-    const ARMED: bool = true;
 
     unsafe fn tell(target: &T, argument: *const c_void) {
         // SAFETY: By this function's requirement it is a namespace, which is there during the call.
@@ -124,17 +115,16 @@ pub(crate) struct CreatorLeaves;
 #[cfg(CONFIG_SYSVIPC)]
 pub(crate) trait OnCreatorLeaves {
     /// The calling thread exits, or leaves its IPC namespace. It may not sleep.
-    fn creator_leaves(&self, thread: &CurrentThread<'_>);
+    fn creator_leaves(&self);
 }
 
 #[cfg(CONFIG_SYSVIPC)]
 // SAFETY: `exit_shm(struct task_struct *)` is called with `current`; the argument is not used.
 unsafe impl<T: OnCreatorLeaves> Event<T> for CreatorLeaves {
     const FUNCTION: &'static CStr = c"exit_shm";
-    const ARMED: bool = false;
 
     unsafe fn tell(target: &T, _argument: *const c_void) {
-        CurrentThread::with(|thread| target.creator_leaves(thread));
+        target.creator_leaves();
     }
 }
 
@@ -159,8 +149,7 @@ unsafe impl<E: Event<T>, T: Send + Sync> Send for Hook<E, T> {}
 unsafe impl<E: Event<T>, T: Send + Sync> Sync for Hook<E, T> {}
 
 impl<E: Event<T>, T: Send + Sync> Hook<E, T> {
-    /// Starts to tell `target`, unless the event is one to be armed later. Fails with `ENOENT` on a
-    /// kernel without the function.
+    /// Starts to tell `target`. Fails with `ENOENT` on a kernel without the function.
     pub(crate) fn new(target: T) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             target,
@@ -174,25 +163,11 @@ impl<E: Event<T>, T: Send + Sync> Hook<E, T> {
                 unsafe {
                     (*slot).symbol_name = E::FUNCTION.as_char_ptr();
                     (*slot).pre_handler = Some(Self::hit);
-                    (*slot).flags = if E::ARMED { 0 } else { KPROBE_FLAG_DISABLED };
                 }
                 // SAFETY: The probe is filled in, and pinned until `drop()` takes it away.
                 to_result(unsafe { register_kprobe(slot) })
             }),
         })
-    }
-
-    /// Who is told.
-    #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn target(&self) -> &T {
-        &self.target
-    }
-
-    /// Starts to tell, if it does not yet. May sleep.
-    #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn arm(&self) -> Result {
-        // SAFETY: By the type invariant the probe is registered.
-        to_result(unsafe { enable_kprobe(self.probe.get()) })
     }
 
     /// # Safety

@@ -2,6 +2,12 @@
 
 //! The caller's IPC namespace.
 
+#[cfg(CONFIG_IPC_NS)]
+use super::bindings::{
+    put_ipc_ns,
+    RUST_SHM_NS_LAST_INIT_ID,
+    RUST_SHM_OFFSET_NS_REF, //
+};
 use super::{
     bindings::{
         ipc_namespace,
@@ -36,8 +42,9 @@ impl NamespaceId {
 }
 
 impl NamespaceId {
-    /// That of the only one on a kernel without any `struct ipc_namespace`.
-    const ONLY: Self = Self {
+    /// None is before this. It is that of the only one on a kernel without any `struct
+    /// ipc_namespace`.
+    pub(crate) const FIRST: Self = Self {
         number: 0,
         inode: 0,
     };
@@ -106,7 +113,7 @@ impl CurrentIpcNamespace<'_> {
         match self.ns {
             // SAFETY: By the type invariant.
             Some(ns) => unsafe { id_of(ns.as_ptr()) },
-            None => NamespaceId::ONLY,
+            None => NamespaceId::FIRST,
         }
     }
 
@@ -148,6 +155,22 @@ impl CurrentIpcNamespace<'_> {
         None
     }
 
+    /// A reference to it, or `None` where there is no `struct ipc_namespace` at all.
+    pub(crate) fn get(&self) -> Option<IpcNamespace> {
+        let ns = self.ns?;
+        // As `get_ipc_ns()`, which is inline: the first namespace is not counted.
+        #[cfg(CONFIG_IPC_NS)]
+        if self.id().number > RUST_SHM_NS_LAST_INIT_ID {
+            // SAFETY: By the type invariant it is valid, and its count is not zero.
+            unsafe {
+                let count = ns.as_ptr().byte_add(RUST_SHM_OFFSET_NS_REF);
+                bindings::refcount_inc(count.cast::<bindings::refcount_t>());
+            }
+        }
+        // INVARIANT: The count was just taken, or is not needed.
+        Some(IpcNamespace(ns))
+    }
+
     /// Its `kernel.shm_rmid_forced`, as it is now.
     pub(crate) fn removal_forced(&self) -> bool {
         match self.ns {
@@ -168,6 +191,36 @@ impl CurrentIpcNamespace<'_> {
         // SAFETY: An IPC namespace holds the user namespace that owns it; the first one of all is
         // always there.
         unsafe { bindings::ns_capable(owner, capability as i32) }
+    }
+}
+
+/// A counted reference to an IPC namespace: it does not end while there is one.
+///
+/// # Invariants
+///
+/// Holds a count of the namespace, which is valid.
+pub(crate) struct IpcNamespace(NonNull<ipc_namespace>);
+
+// SAFETY: Namespaces are counted atomically, and may be put from any context.
+unsafe impl Send for IpcNamespace {}
+// SAFETY: A shared reference gives access to words that are read once.
+unsafe impl Sync for IpcNamespace {}
+
+impl IpcNamespace {
+    /// Its `kernel.shm_rmid_forced`, as it is now.
+    pub(crate) fn removal_forced(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { removal_forced_of(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for IpcNamespace {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the count is ours.
+        #[cfg(CONFIG_IPC_NS)]
+        unsafe {
+            put_ipc_ns(self.0.as_ptr())
+        };
     }
 }
 

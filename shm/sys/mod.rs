@@ -28,6 +28,7 @@
 //! | `user.rs` | structures from and to user space |
 //! | `vma.rs` | the caller's address space: map, unmap, find what is mapped |
 //! | `misc.rs` | a misc device with a mode and a context |
+//! | `thread.rs` | which thread is calling |
 //! | `time.rs` | the clock |
 
 #![allow(unsafe_code)]
@@ -51,6 +52,7 @@ pub(crate) mod policy;
 pub(crate) mod proc;
 pub(crate) mod published;
 pub(crate) mod queue;
+pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod user;
 pub(crate) mod vma;

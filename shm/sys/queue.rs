@@ -13,7 +13,6 @@ use kernel::{
     bindings,
     prelude::*,
     str::CStr,
-    sync::Arc,
     workqueue::Queue, //
 };
 
@@ -59,28 +58,5 @@ impl Drop for OwnedQueue {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the queue is ours. This waits for all its items.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
-    }
-}
-
-/// A workqueue that others use too. When this is dropped, all that was on it has been done; what
-/// comes later is waited for by the last of them.
-pub(crate) struct Drained(Arc<OwnedQueue>);
-
-impl Drained {
-    /// Shares a queue.
-    pub(crate) fn new(queue: OwnedQueue) -> Result<Self> {
-        Ok(Self(Arc::new(queue, GFP_KERNEL)?))
-    }
-
-    /// The queue.
-    pub(crate) fn get(&self) -> Arc<OwnedQueue> {
-        self.0.clone()
-    }
-}
-
-impl Drop for Drained {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant of `OwnedQueue` the queue is valid.
-        unsafe { bindings::drain_workqueue(self.0 .0.as_ptr()) };
     }
 }
