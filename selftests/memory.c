@@ -1218,6 +1218,57 @@ TEST_F_TIMEOUT(memory, limit_undoes_fallocate, 60)
 	EXPECT_TRUE(cgroup_remove(group));
 }
 
+/* The same, again and again, while others put to use what is reserved: nothing that they have written is given up. */
+TEST_F_TIMEOUT(memory, stress_fallocate, 90)
+{
+	char group[128], path[96];
+	struct rlimit none = { 0, 0 };
+	size_t pages = 32 * MIB / self->page, i;
+	int id, fd, round, status;
+	pid_t child;
+	char *addr;
+
+	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+		TH_LOG("no memory control group: %s", strerror(errno));
+	ASSERT_EQ(0, cgroup_write(group, "memory.max", "8M"));
+	cgroup_write(group, "memory.swap.max", "0");
+	addr = new_segment(self->shm, 32 * MIB, NULL, &id);
+	ASSERT_NE(SHM_FAILED, addr);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + 32 * MIB);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, madvise(addr, 32 * MIB, MADV_NOHUGEPAGE));
+	for (round = 0; round < 6; round++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			if (setrlimit(RLIMIT_CORE, &none) || cgroup_write(group, "cgroup.procs", "0"))
+				_exit(1);
+			for (i = 0; i < 4; i++)
+				if (!fallocate(fd, 0, 0, 32 * MIB))
+					_exit(2);
+			_exit(0);
+		}
+		/* Every 16th page, so that it never gets all. */
+		for (i = round; i < pages; i += 16)
+			*(unsigned int *)(addr + i * self->page) = i + 1;
+		status = shm_wait(child);
+		EXPECT_TRUE(!status || status == 256 + SIGKILL)
+			TH_LOG("the child ended with %d", status);
+		for (i = 0; i < pages; i++)
+			ASSERT_EQ((int)(i % 16) <= round ? i + 1 : 0, *(unsigned int *)(addr + i * self->page))
+				TH_LOG("page %zu", i);
+		/* What was only read is taken out again. */
+		for (i = 0; i < pages; i++)
+			if ((int)(i % 16) > round)
+				ASSERT_EQ(0, madvise(addr + i * self->page, self->page, MADV_REMOVE));
+	}
+	close(fd);
+	ASSERT_EQ(0, self->shm->rmid(id));
+	ASSERT_EQ(0, self->shm->detach(addr));
+	EXPECT_TRUE(cgroup_remove(group));
+}
+
 /*
  * Tasks that stop in the middle of a fault.
  */
