@@ -92,6 +92,12 @@ fn test(options: &Options) -> bool {
             return false;
         }
     };
+    if sys::shmctl(-1, libc::IPC_RMID, 0) == Err(libc::ENOSYS) {
+        for (index, seed) in options.seeds.iter().enumerate() {
+            println!("ok {} oracle seed {seed} # SKIP this kernel has no System V shared memory of its own", index + 1);
+        }
+        return true;
+    }
     // Only where nobody else lives by it.
     let own_clock = std::path::Path::new("/run/vm/env").exists();
     let (since, started) = (Instant::now(), seconds_now());
