@@ -28,12 +28,9 @@ module:
 ## make test [T=program]  everything that is tested, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
 test:
 	@qemu/test
-## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, ...
+## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, all of them as 32-bit programs, ...
 test-all:
 	@qemu/test all
-## make kernel-nosysv     build that kernel (once, about 10 minutes; it is kept in the cache): KERNEL=nosysv below, and for make test
-kernel-nosysv:
-	@qemu/kernel nosysv >/dev/null
 ## make check             only what needs no boot
 check:
 	@$(TOOLBOX) enter -- qemu/in-toolbox check

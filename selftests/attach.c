@@ -2,6 +2,7 @@
 /*
  * Attach: where a segment is mapped, with which rights, and what is refused. Every test runs on the built-in and on the module.
  */
+/* needs: plain */
 #include "kselftest_harness.h"
 
 #include <dirent.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Asking about, changing and removing segments. */
+/* needs: plain */
 #include "kselftest_harness.h"
 
 #include <grp.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Finding and making segments: keys, flags, sizes, ids, and which errno wins. */
+/* needs: plain */
 #include "kselftest_harness.h"
 
 #include <limits.h>
