@@ -14,7 +14,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all check run clean clean-cache
+.PHONY: bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -31,6 +31,12 @@ test:
 ## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, all of them as 32-bit programs, ...
 test-all:
 	@qemu/test all
+## make stress [SECONDS=120]   all that there is to do, at once and at random, on 8 CPUs; STRESS_SEED=n says what, STRESS_PROCESSES=16
+stress:
+	@STRESS_SECONDS="$(SECONDS)" $(TOOLBOX) enter -- qemu/in-toolbox stress
+## make kernel-nosysv     build that kernel (once, about 10 minutes; it is kept in the cache): KERNEL=nosysv below, and for make test
+kernel-nosysv:
+	@qemu/kernel nosysv >/dev/null
 ## make check             only what needs no boot
 check:
 	@$(TOOLBOX) enter -- qemu/in-toolbox check
