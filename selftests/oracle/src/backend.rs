@@ -107,7 +107,10 @@ impl Backend for Builtin {
 }
 
 /// All that a file says, in pieces of at most `chunk` bytes.
-pub fn read_all(chunk: usize, mut read: impl FnMut(&mut [u8], u64) -> Answer) -> Result<String, i32> {
+pub fn read_all(
+    chunk: usize,
+    mut read: impl FnMut(&mut [u8], u64) -> Answer,
+) -> Result<String, i32> {
     let mut text = Vec::with_capacity(1 << 14);
     let mut room = vec![0; chunk.max(1)];
     loop {
@@ -273,6 +276,8 @@ impl Backend for Module {
     }
 
     fn table(&self, chunk: usize) -> Result<String, i32> {
-        read_all(chunk, |room, offset| sys::read_at(self.device, room, offset))
+        read_all(chunk, |room, offset| {
+            sys::read_at(self.device, room, offset)
+        })
     }
 }

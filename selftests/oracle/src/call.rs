@@ -44,32 +44,107 @@ pub struct NewOwner {
 /// A call, with nothing left to choose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
-    Get { key: i32, size: u64, flags: i32 },
-    Attach { id: i32, address: u64, flags: i32 },
-    Detach { address: u64 },
-    Ctl { id: i32, command: i32, pointer: Pointer, new: NewOwner },
-    Table { chunk: u32 },
-    Load { address: u64 },
-    Store { address: u64, value: u8 },
-    Run { address: u64 },
-    ReadOther { pid: i32, address: u64 },
-    Fork { slot: usize },
+    Get {
+        key: i32,
+        size: u64,
+        flags: i32,
+    },
+    Attach {
+        id: i32,
+        address: u64,
+        flags: i32,
+    },
+    Detach {
+        address: u64,
+    },
+    Ctl {
+        id: i32,
+        command: i32,
+        pointer: Pointer,
+        new: NewOwner,
+    },
+    Table {
+        chunk: u32,
+    },
+    Load {
+        address: u64,
+    },
+    Store {
+        address: u64,
+        value: u8,
+    },
+    Run {
+        address: u64,
+    },
+    ReadOther {
+        pid: i32,
+        address: u64,
+    },
+    Fork {
+        slot: usize,
+    },
     Exec,
     Exit,
-    Unmap { address: u64, length: u64 },
-    Protect { address: u64, length: u64, protection: i32 },
-    Remap { old: u64, old_length: u64, new_length: u64, flags: i32, new: u64 },
-    Advise { address: u64, length: u64, advice: i32 },
-    Lock { address: u64, length: u64, flags: i32 },
-    Unlock { address: u64, length: u64 },
-    Sync { address: u64, length: u64, flags: i32 },
-    RemapPages { address: u64, length: u64, page: u64 },
-    MapAnonymous { address: u64, length: u64, protection: i32 },
-    Credentials { uid: u32, gid: u32, groups: Vec<u32>, capabilities: u64 },
-    Unshare { flags: i32 },
+    Unmap {
+        address: u64,
+        length: u64,
+    },
+    Protect {
+        address: u64,
+        length: u64,
+        protection: i32,
+    },
+    Remap {
+        old: u64,
+        old_length: u64,
+        new_length: u64,
+        flags: i32,
+        new: u64,
+    },
+    Advise {
+        address: u64,
+        length: u64,
+        advice: i32,
+    },
+    Lock {
+        address: u64,
+        length: u64,
+        flags: i32,
+    },
+    Unlock {
+        address: u64,
+        length: u64,
+    },
+    Sync {
+        address: u64,
+        length: u64,
+        flags: i32,
+    },
+    RemapPages {
+        address: u64,
+        length: u64,
+        page: u64,
+    },
+    MapAnonymous {
+        address: u64,
+        length: u64,
+        protection: i32,
+    },
+    Credentials {
+        uid: u32,
+        gid: u32,
+        groups: Vec<u32>,
+        capabilities: u64,
+    },
+    Unshare {
+        flags: i32,
+    },
     /// Nothing: only the address space is looked at.
     Look,
-    Sysctl { name: String, value: String },
+    Sysctl {
+        name: String,
+        value: String,
+    },
     /// All that a privileged onlooker sees.
     Observe,
 }

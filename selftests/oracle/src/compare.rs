@@ -3,9 +3,11 @@
 //! What the two worlds say, side by side.
 
 use crate::call::{Observation, Payload, Stat};
+use crate::layout::{HUGE, PAGE};
 use crate::rules::Applied;
 use crate::sys::Answer;
 use crate::world::Outcome;
+use std::collections::HashSet;
 use std::fmt::Debug;
 
 /// What one says and the other does not.
@@ -28,9 +30,13 @@ pub enum Clock {
 /// How many seconds a step has.
 pub const STEP_SECONDS: i64 = 8;
 
-/// How long a SHM_INFO or a table line is before there is memory in it.
+/// A comparison of what a call has given.
 pub struct Comparison<'a> {
     pub clock: Clock,
+    /// The segments with SHM_HUGETLB: the IPC namespace, and the id in it.
+    pub huge: &'a HashSet<(u32, i32)>,
+    /// The IPC namespace that was looked at.
+    pub namespace: u32,
     pub applied: &'a mut Applied,
     pub differences: Vec<Difference>,
 }
@@ -53,7 +59,13 @@ impl Comparison<'_> {
     fn times(&mut self, what: &str, builtin: i64, module: i64) {
         match self.clock {
             Clock::Own { start } => {
-                let step = |time: i64| if time == 0 { None } else { Some((time - start).div_euclid(STEP_SECONDS)) };
+                let step = |time: i64| {
+                    if time == 0 {
+                        None
+                    } else {
+                        Some((time - start).div_euclid(STEP_SECONDS))
+                    }
+                };
                 self.same(what, &step(builtin), &step(module));
             }
             Clock::Foreign => {
@@ -64,8 +76,11 @@ impl Comparison<'_> {
         }
     }
 
-    fn resident(&mut self, what: &str, builtin: u64, module: u64, size: u64) {
-        if builtin != module && !self.applied.largest_block(builtin, module, size) {
+    fn resident(&mut self, what: &str, builtin: u64, module: u64, size: u64, huge: bool) {
+        let allowed = builtin == module
+            || huge && self.applied.huge_at_once(builtin, module, size)
+            || self.applied.largest_block(builtin, module, size);
+        if !allowed {
             self.note(what, builtin, module);
         }
     }
@@ -97,7 +112,9 @@ impl Comparison<'_> {
             (Payload::Stat(left), Payload::Stat(right)) => self.stats(what, left, right),
             (Payload::Usage(left), Payload::Usage(right)) => self.usages(what, left, right),
             (Payload::Text(left), Payload::Text(right)) => self.tables(left, right),
-            (Payload::Observation(left), Payload::Observation(right)) => self.observations(left, right),
+            (Payload::Observation(left), Payload::Observation(right)) => {
+                self.observations(left, right)
+            }
             _ => self.same(what, builtin, module),
         }
     }
@@ -116,8 +133,20 @@ impl Comparison<'_> {
     }
 
     fn usages(&mut self, what: &str, builtin: &[u64; 6], module: &[u64; 6]) {
-        let bytes = |pages: u64| pages * crate::layout::PAGE;
-        self.resident(&format!("{what}: shm_rss"), bytes(builtin[2]), bytes(module[2]), bytes(builtin[1]));
+        let bytes = |pages: u64| pages * PAGE;
+        let huge = self
+            .huge
+            .iter()
+            .filter(|(namespace, _)| *namespace == self.namespace)
+            .count() as u64;
+        let most = bytes(builtin[1]) + huge * HUGE;
+        self.resident(
+            &format!("{what}: shm_rss"),
+            bytes(builtin[2]),
+            bytes(module[2]),
+            most,
+            huge > 0,
+        );
         let rest = |usage: &[u64; 6]| [usage[0], usage[1], usage[3], usage[4], usage[5]];
         self.same(what, &rest(builtin), &rest(module));
     }
@@ -135,8 +164,8 @@ impl Comparison<'_> {
 
     fn rows(&mut self, builtin: &str, module: &str) {
         const COLUMNS: [&str; 16] = [
-            "key", "shmid", "perms", "size", "cpid", "lpid", "nattch", "uid", "gid", "cuid", "cgid", "atime", "dtime", "ctime",
-            "rss", "swap",
+            "key", "shmid", "perms", "size", "cpid", "lpid", "nattch", "uid", "gid", "cuid",
+            "cgid", "atime", "dtime", "ctime", "rss", "swap",
         ];
         let (left, right) = (cells(builtin), cells(module));
         if left.len() != COLUMNS.len() || right.len() != COLUMNS.len() {
@@ -144,13 +173,21 @@ impl Comparison<'_> {
         }
         let number = |cell: &(usize, &str)| cell.1.parse::<i64>().unwrap_or(-1);
         let size = number(&left[3]) as u64;
+        let huge = self
+            .huge
+            .contains(&(self.namespace, number(&left[1]) as i32));
         for (column, (left, right)) in COLUMNS.iter().zip(left.iter().zip(&right)) {
-            let what = format!("table of {}: {column}", builtin.get(11..21).unwrap_or("?").trim());
+            let what = format!(
+                "table of {}: {column}",
+                builtin.get(11..21).unwrap_or("?").trim()
+            );
             match *column {
                 // Where a number ends is what its width is; it says so for those that may differ too.
                 _ if left.0 != right.0 => self.note(&what, builtin, module),
                 "atime" | "dtime" | "ctime" => self.times(&what, number(left), number(right)),
-                "rss" => self.resident(&what, number(left) as u64, number(right) as u64, size),
+                "rss" => {
+                    self.resident(&what, number(left) as u64, number(right) as u64, size, huge)
+                }
                 _ if left.1 != right.1 => self.note(&what, left.1, right.1),
                 _ => {}
             }
@@ -167,7 +204,11 @@ impl Comparison<'_> {
             self.payloads(what, &left.1, &right.1);
         }
         if builtin.stats.len() != module.stats.len() {
-            self.note("how many SHM_STAT_ANY finds", builtin.stats.len(), module.stats.len());
+            self.note(
+                "how many SHM_STAT_ANY finds",
+                builtin.stats.len(),
+                module.stats.len(),
+            );
         }
         for (left, right) in builtin.stats.iter().zip(&module.stats) {
             let what = format!("SHM_STAT_ANY of {}", describe(left.0));
@@ -180,8 +221,14 @@ impl Comparison<'_> {
     fn maps(&mut self, builtin: &str, module: &str) {
         let (left, right): (Vec<_>, Vec<_>) = (builtin.lines().collect(), module.lines().collect());
         let mut same = left.len() == right.len();
+        let mut huge = false;
         for (left, right) in left.iter().zip(&right) {
-            same &= left == right || self.device_differs(left, right);
+            if !left.starts_with(|first: char| first.is_ascii_uppercase()) {
+                huge = self.is_huge(left);
+            }
+            same &= left == right
+                || self.device_differs(left, right)
+                || huge && self.applied.huge_in_smaps(left, right);
         }
         if !same {
             // Only what differs, for a reader.
@@ -198,12 +245,25 @@ impl Comparison<'_> {
         }
     }
 
+    /// Whether a line of maps is an attach of a segment with SHM_HUGETLB.
+    fn is_huge(&self, line: &str) -> bool {
+        let fields = fields(line);
+        let is_attach = fields.get(5).is_some_and(|name| name.starts_with("/SYSV"));
+        let id = fields.get(4).and_then(|inode| inode.parse().ok());
+        // The process may have gone to another namespace since.
+        is_attach && self.huge.iter().any(|(_, huge)| Some(*huge) == id)
+    }
+
     /// Whether two lines of maps are the same but for a device number that may differ.
     fn device_differs(&mut self, builtin: &str, module: &str) -> bool {
         let (left, right) = (fields(builtin), fields(module));
         left.len() == right.len()
             && left.len() > 5
-            && left.iter().zip(&right).enumerate().all(|(index, (left, right))| index == 3 || left == right)
+            && left
+                .iter()
+                .zip(&right)
+                .enumerate()
+                .all(|(index, (left, right))| index == 3 || left == right)
             && self.applied.device_number(left[5])
     }
 }
@@ -215,7 +275,10 @@ fn fields(line: &str) -> Vec<&str> {
 /// The cells of a line, and where each ends.
 fn cells(line: &str) -> Vec<(usize, &str)> {
     let start = line.as_ptr() as usize;
-    fields(line).into_iter().map(|cell| (cell.as_ptr() as usize - start + cell.len(), cell)).collect()
+    fields(line)
+        .into_iter()
+        .map(|cell| (cell.as_ptr() as usize - start + cell.len(), cell))
+        .collect()
 }
 
 /// An answer as a person would say it.
@@ -239,11 +302,17 @@ mod tests {
         let mut applied = Applied::default();
         let mut comparison = Comparison {
             clock,
+            huge: &HashSet::from([(0, 7)]),
+            namespace: 0,
             applied: &mut applied,
             differences: Vec::new(),
         };
         compare(&mut comparison);
-        comparison.differences.into_iter().map(|difference| difference.what).collect()
+        comparison
+            .differences
+            .into_iter()
+            .map(|difference| difference.what)
+            .collect()
     }
 
     #[test]
@@ -258,10 +327,29 @@ mod tests {
 
     #[test]
     fn only_an_attach_may_have_another_device() {
-        let line = |device: &str, name: &str| format!("1000-2000 rw-s 00000000 {device} 0 {name}\n");
-        let maps = |name: &str| differences(Clock::Foreign, |c| c.maps(&line("00:01", name), &line("00:2a", name)));
+        let line =
+            |device: &str, name: &str| format!("1000-2000 rw-s 00000000 {device} 0 {name}\n");
+        let maps = |name: &str| {
+            differences(Clock::Foreign, |c| {
+                c.maps(&line("00:01", name), &line("00:2a", name))
+            })
+        };
         assert!(maps("/SYSV00000000 (deleted)").is_empty());
         assert_eq!(maps("/dev/zero"), ["maps"]);
+    }
+
+    #[test]
+    fn only_segments_of_huge_pages_may_have_other_page_sizes() {
+        let maps = |id: u32, size: &str| {
+            format!("1000-2000 rw-s 00000000 00:01 {id} /SYSV00000000 (deleted)\nKernelPageSize: {size} kB\n")
+        };
+        let of = |id| {
+            differences(Clock::Foreign, |c| {
+                c.maps(&maps(id, "2048"), &maps(id, "4"))
+            })
+        };
+        assert!(of(7).is_empty());
+        assert_eq!(of(8), ["maps"]);
     }
 
     #[test]
@@ -269,7 +357,10 @@ mod tests {
         let row = "         0          0   600                  4096     2     0      0     0     0     0     0          0          0          0                     0                     0";
         assert!(differences(Clock::Foreign, |c| c.rows(row, row)).is_empty());
         let moved = row.replacen("   600", "  0600", 1);
-        assert_eq!(differences(Clock::Foreign, |c| c.rows(row, &moved)).len(), 1);
+        assert_eq!(
+            differences(Clock::Foreign, |c| c.rows(row, &moved)).len(),
+            1
+        );
         let wider = row.replacen("600 ", "600  ", 1);
         assert!(!differences(Clock::Foreign, |c| c.rows(row, &wider)).is_empty());
     }

@@ -49,7 +49,12 @@ impl Options {
             let value = arguments.next().ok_or("an argument has no value")?;
             let number = |text: &str| text.parse().map_err(|_| format!("{text}: not a number"));
             match argument.as_str() {
-                "--seeds" => options.seeds = value.split_whitespace().map(number).collect::<Result<_, _>>()?,
+                "--seeds" => {
+                    options.seeds = value
+                        .split_whitespace()
+                        .map(number)
+                        .collect::<Result<_, _>>()?
+                }
                 "--steps" => options.steps = number(&value)?,
                 _ => return Err(format!("{argument}: no such argument")),
             }
@@ -98,6 +103,7 @@ fn test(options: &Options) -> bool {
         }
         return true;
     }
+    let pool = Pool::fill();
     // Only where nobody else lives by it.
     let own_clock = std::path::Path::new("/run/vm/env").exists();
     let (since, started) = (Instant::now(), seconds_now());
@@ -107,7 +113,6 @@ fn test(options: &Options) -> bool {
         applied: rules::Applied::default(),
         steps: 0,
         calls: Default::default(),
-        spent: Default::default(),
     };
     let mut good = true;
     for (index, seed) in options.seeds.iter().enumerate() {
@@ -115,17 +120,19 @@ fn test(options: &Options) -> bool {
         let found = seed_run(&mut stage, *seed, options.steps);
         let result = if found { "not ok" } else { "ok" };
         let took = before.1.elapsed().as_secs_f64();
-        println!("{result} {} oracle seed {seed}: {} steps in {took:.1} s", index + 1, stage.steps - before.0);
+        println!(
+            "{result} {} oracle seed {seed}: {} steps in {took:.1} s",
+            index + 1,
+            stage.steps - before.0
+        );
         good &= !found;
     }
+    drop(pool);
     if own_clock {
         let _ = sys::set_clock(started + since.elapsed().as_secs() as i64);
     }
     for (name, [well, badly]) in &stage.calls {
         println!("# {name}: {well} went well, {badly} did not");
-    }
-    for (name, (n, d)) in &stage.spent {
-        println!("# time {name}: {n} x {:?}", *d / *n as u32);
     }
     for (name, times) in &stage.applied.0 {
         println!("# rule {name:?}: {times} times");
@@ -133,8 +140,31 @@ fn test(options: &Options) -> bool {
     good
 }
 
+/// Huge pages for the built-in, until this is dropped.
+struct Pool(Option<String>);
+
+impl Pool {
+    const FILE: &str = "/proc/sys/vm/nr_hugepages";
+
+    fn fill() -> Self {
+        let before = std::fs::read_to_string(Self::FILE).ok();
+        let _ = std::fs::write(Self::FILE, run::POOL.to_string());
+        Self(before)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = std::fs::write(Self::FILE, before);
+        }
+    }
+}
+
 fn seconds_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs() as i64)
 }
 
 /// Runs sequences until there were so many steps; whether a difference was found.
@@ -147,7 +177,8 @@ fn seed_run(stage: &mut Stage, seed: u64, steps: u64) -> bool {
         max_shrink_iters: u32::MAX,
         ..Config::default()
     };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let sequences = proptest::collection::vec(op::op(), 1..=SEQUENCE);
     let start = stage.steps;
     let mut said = start;
@@ -160,20 +191,28 @@ fn seed_run(stage: &mut Stage, seed: u64, steps: u64) -> bool {
                 return true;
             }
         };
-        let shared = RefCell::new(&mut *stage);
+        let shared = RefCell::new((&mut *stage, Vec::new()));
         let result = runner.run_one(tree, |mut ops: Vec<Op>| {
             ops.truncate(left);
-            match sequence(&mut shared.borrow_mut(), &ops, None) {
-                Ok(None) => Ok(()),
-                Ok(Some(_)) => Err(TestCaseError::fail("the two differ")),
+            let (stage, failed) = &mut *shared.borrow_mut();
+            if is_known(failed, &ops) {
+                return Err(TestCaseError::fail(DIFFER));
+            }
+            match sequence(stage, &ops, None) {
+                Ok(Outcome { failure: None, .. }) => Ok(()),
+                Ok(outcome) => {
+                    *failed = outcome.done;
+                    Err(TestCaseError::fail(DIFFER))
+                }
                 Err(error) => Err(TestCaseError::fail(error)),
             }
         });
+        let (stage, _) = shared.into_inner();
         match result {
             Ok(_) => {}
             Err(TestError::Fail(reason, ops)) => {
-                println!("# seed {seed}: {reason}, after {} steps", shared.borrow().steps - start);
-                report(&mut shared.borrow_mut(), &ops);
+                println!("# seed {seed}: {reason}");
+                report(stage, &ops);
                 return true;
             }
             Err(TestError::Abort(reason)) => {
@@ -189,20 +228,58 @@ fn seed_run(stage: &mut Stage, seed: u64, steps: u64) -> bool {
     false
 }
 
-/// Runs a sequence in new worlds. The difference, if there is one, and what was done before it.
-fn sequence(stage: &mut Stage, ops: &[Op], trace: Option<&mut Vec<String>>) -> Result<Option<Failure>, String> {
-    let t = Instant::now();
+const DIFFER: &str = "the two differ";
+
+/// An operation that was done, up to a difference.
+struct Done {
+    op: String,
+    /// It had no meaning then, and nothing was done.
+    idle: bool,
+}
+
+/// What came of a sequence.
+struct Outcome {
+    failure: Option<Failure>,
+    done: Vec<Done>,
+}
+
+/// Whether a sequence begins with what has led to a difference before, or is that without what was idle in it. Then it need not be run
+/// again, which makes shrinking much faster.
+fn is_known(failed: &[Done], ops: &[Op]) -> bool {
+    let mut ops = ops.iter().map(|op| format!("{op:?}")).peekable();
+    !failed.is_empty()
+        && failed
+            .iter()
+            .all(|done| ops.next_if(|op| *op == done.op).is_some() || done.idle)
+}
+
+/// Runs a sequence in new worlds.
+fn sequence(
+    stage: &mut Stage,
+    ops: &[Op],
+    trace: Option<&mut Vec<String>>,
+) -> Result<Outcome, String> {
     let mut run = Run::new(stage)?;
-    run.spent("set-up", t);
     run.trace = trace.is_some().then(Vec::new);
-    let failure = ops.iter().find_map(|op| run.step(op).err());
+    let mut outcome = Outcome {
+        failure: None,
+        done: Vec::new(),
+    };
+    for op in ops {
+        let result = run.step(op);
+        outcome.done.push(Done {
+            op: format!("{op:?}"),
+            idle: matches!(result, Ok(false)),
+        });
+        if let Err(failure) = result {
+            outcome.failure = Some(failure);
+            break;
+        }
+    }
     if let Some(trace) = trace {
         *trace = run.trace.take().unwrap_or_default();
     }
-    let t = Instant::now();
-    drop(run);
-    let e = stage.spent.entry("tear-down").or_default(); e.0 += 1; e.1 += t.elapsed();
-    Ok(failure)
+    Ok(outcome)
 }
 
 /// Shows the shortest sequence that still differs.
@@ -214,14 +291,42 @@ fn report(stage: &mut Stage, ops: &[Op]) {
         println!("#   {line}");
     }
     match outcome {
-        Ok(Some(failure)) => {
+        Ok(Outcome {
+            failure: Some(failure),
+            ..
+        }) => {
             for difference in failure.differences {
                 println!("# {}:", difference.what);
                 println!("#   {}: {}", call::Kind::Builtin.name(), difference.builtin);
                 println!("#   {}: {}", call::Kind::Module.name(), difference.module);
             }
         }
-        Ok(None) => println!("# this time the two do not differ"),
+        Ok(_) => println!("# this time the two do not differ"),
         Err(error) => println!("# {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use op::Action;
+
+    #[test]
+    fn what_is_known_is_not_run_again() {
+        let op = |who| Op {
+            who,
+            action: Action::Spawn,
+        };
+        let done = |who, idle| Done {
+            op: format!("{:?}", op(who)),
+            idle,
+        };
+        let failed = [done(1, false), done(2, true), done(3, false)];
+        assert!(is_known(&failed, &[op(1), op(2), op(3)]));
+        assert!(is_known(&failed, &[op(1), op(3)]));
+        assert!(is_known(&failed, &[op(1), op(2), op(3), op(4)]));
+        assert!(!is_known(&failed, &[op(2), op(3)]));
+        assert!(!is_known(&failed, &[op(1), op(2)]));
+        assert!(!is_known(&[], &[op(1)]));
     }
 }

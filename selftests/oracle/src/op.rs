@@ -27,9 +27,17 @@ pub enum IdRef {
 pub enum Place {
     Null,
     /// In the so many-th attach of the worker, so many pages and bytes from where it begins.
-    Attach { nth: u8, pages: u16, bytes: u16 },
+    Attach {
+        nth: u8,
+        pages: u16,
+        bytes: u16,
+    },
     /// In the arena.
-    Arena { slot: u8, pages: u16, bytes: u16 },
+    Arena {
+        slot: u8,
+        pages: u16,
+        bytes: u16,
+    },
     Raw(u64),
 }
 
@@ -53,32 +61,98 @@ pub enum MoveTo {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    Get { key: u8, size: u64, flags: i32 },
-    Attach { id: IdRef, at: Place, flags: i32 },
-    Detach { at: Place },
-    Ctl { id: IdRef, command: i32, pointer: Pointer, new: NewOwner },
-    Table { chunk: u32 },
-    Load { at: Place },
-    Store { at: Place, value: u8 },
-    Run { at: Place },
-    ReadOther { whose: u8, at: Place },
+    Get {
+        key: u8,
+        size: u64,
+        flags: i32,
+    },
+    Attach {
+        id: IdRef,
+        at: Place,
+        flags: i32,
+    },
+    Detach {
+        at: Place,
+    },
+    Ctl {
+        id: IdRef,
+        command: i32,
+        pointer: Pointer,
+        new: NewOwner,
+    },
+    Table {
+        chunk: u32,
+    },
+    Load {
+        at: Place,
+    },
+    Store {
+        at: Place,
+        value: u8,
+    },
+    Run {
+        at: Place,
+    },
+    ReadOther {
+        whose: u8,
+        at: Place,
+    },
     Fork,
     Spawn,
     Exec,
     Exit,
     Kill,
-    Unmap { part: Part },
-    Protect { part: Part, protection: i32 },
-    Remap { part: Part, new_pages: u16, to: MoveTo, dont_unmap: bool },
-    Advise { part: Part, advice: i32 },
-    Lock { part: Part, flags: i32 },
-    Unlock { part: Part },
-    Sync { part: Part, flags: i32 },
-    RemapPages { part: Part, page: u16 },
-    MapAnonymous { slot: u8, first: u16, pages: u16, protection: i32 },
-    Credentials { uid: u32, gid: u32, groups: Vec<u32>, capabilities: u64 },
-    Unshare { flags: i32 },
-    Sysctl { name: &'static str, value: &'static str },
+    Unmap {
+        part: Part,
+    },
+    Protect {
+        part: Part,
+        protection: i32,
+    },
+    Remap {
+        part: Part,
+        new_pages: u16,
+        to: MoveTo,
+        dont_unmap: bool,
+    },
+    Advise {
+        part: Part,
+        advice: i32,
+    },
+    Lock {
+        part: Part,
+        flags: i32,
+    },
+    Unlock {
+        part: Part,
+    },
+    Sync {
+        part: Part,
+        flags: i32,
+    },
+    RemapPages {
+        part: Part,
+        page: u16,
+    },
+    MapAnonymous {
+        slot: u8,
+        first: u16,
+        pages: u16,
+        protection: i32,
+    },
+    Credentials {
+        uid: u32,
+        gid: u32,
+        groups: Vec<u32>,
+        capabilities: u64,
+    },
+    Unshare {
+        flags: i32,
+    },
+    Sysctl {
+        name: &'static str,
+        value: &'static str,
+    },
 }
 
 /// An action by the so many-th living worker.
@@ -113,6 +187,16 @@ fn mode() -> impl Strategy<Value = i32> {
     ]
 }
 
+/// SHM_HUGETLB, alone, and with sizes that there are and are not.
+const HUGE_FLAGS: &[i32] = &[
+    libc::SHM_HUGETLB,
+    libc::SHM_HUGETLB,
+    libc::SHM_HUGETLB | 21 << 26,
+    libc::SHM_HUGETLB | 12 << 26,
+    libc::SHM_HUGETLB | 31 << 26,
+    libc::SHM_HUGETLB | -1 << 26,
+];
+
 fn get_flags() -> impl Strategy<Value = i32> {
     let creation = prop_oneof![
         6 => Just(IPC_CREAT), 2 => Just(0), 2 => Just(IPC_CREAT | IPC_EXCL), 1 => Just(IPC_EXCL)
@@ -120,9 +204,21 @@ fn get_flags() -> impl Strategy<Value = i32> {
     let unknown = prop_oneof![
         40 => Just(0), 1 => select(vec![1 << 13, 1 << 20, 1 << 26, 21 << 26, i32::MIN])
     ];
-    let reserve = if drawn(Feature::NoReserve) { libc::SHM_NORESERVE } else { 0 };
+    let reserve = if drawn(Feature::NoReserve) {
+        libc::SHM_NORESERVE
+    } else {
+        0
+    };
     let reserve = prop_oneof![9 => Just(0), 1 => Just(reserve)];
-    (creation, mode(), reserve, unknown).prop_map(|(creation, mode, reserve, unknown)| creation | mode | reserve | unknown)
+    let huge = if drawn(Feature::HugeTlb) {
+        HUGE_FLAGS
+    } else {
+        &[0]
+    };
+    let huge = prop_oneof![10 => Just(0), 1 => select(huge)];
+    (creation, mode(), reserve, huge, unknown).prop_map(
+        |(creation, mode, reserve, huge, unknown)| creation | mode | reserve | huge | unknown,
+    )
 }
 
 fn attach_flags() -> impl Strategy<Value = i32> {
@@ -130,7 +226,8 @@ fn attach_flags() -> impl Strategy<Value = i32> {
         6 => Just(0),
         6 => (0..16i32).prop_map(|bits| bits << 12),
     ];
-    let unknown = prop_oneof![60 => Just(0), 1 => select(vec![1, 0o600, 1 << 16, 1 << 20, i32::MIN])];
+    let unknown =
+        prop_oneof![60 => Just(0), 1 => select(vec![1, 0o600, 1 << 16, 1 << 20, i32::MIN])];
     (known, unknown).prop_map(|(known, unknown)| known | unknown)
 }
 
@@ -209,7 +306,11 @@ fn detach_place() -> impl Strategy<Value = Place> {
 
 /// What to touch.
 fn touch_place() -> impl Strategy<Value = Place> {
-    let any_byte = (0..5u8, pages(), 0..4096u16).prop_map(|(nth, pages, bytes)| Place::Attach { nth, pages, bytes });
+    let any_byte = (0..5u8, pages(), 0..4096u16).prop_map(|(nth, pages, bytes)| Place::Attach {
+        nth,
+        pages,
+        bytes,
+    });
     prop_oneof![12 => any_byte, 1 => in_arena()]
 }
 
@@ -258,21 +359,26 @@ fn capabilities() -> impl Strategy<Value = u64> {
 
 fn credentials() -> impl Strategy<Value = Action> {
     let id = || select(vec![0u32, 1000, 1001, 1002]);
-    (id(), id(), prop::collection::vec(id(), 0..3), capabilities()).prop_map(|(uid, gid, groups, capabilities)| {
-        Action::Credentials {
+    (
+        id(),
+        id(),
+        prop::collection::vec(id(), 0..3),
+        capabilities(),
+    )
+        .prop_map(|(uid, gid, groups, capabilities)| Action::Credentials {
             uid,
             gid,
             groups,
             capabilities,
-        }
-    })
+        })
 }
 
 fn advice() -> impl Strategy<Value = i32> {
     use libc::{
-        MADV_COLD, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK, MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE,
-        MADV_HUGEPAGE, MADV_KEEPONFORK, MADV_MERGEABLE, MADV_NOHUGEPAGE, MADV_NORMAL, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
-        MADV_RANDOM, MADV_REMOVE, MADV_SEQUENTIAL, MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK,
+        MADV_COLD, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK, MADV_DONTNEED,
+        MADV_DONTNEED_LOCKED, MADV_FREE, MADV_HUGEPAGE, MADV_KEEPONFORK, MADV_MERGEABLE,
+        MADV_NOHUGEPAGE, MADV_NORMAL, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_RANDOM,
+        MADV_REMOVE, MADV_SEQUENTIAL, MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK,
     };
     select(vec![
         MADV_NORMAL,
@@ -300,13 +406,24 @@ fn advice() -> impl Strategy<Value = i32> {
 }
 
 fn sysctl() -> impl Strategy<Value = Action> {
-    let max = select(vec!["18446744073692774399", "4096", "4095", "0", "65536", "2097152", "-1", "x"]);
+    let max = select(vec![
+        "18446744073692774399",
+        "4096",
+        "4095",
+        "0",
+        "65536",
+        "2097152",
+        "-1",
+        "x",
+    ]);
     let all = select(vec!["18446744073692774399", "0", "1", "20", "600", "5000"]);
     let count = select(vec!["4096", "0", "1", "3", "6", "32768", "32769", "-1"]);
+    let forced = if drawn(Feature::RmidForced) { 2 } else { 0 };
     prop_oneof![
-        max.prop_map(|value| Action::Sysctl { name: "kernel/shmmax", value }),
-        all.prop_map(|value| Action::Sysctl { name: "kernel/shmall", value }),
-        count.prop_map(|value| Action::Sysctl { name: "kernel/shmmni", value }),
+        1 => max.prop_map(|value| Action::Sysctl { name: "kernel/shmmax", value }),
+        1 => all.prop_map(|value| Action::Sysctl { name: "kernel/shmall", value }),
+        1 => count.prop_map(|value| Action::Sysctl { name: "kernel/shmmni", value }),
+        forced => select(vec!["1", "0", "2"]).prop_map(|value| Action::Sysctl { name: "kernel/shm_rmid_forced", value }),
     ]
 }
 
@@ -346,8 +463,14 @@ fn life() -> impl Strategy<Value = Action> {
 
 fn unshare() -> impl Strategy<Value = Action> {
     use libc::{CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWUSER};
-    select(vec![CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWIPC, CLONE_NEWUSER | CLONE_NEWPID])
-        .prop_map(|flags| Action::Unshare { flags })
+    select(vec![
+        CLONE_NEWIPC,
+        CLONE_NEWPID,
+        CLONE_NEWUSER,
+        CLONE_NEWUSER | CLONE_NEWIPC,
+        CLONE_NEWUSER | CLONE_NEWPID,
+    ])
+    .prop_map(|flags| Action::Unshare { flags })
 }
 
 fn action() -> impl Strategy<Value = Action> {

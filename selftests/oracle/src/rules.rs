@@ -9,14 +9,7 @@ use crate::op::{IPC_CREAT, IPC_EXCL};
 use std::collections::BTreeMap;
 
 /// What is drawn only once the module does it. To be emptied.
-pub const NOT_YET: &[Feature] = &[
-    Feature::Commit,
-    Feature::HugeTlb,
-    Feature::Lock,
-    Feature::MadviseHuge,
-    Feature::NoReserve,
-    Feature::RmidForced,
-];
+pub const NOT_YET: &[Feature] = &[Feature::MadviseHuge];
 
 /// What the built-in does and the module may not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +36,13 @@ pub fn drawn(feature: Feature) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     UnknownFlags,
-    Reserved,
     Sysctls,
     Apart,
     Security,
     Piecemeal,
     NoSwap,
-    NoCommit,
+    LateCommit,
+    HugeAtOnce,
     FilePages,
     LargestBlock,
     AlignedAttach,
@@ -95,17 +88,11 @@ pub const RULES: &[Rule] = &[
         "Unknown flags of get, attach, detach, ctl are EINVAL. `shmget` and `shmat` ignore them.",
     ),
     rule(
-        Name::Reserved,
-        "Calls",
-        Seen::No("they are not drawn: see NOT_YET"),
-        "`SHM_HUGETLB`, `SHM_NORESERVE`, `SHM_LOCK` and `SHM_UNLOCK` are EINVAL in this revision.",
-    ),
-    rule(
         Name::Sysctls,
         "Calls",
-        Seen::No("the two worlds have an IPC namespace each; shm_rmid_forced is not drawn yet: see NOT_YET"),
+        Seen::No("the two worlds have an IPC namespace each, and shm_next_id is not drawn"),
         "`kernel.shmmax`, `shmall` and `shmmni` hold here too, but count the built-in's segments and the module's apart. \
-         `kernel.shm_rmid_forced`, `kernel.shm_next_id` and the boot parameter `ipcmni_extend` are not obeyed.",
+         `kernel.shm_next_id` is not obeyed.",
     ),
     rule(
         Name::Apart,
@@ -134,11 +121,17 @@ pub const RULES: &[Rule] = &[
          `MADV_COLD` free nothing, and the `swap` column of the table is 0.",
     ),
     rule(
-        Name::NoCommit,
+        Name::LateCommit,
         "Memory",
-        Seen::No("no segment of such a size is drawn: see NOT_YET"),
-        "Nothing is committed in advance. With `vm.overcommit_memory=2` too, a segment may be larger than the memory there is; a page \
-         that cannot be had when it is touched is an out-of-memory kill.",
+        Seen::No("Committed_AS is of the whole machine; selftests/commit.c looks at it"),
+        "With `SHM_NORESERVE` a touch commits nothing. Memory is committed in steps of up to 1 MiB for all small segments of a namespace.",
+    ),
+    rule(
+        Name::HugeAtOnce,
+        "Memory",
+        Seen::Here,
+        "`SHM_HUGETLB` takes no pages from the pool (`vm.nr_hugepages`), but allocates them at get: so `rss` has them from then on, and \
+         `smaps` shows them as pages of a file, without `ht` and `de`.",
     ),
     rule(
         Name::FilePages,
@@ -206,14 +199,26 @@ impl Applied {
 
     /// `UnknownFlags`: the call without its unknown flags, if it has any. The module must say EINVAL to the one, and do the other.
     pub fn unknown_flags(&mut self, call: &Call) -> Option<Call> {
-        const GET: i32 = 0o777 | IPC_CREAT | IPC_EXCL;
+        const GET: i32 = 0o777 | IPC_CREAT | IPC_EXCL | libc::SHM_NORESERVE | libc::SHM_HUGETLB;
+        // What size the huge pages have.
+        const SIZE: i32 = -1 << 26;
         const ATTACH: i32 = libc::SHM_RDONLY | libc::SHM_RND | libc::SHM_REMAP | libc::SHM_EXEC;
         let known = match *call {
-            Call::Get { key, size, flags } if flags & !GET != 0 => Call::Get {
-                key,
-                size,
-                flags: flags & GET,
-            },
+            Call::Get { key, size, flags } => {
+                let known = if flags & libc::SHM_HUGETLB == 0 {
+                    GET
+                } else {
+                    GET | SIZE
+                };
+                if flags & !known == 0 {
+                    return None;
+                }
+                Call::Get {
+                    key,
+                    size,
+                    flags: flags & known,
+                }
+            }
             Call::Attach { id, address, flags } if flags & !ATTACH != 0 => Call::Attach {
                 id,
                 address,
@@ -231,6 +236,37 @@ impl Applied {
         let allowed = builtin < module && module <= all;
         if allowed {
             self.note(Name::LargestBlock);
+        }
+        allowed
+    }
+
+    /// `HugeAtOnce`: the same for a segment with SHM_HUGETLB.
+    pub fn huge_at_once(&mut self, builtin: u64, module: u64, bytes: u64) -> bool {
+        let allowed = builtin < module && module <= bytes.div_ceil(HUGE) * HUGE;
+        if allowed {
+            self.note(Name::HugeAtOnce);
+        }
+        allowed
+    }
+
+    /// `HugeAtOnce`: whether two lines of smaps may be what they are for a segment with SHM_HUGETLB.
+    pub fn huge_in_smaps(&mut self, builtin: &str, module: &str) -> bool {
+        let words = |line: &str| -> Vec<String> {
+            line.split_ascii_whitespace().map(str::to_string).collect()
+        };
+        let (mut left, right) = (words(builtin), words(module));
+        let allowed = match left.first().map(String::as_str) {
+            Some("KernelPageSize:" | "MMUPageSize:") => {
+                left[1..] == ["2048", "kB"] && right[1..] == ["4", "kB"]
+            }
+            Some("VmFlags:") => {
+                left.retain(|flag| flag != "ht" && flag != "de");
+                left == right
+            }
+            _ => false,
+        };
+        if allowed {
+            self.note(Name::HugeAtOnce);
         }
         allowed
     }
@@ -291,7 +327,13 @@ mod tests {
     #[test]
     fn each_name_has_one_rule() {
         for (index, rule) in RULES.iter().enumerate() {
-            assert!(RULES[index + 1..].iter().all(|other| other.name != rule.name), "{:?}", rule.name);
+            assert!(
+                RULES[index + 1..]
+                    .iter()
+                    .all(|other| other.name != rule.name),
+                "{:?}",
+                rule.name
+            );
         }
     }
 
@@ -304,7 +346,10 @@ mod tests {
             flags,
         };
         assert_eq!(applied.unknown_flags(&get(0o3777)), None);
-        assert_eq!(applied.unknown_flags(&get(1 << 20 | 0o600)), Some(get(0o600)));
+        assert_eq!(
+            applied.unknown_flags(&get(1 << 20 | 0o600)),
+            Some(get(0o600))
+        );
     }
 
     #[test]

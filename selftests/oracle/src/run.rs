@@ -10,7 +10,7 @@ use crate::op::{Action, IdRef, MoveTo, Op, Part, Place};
 use crate::rules::Applied;
 use crate::sys;
 use crate::world::{Outcome, World, ONLOOKER, SLOTS};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What sequences have in common.
 pub struct Stage {
@@ -23,13 +23,25 @@ pub struct Stage {
     pub steps: u64,
     /// Which calls were done, and how often they went well and badly.
     pub calls: std::collections::BTreeMap<&'static str, [u64; 2]>,
-    pub spent: std::collections::BTreeMap<&'static str, (u64, std::time::Duration)>,
 }
 
 /// Two worlds that differ.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub differences: Vec<Difference>,
+}
+
+impl Failure {
+    fn of(what: &str, builtin: impl std::fmt::Debug, module: impl std::fmt::Debug) -> Self {
+        let difference = Difference {
+            what: what.to_string(),
+            builtin: format!("{builtin:?}"),
+            module: format!("{module:?}"),
+        };
+        Self {
+            differences: vec![difference],
+        }
+    }
 }
 
 /// A mapping of a segment.
@@ -46,10 +58,14 @@ struct Model {
     ids: Vec<i32>,
     /// The size of a segment of an IPC namespace.
     sizes: HashMap<(u32, i32), u64>,
+    /// Those with SHM_HUGETLB.
+    huge: HashSet<(u32, i32)>,
     attaches: [Vec<Attach>; SLOTS],
     /// The IPC namespace of each process.
     namespaces: [u32; SLOTS],
     last_namespace: u32,
+    /// How many more huge pages the built-in's pool has at least.
+    pool: u64,
 }
 
 pub struct Run<'a> {
@@ -63,6 +79,8 @@ pub struct Run<'a> {
     steps: u32,
 }
 
+/// How many huge pages the built-in has for SHM_HUGETLB (`vm.nr_hugepages`).
+pub const POOL: u64 = 64;
 /// How many workers there are at first.
 const WORKERS: usize = 3;
 /// All address spaces are looked at so often.
@@ -74,7 +92,10 @@ fn page_up(bytes: u64) -> Option<u64> {
 
 impl<'a> Run<'a> {
     pub fn new(stage: &'a mut Stage) -> Result<Self, String> {
-        let worlds = [World::new(Kind::Builtin, stage.device)?, World::new(Kind::Module, stage.device)?];
+        let worlds = [
+            World::new(Kind::Builtin, stage.device)?,
+            World::new(Kind::Module, stage.device)?,
+        ];
         let clock = match stage.clock {
             Some(start) => Clock::Own { start },
             None => Clock::Foreign,
@@ -85,9 +106,11 @@ impl<'a> Run<'a> {
             model: Model {
                 ids: Vec::new(),
                 sizes: HashMap::new(),
+                huge: HashSet::new(),
                 attaches: Default::default(),
                 namespaces: [0; SLOTS],
                 last_namespace: 0,
+                pool: POOL,
             },
             clock,
             trace: None,
@@ -103,9 +126,6 @@ impl<'a> Run<'a> {
         Ok(run)
     }
 
-    pub fn spent(&mut self, name: &'static str, since: std::time::Instant) {
-        let e = self.stage.spent.entry(name).or_default(); e.0 += 1; e.1 += since.elapsed();
-    }
     /// Does a call in both worlds.
     fn both(&mut self, slot: usize, call: &Call, maps: bool) -> [Outcome; 2] {
         let request = Request {
@@ -115,11 +135,11 @@ impl<'a> Run<'a> {
         for world in &mut self.worlds {
             world.ask(slot, &request);
         }
-        let t0 = std::time::Instant::now();
         let [builtin, module] = &mut self.worlds;
-        let r = [builtin.wait_reply(slot, &request), module.wait_reply(slot, &request)];
-        self.spent(if maps {"maps"} else {name_of(call)}, t0);
-        r
+        [
+            builtin.wait_reply(slot, &request),
+            module.wait_reply(slot, &request),
+        ]
     }
 
     fn one(&mut self, world: usize, slot: usize, call: &Call, maps: bool) -> Outcome {
@@ -143,28 +163,48 @@ impl<'a> Run<'a> {
     fn check(&mut self, slot: usize, call: &Call, outcomes: &[Outcome; 2]) -> Result<(), Failure> {
         let mut comparison = Comparison {
             clock: self.clock,
+            huge: &self.model.huge,
+            namespace: self.model.namespaces[slot],
             applied: &mut self.stage.applied,
             differences: Vec::new(),
         };
         comparison.outcomes("result", &outcomes[0], &outcomes[1]);
         let differences = comparison.differences;
         if let Some(trace) = &mut self.trace {
-            let says = |outcome: &Outcome| outcome.answer().map_or(format!("{outcome:?}"), describe);
+            let says =
+                |outcome: &Outcome| outcome.answer().map_or(format!("{outcome:?}"), describe);
             let (builtin, module) = (says(&outcomes[0]), says(&outcomes[1]));
-            let both = if builtin == module { builtin } else { format!("{builtin} | {module}") };
-            trace.push(format!("{:3} worker {slot}: {call:?} -> {both}", self.steps));
+            let both = if builtin == module {
+                builtin
+            } else {
+                format!("{builtin} | {module}")
+            };
+            trace.push(format!(
+                "{:3} worker {slot}: {call:?} -> {both}",
+                self.steps
+            ));
         }
         if !differences.is_empty() {
             return Err(Failure { differences });
         }
         let count = self.stage.calls.entry(name_of(call)).or_default();
         count[usize::from(outcomes[0].ok().is_none())] += 1;
-        if let Outcome::Reply(Reply { maps: Some(maps), .. }) = &outcomes[0] {
+        if let Outcome::Reply(Reply {
+            maps: Some(maps), ..
+        }) = &outcomes[0]
+        {
             self.model.attaches[slot] = attaches(maps);
         }
-        if let (Call::Get { size, .. }, Some(id)) = (call, outcomes[0].ok()) {
+        if let (Call::Get { size, flags, .. }, Some(id)) = (call, outcomes[0].ok()) {
             let id = id as i32;
             let key = (self.model.namespaces[slot], id);
+            if flags & libc::SHM_HUGETLB != 0 {
+                self.model.pool -= huge_pages(*size);
+                // One that was found may be without.
+                if !self.model.sizes.contains_key(&key) {
+                    self.model.huge.insert(key);
+                }
+            }
             self.model.ids.retain(|other| *other != id);
             self.model.ids.push(id);
             // One that was found may be larger than what was asked for.
@@ -215,10 +255,12 @@ impl<'a> Run<'a> {
         self.done(slot, &again, true).map(|_| ())
     }
 
-    /// Does an operation. False if it has no meaning now.
+    /// Does an operation. False if it has no meaning now: then nothing was done.
     pub fn step(&mut self, op: &Op) -> Result<bool, Failure> {
         let living: Vec<usize> = (1..SLOTS).filter(|slot| self.alive(*slot)).collect();
-        let who = living.get(usize::from(op.who) % living.len().max(1)).copied();
+        let who = living
+            .get(usize::from(op.who) % living.len().max(1))
+            .copied();
         let slot = match (who, &op.action) {
             (_, Action::Spawn) | (None, Action::Fork) => ONLOOKER,
             (Some(slot), _) => slot,
@@ -229,9 +271,7 @@ impl<'a> Run<'a> {
         };
         if let Some(now) = &mut self.stage.clock {
             *now += STEP_SECONDS;
-            let t = std::time::Instant::now();
             let _ = sys::set_clock(*now);
-            let e = self.stage.spent.entry("clock").or_default(); e.0 += 1; e.1 += t.elapsed();
         }
         self.steps += 1;
         self.stage.steps += 1;
@@ -297,7 +337,10 @@ impl<'a> Run<'a> {
     }
 
     /// Without a line for the reader.
-    fn quiet(&mut self, f: impl FnOnce(&mut Self) -> Result<[Outcome; 2], Failure>) -> Result<(), Failure> {
+    fn quiet(
+        &mut self,
+        f: impl FnOnce(&mut Self) -> Result<[Outcome; 2], Failure>,
+    ) -> Result<(), Failure> {
         let trace = self.trace.take();
         let result = f(self);
         self.trace = trace;
@@ -305,17 +348,14 @@ impl<'a> Run<'a> {
     }
 
     fn compare_living(&mut self) -> Result<(), Failure> {
-        let living = |world: &World| world.processes.map(|process| process.map(|process| process.hello.pid));
+        let living = |world: &World| {
+            world
+                .processes
+                .map(|process| process.map(|process| process.hello.pid))
+        };
         let (builtin, module) = (living(&self.worlds[0]), living(&self.worlds[1]));
         if builtin != module {
-            let difference = Difference {
-                what: "processes".to_string(),
-                builtin: format!("{builtin:?}"),
-                module: format!("{module:?}"),
-            };
-            return Err(Failure {
-                differences: vec![difference],
-            });
+            return Err(Failure::of("processes", builtin, module));
         }
         Ok(())
     }
@@ -326,33 +366,33 @@ impl<'a> Run<'a> {
             self.model.last_namespace += 1;
             self.model.namespaces[slot] = self.model.last_namespace;
         }
-        if flags & libc::CLONE_NEWUSER != 0 {
-            for world in &self.worlds {
-                let Some(process) = world.processes[slot] else {
-                    continue;
-                };
-                // Those that are drawn, one of them by another number, and one not at all.
-                for file in ["uid_map", "gid_map"] {
-                    let path = format!("/proc/{}/{file}", process.hello.outer_pid);
-                    if let Err(error) = std::fs::write(&path, "0 1000 1\n1001 1001 1\n2000 0 1\n") {
-                        let difference = Difference {
-                            what: path,
-                            builtin: world.kind.name().to_string(),
-                            module: error.to_string(),
-                        };
-                        return Err(Failure {
-                            differences: vec![difference],
-                        });
-                    }
-                }
-            }
+        if flags & libc::CLONE_NEWUSER == 0 {
+            return Ok(());
+        }
+        // Those that are drawn, one of them by another number, and one not at all. In a namespace within such a one that does not work.
+        let map = |world: &World| {
+            let pid = world.processes[slot].map_or(0, |process| process.hello.outer_pid);
+            ["uid_map", "gid_map"].map(|file| {
+                let written = std::fs::write(
+                    format!("/proc/{pid}/{file}"),
+                    "0 1000 1\n1001 1001 1\n2000 0 1\n",
+                );
+                written.map_err(|error| error.raw_os_error())
+            })
+        };
+        let (builtin, module) = (map(&self.worlds[0]), map(&self.worlds[1]));
+        if builtin != module {
+            return Err(Failure::of("user and group map", builtin, module));
         }
         Ok(())
     }
 
     /// The size of a segment, if it is known.
     fn size(&self, slot: usize, id: i32) -> Option<u64> {
-        self.model.sizes.get(&(self.model.namespaces[slot], id)).copied()
+        self.model
+            .sizes
+            .get(&(self.model.namespaces[slot], id))
+            .copied()
     }
 
     fn id(&self, id: &IdRef) -> i32 {
@@ -372,11 +412,14 @@ impl<'a> Run<'a> {
 
     fn attach(&self, slot: usize, nth: u8) -> Option<Attach> {
         let attaches = &self.model.attaches[slot];
-        attaches.get(usize::from(nth) % attaches.len().max(1)).copied()
+        attaches
+            .get(usize::from(nth) % attaches.len().max(1))
+            .copied()
     }
 
     fn address(&self, slot: usize, place: &Place) -> Option<u64> {
-        let at = |start: u64, pages: u16, bytes: u16| start + u64::from(pages) * PAGE + u64::from(bytes);
+        let at =
+            |start: u64, pages: u16, bytes: u16| start + u64::from(pages) * PAGE + u64::from(bytes);
         Some(match *place {
             Place::Null => 0,
             Place::Attach { nth, pages, bytes } => at(self.attach(slot, nth)?.start, pages, bytes),
@@ -389,16 +432,34 @@ impl<'a> Run<'a> {
     fn part(&self, slot: usize, part: &Part) -> Option<(u64, u64)> {
         let attach = self.attach(slot, part.nth)?;
         let all = attach.end - attach.start;
-        let first = if part.whole { 0 } else { u64::from(part.first) * PAGE % all };
-        let wanted = if part.whole { all } else { u64::from(part.pages) * PAGE };
+        let first = if part.whole {
+            0
+        } else {
+            u64::from(part.first) * PAGE % all
+        };
+        let wanted = if part.whole {
+            all
+        } else {
+            u64::from(part.pages) * PAGE
+        };
         // Beyond the end may be this program itself, but not in the arena.
-        let length = if in_arena(attach.start, 1) { wanted } else { wanted.min(all - first) };
+        let length = if in_arena(attach.start, 1) {
+            wanted
+        } else {
+            wanted.min(all - first)
+        };
         Some((attach.start + first, length))
     }
 
     /// The call that an action is now; none if it has no meaning now.
     fn call(&self, slot: usize, action: &Action) -> Option<Call> {
         Some(match action {
+            // The built-in's pool is no difference to look for: it is not emptied.
+            Action::Get { size, flags, .. }
+                if flags & libc::SHM_HUGETLB != 0 && huge_pages(*size) > self.model.pool =>
+            {
+                return None
+            }
             Action::Get { key, size, flags } => Call::Get {
                 key: [0, 0x1234, 0x5678, i32::MIN][usize::from(*key) % 4],
                 size: *size,
@@ -481,8 +542,16 @@ impl<'a> Run<'a> {
                 dont_unmap,
             } => {
                 let (old, old_length) = self.part(slot, part)?;
-                let new_length = if *dont_unmap { old_length } else { u64::from(*new_pages) * PAGE };
-                let keep = if *dont_unmap { libc::MREMAP_DONTUNMAP } else { 0 };
+                let new_length = if *dont_unmap {
+                    old_length
+                } else {
+                    u64::from(*new_pages) * PAGE
+                };
+                let keep = if *dont_unmap {
+                    libc::MREMAP_DONTUNMAP
+                } else {
+                    0
+                };
                 let (flags, new) = match to {
                     MoveTo::Stay => (0, 0),
                     // Where the kernel chooses, the two may choose differently: that is looked at with attaches.
@@ -569,7 +638,9 @@ impl<'a> Run<'a> {
     /// An address to touch: in an attach, or in the arena.
     fn touched(&self, slot: usize, place: &Place) -> Option<u64> {
         let address = self.address(slot, place)?;
-        let inside = self.model.attaches[slot].iter().any(|attach| (attach.start..attach.end).contains(&address));
+        let inside = self.model.attaches[slot]
+            .iter()
+            .any(|attach| (attach.start..attach.end).contains(&address));
         if inside || in_arena(address, 1) {
             return Some(address);
         }
@@ -593,6 +664,15 @@ impl<'a> Run<'a> {
             || start >= TASK_SIZE
             || length > TASK_SIZE
             || self.model.attaches[slot].iter().any(inside)
+    }
+}
+
+/// How many huge pages a size takes; none if no segment can have it.
+fn huge_pages(size: u64) -> u64 {
+    if size > 1 << 62 {
+        0
+    } else {
+        size.div_ceil(HUGE)
     }
 }
 
@@ -676,7 +756,10 @@ fn attaches(maps: &str) -> Vec<Attach> {
             offset: number(offset)?,
         })
     };
-    maps.lines().filter_map(parse).filter(|attach| attach.start != BUFFER).collect()
+    maps.lines()
+        .filter_map(parse)
+        .filter(|attach| attach.start != BUFFER)
+        .collect()
 }
 
 #[cfg(test)]
@@ -691,6 +774,9 @@ mod tests {
         let [attach] = attaches(maps)[..] else {
             panic!("there is one");
         };
-        assert_eq!((attach.start, attach.end, attach.offset), (0x30000, 0x32000, 0x1000));
+        assert_eq!(
+            (attach.start, attach.end, attach.offset),
+            (0x30000, 0x32000, 0x1000)
+        );
     }
 }

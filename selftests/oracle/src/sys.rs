@@ -142,7 +142,15 @@ pub fn read_other(pid: i32, address: u64) -> Answer {
         iov_base: address as *mut c_void,
         iov_len: 1,
     };
-    call!(libc::SYS_process_vm_readv, pid, &raw const local, 1, &raw const remote, 1, 0)?;
+    call!(
+        libc::SYS_process_vm_readv,
+        pid,
+        &raw const local,
+        1,
+        &raw const remote,
+        1,
+        0
+    )?;
     Ok(byte.into())
 }
 
@@ -154,7 +162,9 @@ pub fn fork(namespaces: c_int) -> Answer {
 /// Runs this program anew in this process; returns only where that fails.
 pub fn exec_self(arguments: &[String]) -> i32 {
     use std::os::unix::process::CommandExt;
-    let error = std::process::Command::new("/proc/self/exe").args(arguments).exec();
+    let error = std::process::Command::new("/proc/self/exe")
+        .args(arguments)
+        .exec();
     error.raw_os_error().unwrap_or(0)
 }
 
@@ -215,12 +225,26 @@ pub fn set_capabilities(wanted: u64) -> Answer {
 /// From now on a change of uid leaves the capabilities alone.
 pub fn keep_capabilities() -> Answer {
     const SECBIT_NO_SETUID_FIXUP: c_long = 1 << 2;
-    call!(libc::SYS_prctl, libc::PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
+    call!(
+        libc::SYS_prctl,
+        libc::PR_SET_SECUREBITS,
+        SECBIT_NO_SETUID_FIXUP,
+        0,
+        0,
+        0
+    )
 }
 
 /// Dies with its parent.
 pub fn die_with_parent() -> Answer {
-    call!(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0)
+    call!(
+        libc::SYS_prctl,
+        libc::PR_SET_PDEATHSIG,
+        libc::SIGKILL,
+        0,
+        0,
+        0
+    )
 }
 
 /// Others of the same user may look at it, whatever its credentials were.
@@ -255,18 +279,40 @@ pub fn pidfd_open(pid: i32) -> Answer {
 /// Two ends of a channel that keeps messages apart.
 pub fn channel() -> Result<(c_int, c_int), i32> {
     let mut ends = [0; 2];
-    call!(libc::SYS_socketpair, libc::AF_UNIX, libc::SOCK_SEQPACKET, 0, ends.as_mut_ptr())?;
+    call!(
+        libc::SYS_socketpair,
+        libc::AF_UNIX,
+        libc::SOCK_SEQPACKET,
+        0,
+        ends.as_mut_ptr()
+    )?;
     Ok((ends[0], ends[1]))
 }
 
 pub fn send(fd: c_int, message: &[u8]) -> Answer {
-    call!(libc::SYS_sendto, fd, message.as_ptr(), message.len(), libc::MSG_NOSIGNAL, 0, 0)
+    call!(
+        libc::SYS_sendto,
+        fd,
+        message.as_ptr(),
+        message.len(),
+        libc::MSG_NOSIGNAL,
+        0,
+        0
+    )
 }
 
 /// The length of a message, whose bytes are in `room` now.
 pub fn receive(fd: c_int, room: &mut [u8]) -> Result<usize, i32> {
     loop {
-        match call!(libc::SYS_recvfrom, fd, room.as_mut_ptr(), room.len(), 0, 0, 0) {
+        match call!(
+            libc::SYS_recvfrom,
+            fd,
+            room.as_mut_ptr(),
+            room.len(),
+            0,
+            0,
+            0
+        ) {
             Err(libc::EINTR) => {}
             other => return other.map(|length| length as usize),
         }
@@ -297,6 +343,16 @@ pub fn read(fd: c_int, room: &mut [u8]) -> Answer {
     call!(libc::SYS_read, fd, room.as_mut_ptr(), room.len())
 }
 
+/// Reads to the end of a vector, into what room it has left; how much.
+pub fn read_more(fd: c_int, room: &mut Vec<u8>) -> usize {
+    let spare = room.spare_capacity_mut();
+    let (at, length) = (spare.as_mut_ptr(), spare.len());
+    let read = call!(libc::SYS_read, fd, at, length).unwrap_or(0) as usize;
+    // SAFETY: The kernel has written so many bytes, and no more than fit.
+    unsafe { room.set_len(room.len() + read) };
+    read
+}
+
 pub fn read_at(fd: c_int, room: &mut [u8], offset: u64) -> Answer {
     call!(libc::SYS_pread64, fd, room.as_mut_ptr(), room.len(), offset)
 }
@@ -310,7 +366,11 @@ pub fn set_clock(seconds: i64) -> Answer {
         tv_sec: seconds,
         tv_nsec: 0,
     };
-    call!(libc::SYS_clock_settime, libc::CLOCK_REALTIME, &raw const time)
+    call!(
+        libc::SYS_clock_settime,
+        libc::CLOCK_REALTIME,
+        &raw const time
+    )
 }
 
 /// A signal that a touch of memory gave.
@@ -381,7 +441,13 @@ pub fn catch_signals() {
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_signal as usize;
     action.sa_flags = libc::SA_SIGINFO;
-    for number in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGHUP, libc::SIGUSR1] {
+    for number in [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGHUP,
+        libc::SIGUSR1,
+    ] {
         // SAFETY: The handler touches atomics, and the context that it is given.
         unsafe { libc::sigaction(number, &action, std::ptr::null_mut()) };
     }

@@ -41,7 +41,10 @@ impl Setting {
         };
         let slot = arguments.next()?.parse().ok()?;
         let device = arguments.next()?.parse().ok()?;
-        let channels = arguments.map(|fd| fd.parse()).collect::<Result<_, _>>().ok()?;
+        let channels = arguments
+            .map(|fd| fd.parse())
+            .collect::<Result<_, _>>()
+            .ok()?;
         let setting = Self {
             kind,
             device,
@@ -72,6 +75,7 @@ pub fn prepare() {
 pub fn serve(setting: &Setting, mut slot: usize) -> ! {
     let backend = backend(setting.kind, setting.device);
     let mut room = vec![0; MESSAGE];
+    let mut text = Vec::with_capacity(MESSAGE);
     hello(setting, slot);
     loop {
         let length = sys::receive(setting.channels[slot], &mut room).unwrap_or(0);
@@ -96,7 +100,7 @@ pub fn serve(setting: &Setting, mut slot: usize) -> ! {
         };
         // Before anything else touches memory.
         let signals = sys::signals();
-        let maps = request.maps.then(maps);
+        let maps = request.maps.then(|| maps(&mut text));
         let reply = Reply {
             answer,
             payload,
@@ -118,7 +122,9 @@ fn hello(setting: &Setting, slot: usize) {
     let outer = std::fs::read_link("/proc/self").ok();
     let hello = Hello {
         pid: sys::getpid(),
-        outer_pid: outer.and_then(|link| link.to_str()?.parse().ok()).unwrap_or(0),
+        outer_pid: outer
+            .and_then(|link| link.to_str()?.parse().ok())
+            .unwrap_or(0),
     };
     send(setting.channels[slot], &hello);
 }
@@ -246,26 +252,50 @@ fn observe(backend: &dyn Backend) -> Result<Observation, i32> {
 }
 
 /// The address space, without what this program needs a changing amount of.
-fn maps() -> String {
-    let Ok(fd) = sys::open(c"/proc/self/smaps", libc::O_RDONLY) else {
-        return String::new();
-    };
-    let text = read_all(64 << 10, |room, _| sys::read(fd as i32, room)).unwrap_or_default();
-    sys::close(fd as i32);
+///
+/// Most time goes here, so that `smaps` is read only where there is an attach, and no memory is cleared.
+fn maps(room: &mut Vec<u8>) -> String {
+    if read_file(c"/proc/self/maps", room) && holds(room, ATTACH) {
+        read_file(c"/proc/self/smaps", room);
+    }
     let mut kept = String::with_capacity(4096);
     let mut attach = false;
-    for line in text.lines() {
-        let keep = if line.starts_with(|first: char| first.is_ascii_uppercase()) {
-            let field = line.split(':').next().unwrap_or_default();
-            attach && ["VmFlags", "KernelPageSize", "MMUPageSize"].contains(&field)
-        } else {
-            attach = line.contains(" /SYSV");
-            !line.ends_with(" [heap]") && !line.ends_with(" [stack]")
+    for line in room.split(|byte| *byte == b'\n') {
+        let keep = match line.first() {
+            None => false,
+            Some(first) if first.is_ascii_uppercase() => {
+                attach
+                    && [&b"VmFlags:"[..], b"KernelPageSize:", b"MMUPageSize:"]
+                        .iter()
+                        .any(|field| line.starts_with(field))
+            }
+            Some(_) => {
+                attach = holds(line, ATTACH);
+                !line.ends_with(b" [heap]") && !line.ends_with(b" [stack]")
+            }
         };
         if keep {
-            kept.push_str(line);
+            kept.push_str(&String::from_utf8_lossy(line));
             kept.push('\n');
         }
     }
     kept
+}
+
+/// What the name of an attach begins with.
+const ATTACH: &[u8] = b" /SYSV";
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Reads a file into memory that is there; false if it cannot be opened.
+fn read_file(path: &std::ffi::CStr, room: &mut Vec<u8>) -> bool {
+    room.clear();
+    let Ok(fd) = sys::open(path, libc::O_RDONLY) else {
+        return false;
+    };
+    while sys::read_more(fd as i32, room) > 0 {}
+    sys::close(fd as i32);
+    true
 }

@@ -150,9 +150,14 @@ impl World {
     /// A new process is in a slot.
     fn expect_hello(&mut self, slot: usize) -> Result<(), String> {
         let [replied] = sys::wait_for([self.channels[slot]], PATIENCE);
-        let hello = if replied { self.receive::<Hello>(slot) } else { None };
+        let hello = if replied {
+            self.receive::<Hello>(slot)
+        } else {
+            None
+        };
         let hello = hello.ok_or("a new process says nothing")?;
-        let pidfd = sys::pidfd_open(hello.outer_pid).map_err(|e| format!("pidfd_open: errno {e}"))?;
+        let pidfd =
+            sys::pidfd_open(hello.outer_pid).map_err(|e| format!("pidfd_open: errno {e}"))?;
         self.processes[slot] = Some(Process {
             hello,
             pidfd: pidfd as i32,
