@@ -473,7 +473,12 @@ impl<T: MappedObject> BackingFile<T> {
         // SAFETY: By this function's requirement. While the folio is locked and in the cache, the
         // inode is not evicted, and has its object.
         unsafe {
-            let object = Arc::<T>::borrow((*(*mapping).host).i_private);
+            let private = (*(*mapping).host).i_private;
+            // That of an `Ownerless`, which nobody has written to.
+            if private.is_null() {
+                return EBUSY.to_errno();
+            }
+            let object = Arc::<T>::borrow(private);
             let index = (*folio)
                 .__bindgen_anon_1
                 .__bindgen_anon_1
