@@ -102,6 +102,7 @@ impl Creators {
 
     /// The calling thread leaves: calls `f` with each namespace where it is a creator, and the
     /// moment. Nothing may sleep, and `f` is called without a lock.
+    #[cfg_attr(not(CONFIG_SYSVIPC), expect(dead_code))]
     pub(crate) fn leave(&self, mut f: impl FnMut(NamespaceId, Moment)) {
         let thread = ThreadId::current();
         let Ok(share) = self.share(thread) else {

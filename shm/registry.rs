@@ -607,11 +607,13 @@ impl Registry {
     }
 
     /// Segments of creators that had left at a moment are to go. It may not sleep.
+    #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_are_due(&self, moment: Moment) {
         self.orphans.are_due(moment);
     }
 
     /// The same, if the sysctl is set: it is for the next call to see. It may not sleep.
+    #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_may_be_due(&self) {
         self.orphans.undecided.store(true, Release);
     }

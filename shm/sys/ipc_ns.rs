@@ -225,6 +225,7 @@ impl Drop for IpcNamespace {
 }
 
 /// `kernel.shm_rmid_forced` of the namespace `id`, if that is the calling task's.
+#[cfg(CONFIG_SYSVIPC)]
 pub(crate) fn removal_forced_in(id: NamespaceId) -> Option<bool> {
     // SAFETY: As in `with_current()`; a task holds its namespaces until it has exited from them.
     unsafe {
