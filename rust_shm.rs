@@ -17,10 +17,6 @@ use shm::sys::hook;
 use shm::{
     device::OpenDevice,
     namespace::Namespaces,
-    report::{
-        self,
-        Report, //
-    },
     segment::Shared,
     settings::{
         self,
@@ -44,8 +40,9 @@ module! {
 /// The module. Its parts go away in this order: each may use those after it until then.
 #[pin_data]
 struct RustShm {
+    #[cfg(CONFIG_DEBUG_FS)]
     #[pin]
-    _report: Report,
+    _report: shm::report::Report,
     #[pin]
     _device: Device<OpenDevice>,
     #[cfg(CONFIG_IPC_NS)]
@@ -81,7 +78,8 @@ impl kernel::InPlaceModule for RustShm {
                 settings::device_mode(),
                 _namespaces.clone(),
             ),
-            _report <- report::new(_namespaces.clone()),
+            #[cfg(CONFIG_DEBUG_FS)]
+            _report <- shm::report::new(_namespaces.clone()),
         })
     }
 }

@@ -7,6 +7,7 @@
 #include "kselftest_harness.h"
 
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -452,6 +453,29 @@ TEST_F(unload, pages_in_a_pipe_outlive_it)
 }
 
 /* The privileged may open the file behind an attach by /proc: as long as it is open, its code must stay. */
+TEST_F(unload, open_file_in_debugfs_keeps_it)
+{
+	static const char *const names[] = { "/sys/kernel/debug/rust_shm/segments", "/sys/kernel/debug/rust_shm/namespaces" };
+	char text[64];
+	unsigned int i;
+	int fd;
+
+	if (access(names[0], R_OK))
+		ASSERT_EQ(0, mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL));
+	close_device();
+	for (i = 0; i < 2; i++) {
+		fd = open(names[i], O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		EXPECT_LT(0, read(fd, text, sizeof(text)));
+		EXPECT_BUSY();
+		EXPECT_EQ(0, lseek(fd, 0, SEEK_SET));
+		EXPECT_LT(0, read(fd, text, sizeof(text)));
+		close(fd);
+	}
+	EXPECT_EQ(0, module_unload_soon());
+	EXPECT_EQ(-1, access(names[0], F_OK));
+}
+
 TEST_F(unload, file_opened_by_proc_keeps_it)
 {
 	char path[96], byte;

@@ -4,8 +4,9 @@
 //!
 //! As in `ipc/shm.c`, a creator is a thread, and it leaves when it exits, or leaves its IPC namespace
 //! by `unshare(2)`. A [`Creator`] is one thread as the creator of segments in one namespace; its
-//! segments share it. There is one [`Creators`], in [`Namespaces`](super::namespace::Namespaces): it
-//! has each creator from its first segment until it leaves.
+//! segments share it, each by a [`Made`]. There is one [`Creators`], owned by
+//! [`Namespaces`](super::namespace::Namespaces) and by each creator: it has each creator that is
+//! there and has segments.
 
 use super::sys::{
     ipc_ns::NamespaceId,
@@ -22,6 +23,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Relaxed,
             Release, //
         },
@@ -33,19 +35,48 @@ use kernel::{
 /// A moment: the later, the larger. 0 is none.
 pub(crate) type Moment = u64;
 
+type Key = (ThreadId, NamespaceId);
+
 /// A thread that has made segments in a namespace.
-pub(crate) struct Creator {
+struct Creator {
+    key: Key,
+    /// When it left.
     left: Atomic<Moment>,
+    /// How many segments of its there are. Changed with its [`Share`] locked.
+    segments: Atomic<u32>,
+    home: Arc<Creators>,
 }
 
-impl Creator {
-    /// Whether it has left, at that moment or before.
-    pub(crate) fn had_left(&self, at: Moment) -> bool {
-        (1..=at).contains(&self.left.load(Acquire))
+/// What a segment knows of who made it.
+pub(crate) struct Made(Arc<Creator>);
+
+impl Made {
+    /// Whether the creator has left, at that moment or before.
+    pub(crate) fn is_orphan(&self, at: Moment) -> bool {
+        (1..=at).contains(&self.0.left.load(Acquire))
     }
 }
 
-type Key = (ThreadId, NamespaceId);
+impl Drop for Made {
+    fn drop(&mut self) {
+        let creator = &self.0;
+        let mut creators = creator.home.share(creator.key.0).creators.lock();
+        let left = creator.segments.load(Relaxed) - 1;
+        creator.segments.store(left, Relaxed);
+        // Where it has left, it is not there any more; another thread may have its number.
+        let is_there = || {
+            let there = creators.get(&creator.key);
+            there.is_some_and(|there| Arc::ptr_eq(there, creator))
+        };
+        let node = if left == 0 && is_there() {
+            creators.remove_node(&creator.key)
+        } else {
+            None
+        };
+        drop(creators);
+        drop(node);
+    }
+}
 
 /// The creators that are there.
 #[pin_data]
@@ -73,41 +104,46 @@ impl Creators {
         })
     }
 
-    fn share(&self, thread: ThreadId) -> Result<&Share> {
-        self.shares.get(thread.choose(Self::COUNT)).ok_or(EINVAL)
+    fn share(&self, thread: ThreadId) -> &Share {
+        let [first, ..] = &self.shares;
+        self.shares.get(thread.choose(Self::COUNT)).unwrap_or(first)
     }
 
-    /// A new moment, later than all before.
+    /// A new moment, later than all before. What was stored before it is seen by who has a later
+    /// one.
     pub(crate) fn moment(&self) -> Moment {
-        self.clock.fetch_add(1, Relaxed) + 1
+        self.clock.fetch_add(1, Full) + 1
     }
 
-    /// The calling thread as a creator in a namespace.
-    pub(crate) fn current(&self, namespace: NamespaceId) -> Result<Arc<Creator>> {
+    /// A segment is made by the calling thread in a namespace.
+    pub(crate) fn make(this: &Arc<Self>, namespace: NamespaceId) -> Result<Made> {
         let key = (ThreadId::current(), namespace);
-        let share = self.share(key.0)?;
+        let share = this.share(key.0);
         if let Some(creator) = share.creators.lock().get(&key) {
-            return Ok(creator.clone());
+            let segments = creator.segments.load(Relaxed) + 1;
+            creator.segments.store(segments, Relaxed);
+            return Ok(Made(creator.clone()));
         }
         let new = Creator {
+            key,
             left: Atomic::new(0),
+            segments: Atomic::new(1),
+            home: this.clone(),
         };
         let creator = Arc::new(new, GFP_KERNEL_ACCOUNT)?;
         let node = RBTreeNode::new(key, creator.clone(), GFP_KERNEL_ACCOUNT)?;
         // Nobody else puts this thread in.
         let before = share.creators.lock().insert(node);
         drop(before);
-        Ok(creator)
+        Ok(Made(creator))
     }
 
-    /// The calling thread leaves: calls `f` with each namespace where it is a creator, and the
-    /// moment. Nothing may sleep, and `f` is called without a lock.
-    #[cfg_attr(not(CONFIG_SYSVIPC), expect(dead_code))]
+    /// The calling thread leaves: calls `f` with each namespace where it has segments, and a moment
+    /// at which it had left. Nothing may sleep; `f` is called without a lock.
+    #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn leave(&self, mut f: impl FnMut(NamespaceId, Moment)) {
         let thread = ThreadId::current();
-        let Ok(share) = self.share(thread) else {
-            return;
-        };
+        let share = self.share(thread);
         loop {
             let node = {
                 let mut creators = share.creators.lock();
@@ -117,9 +153,9 @@ impl Creators {
                 }
             };
             let ((_, namespace), creator) = node.to_key_value();
-            let moment = self.moment();
-            creator.left.store(moment, Release);
-            f(namespace, moment);
+            creator.left.store(self.moment(), Release);
+            // A later one: who looks for orphans of an earlier moment may not have seen this one.
+            f(namespace, self.moment());
         }
     }
 }

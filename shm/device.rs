@@ -181,7 +181,7 @@ impl OpenDevice {
             let id = namespace.id();
             if let Some((first, registry)) = self.first.as_ref() {
                 if *first == id {
-                    registry.settle(namespace, self.namespaces.creators());
+                    registry.settle(namespace);
                     return f(namespace, registry);
                 }
             }
@@ -189,7 +189,7 @@ impl OpenDevice {
             if self.first.as_ref().is_none() {
                 self.first.populate((id, registry.clone()));
             }
-            registry.settle(namespace, self.namespaces.creators());
+            registry.settle(namespace);
             f(namespace, &registry)
         })
     }

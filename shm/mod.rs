@@ -60,6 +60,7 @@ pub(crate) mod permission;
 pub(crate) mod policy;
 pub(crate) mod pool;
 pub(crate) mod registry;
+#[cfg(CONFIG_DEBUG_FS)]
 pub(crate) mod report;
 pub(crate) mod segment;
 pub(crate) mod settings;

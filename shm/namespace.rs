@@ -46,8 +46,7 @@ use kernel::{
 pub(crate) struct Namespaces {
     #[pin]
     registries: SpinLock<RBTree<NamespaceId, Arc<Registry>>>,
-    #[pin]
-    creators: Creators,
+    creators: Arc<Creators>,
     #[pin]
     detach_turns: DetachTurns,
     settings: Settings,
@@ -61,10 +60,10 @@ impl Namespaces {
         mount: MountRef<Shared>,
         queue: OwnedQueue,
         settings: Settings,
-    ) -> impl PinInit<Self> {
-        pin_init!(Self {
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
             registries <- new_spinlock!(RBTree::new(), "rust_shm::Namespaces::registries"),
-            creators <- Creators::new(),
+            creators: Arc::pin_init(Creators::new(), GFP_KERNEL)?,
             detach_turns <- DetachTurns::new(),
             settings,
             queue,
@@ -93,9 +92,9 @@ impl Namespaces {
     /// The first registry of a namespace after `last`, in the order of their numbers.
     pub(crate) fn first_after(&self, last: Option<NamespaceId>) -> Option<Arc<Registry>> {
         let registries = self.registries.lock();
-        let mut all = registries.iter();
-        all.find(|(id, _)| Some(**id) > last)
-            .map(|(_, registry)| registry.clone())
+        let from = last.map_or(NamespaceId::FIRST, NamespaceId::next);
+        let cursor = registries.cursor_lower_bound(&from)?;
+        Some(cursor.current().1.clone())
     }
 
     /// The filesystem of the segments.
@@ -109,7 +108,7 @@ impl Namespaces {
     }
 
     /// Who has made segments.
-    pub(crate) fn creators(&self) -> &Creators {
+    pub(crate) fn creators(&self) -> &Arc<Creators> {
         &self.creators
     }
 
@@ -163,7 +162,7 @@ impl OnCreatorLeaves for Arc<Namespaces> {
                 let _ = self.queue.enqueue::<_, 1>(registry.clone());
             } else {
                 // The thread is elsewhere, and the sysctl cannot be seen from there.
-                registry.orphans_may_be_due();
+                registry.orphans_may_be_due(moment);
             }
         });
     }

@@ -62,4 +62,13 @@ impl<C: Chunk> Pool<C> {
         self.count -= 1;
         Some(chunk)
     }
+
+    /// The chunk that is kept for the next user, if nobody uses any: when there is to be no next.
+    pub(crate) fn take_spare(&mut self) -> Option<C> {
+        if self.used != 0 {
+            return None;
+        }
+        self.count = 0;
+        self.chunks.take()
+    }
 }

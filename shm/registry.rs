@@ -75,6 +75,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Relaxed,
             Release, //
         },
@@ -143,8 +144,10 @@ struct Orphans {
     due: Atomic<Moment>,
     /// So far, that is done.
     done: Atomic<Moment>,
-    /// A creator has left that could not see the sysctl.
-    undecided: Atomic<bool>,
+    /// Creators had left at this moment that could not see the sysctl.
+    undecided: Atomic<Moment>,
+    /// So far, that is decided.
+    decided: Atomic<Moment>,
     /// Held by who removes them.
     #[pin]
     sweeping: Mutex<()>,
@@ -155,19 +158,27 @@ impl Orphans {
         pin_init!(Self {
             due: Atomic::new(0),
             done: Atomic::new(0),
-            undecided: Atomic::new(false),
+            undecided: Atomic::new(0),
+            decided: Atomic::new(0),
             sweeping <- new_mutex!((), "rust_shm::Orphans::sweeping"),
         })
     }
 
-    fn are_due(&self, moment: Moment) {
-        let mut due = self.due.load(Relaxed);
-        while due < moment {
-            match self.due.cmpxchg(due, moment, Release) {
+    /// Moves a moment on; it never goes back.
+    fn move_on(to: &Atomic<Moment>, moment: Moment) {
+        let mut now = to.load(Relaxed);
+        while now < moment {
+            match to.cmpxchg(now, moment, Full) {
                 Ok(_) => break,
-                Err(now) => due = now,
+                Err(other) => now = other,
             }
         }
+    }
+
+    /// Whether nothing is to be done.
+    fn are_settled(&self) -> bool {
+        self.due.load(Acquire) == self.done.load(Acquire)
+            && self.undecided.load(Acquire) == self.decided.load(Acquire)
     }
 }
 
@@ -206,7 +217,7 @@ pub(crate) struct Surroundings<'a> {
     /// What the administrator has set.
     pub(crate) settings: &'a Settings,
     /// Who has made segments.
-    pub(crate) creators: &'a Creators,
+    pub(crate) creators: &'a Arc<Creators>,
 }
 
 /// What a new segment has before it is in the table.
@@ -378,8 +389,10 @@ impl Registry {
             provision.pages = Some((file, ModuleRef::get()?));
         } else if !wanted.no_reserve || settings.overcommit_never() {
             if pages < CHUNK_PAGES {
-                provision.share = Some(self.take_from_pool(pages)?);
-            } else {
+                provision.share = self.take_from_pool(pages).ok();
+            }
+            // Also for a small one, where there is not enough for all that the pool takes at once.
+            if provision.share.is_none() {
                 provision.commitment = Some(Commitment::new(wanted.size)?);
             }
         }
@@ -404,7 +417,7 @@ impl Registry {
         };
         let segment = Segment::new(Plan {
             registry: this.clone(),
-            creator: surroundings.creators.current(this.namespace)?,
+            made: Creators::make(surroundings.creators, this.namespace)?,
             uid: caller.euid(),
             key: wanted.key,
             size: wanted.size,
@@ -609,52 +622,57 @@ impl Registry {
     /// Segments of creators that had left at a moment are to go. It may not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_are_due(&self, moment: Moment) {
-        self.orphans.are_due(moment);
+        Orphans::move_on(&self.orphans.due, moment);
     }
 
     /// The same, if the sysctl is set: it is for the next call to see. It may not sleep.
-    #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn orphans_may_be_due(&self) {
-        self.orphans.undecided.store(true, Release);
+    pub(crate) fn orphans_may_be_due(&self, moment: Moment) {
+        Orphans::move_on(&self.orphans.undecided, moment);
     }
 
     /// Removes what `kernel.shm_rmid_forced` says is to go: to be called before the table is looked
     /// at, by a task in the namespace. May sleep.
-    pub(crate) fn settle(&self, namespace: &CurrentIpcNamespace<'_>, creators: &Creators) {
+    pub(crate) fn settle(&self, namespace: &CurrentIpcNamespace<'_>) {
         let orphans = &self.orphans;
-        if orphans.undecided.load(Relaxed) && orphans.undecided.xchg(false, Acquire) {
+        if orphans.are_settled() {
+            return;
+        }
+        let _sweeping = orphans.sweeping.lock();
+        let undecided = orphans.undecided.load(Acquire);
+        if undecided != orphans.decided.load(Relaxed) {
             if namespace.removal_forced() {
-                orphans.are_due(creators.moment());
+                self.orphans_are_due(undecided);
             }
+            orphans.decided.store(undecided, Release);
         }
         self.sweep();
     }
 
+    /// Removes what is due. To be called with `sweeping` locked.
     fn sweep(&self) {
         let orphans = &self.orphans;
-        if orphans.due.load(Acquire) == orphans.done.load(Acquire) {
-            return;
-        }
-        let _sweeping = orphans.sweeping.lock();
         let due = orphans.due.load(Acquire);
         if due == orphans.done.load(Relaxed) {
             return;
         }
         let mut index = 0;
         while let Some((at, segment)) = self.first_from(index) {
-            if segment.creator().had_left(due) {
-                self.remove_unattached(&segment);
-            }
+            self.remove_orphan(&segment, due);
             index = at + 1;
         }
         orphans.done.store(due, Release);
     }
 
-    /// Removes a segment if nobody is attached to it.
-    fn remove_unattached(&self, segment: &Segment) {
+    /// Removes a segment if its creator had left at a moment, and nobody is attached to it.
+    fn remove_orphan(&self, segment: &Segment, due: Moment) {
+        let is_orphan = |state: &State| state.is_orphan(due) && !state.is_attached();
+        if !is_orphan(&segment.lock()) {
+            return;
+        }
         let mut table = self.table.lock();
         let state = segment.lock();
-        if state.life != Life::Gone && !state.is_attached() {
+        // One that is gone meanwhile is nobody's orphan.
+        if is_orphan(&state) {
             let taken = self.take_out(&mut table, segment, state);
             drop(table);
             drop(taken);
@@ -736,6 +754,9 @@ impl WorkItem for Registry {
             let _ = this.doom(&segment);
             index = at + 1;
         }
+        // Open devices may hold the registry for long.
+        let spare = this.table.lock().pool.take_spare();
+        drop(spare);
     }
 }
 
@@ -744,6 +765,7 @@ impl WorkItem<1> for Registry {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        let _sweeping = this.orphans.sweeping.lock();
         this.sweep();
     }
 }

@@ -14,10 +14,17 @@ use super::{
     namespace::Namespaces,
     registry::Registry,
     segment::Life,
-    sys::folio::PMD_ORDER, //
+    sys::{
+        debugfs::{
+            Directory,
+            Text,
+            View, //
+        },
+        folio::PMD_ORDER,
+        vma, //
+    }, //
 };
 use kernel::{
-    debugfs::Scope,
     fmt::{
         self,
         Write, //
@@ -27,17 +34,37 @@ use kernel::{
 };
 
 /// The files. They are taken away when this is dropped.
-pub(crate) type Report = Scope<Arc<Namespaces>>;
+pub(crate) type Report = Directory<Arc<Namespaces>>;
+
+struct NamespaceList;
+struct SegmentList;
 
 /// Makes the files.
 pub(crate) fn new(namespaces: Arc<Namespaces>) -> impl PinInit<Report> {
-    Scope::dir(namespaces, c"rust_shm", |namespaces, dir| {
-        dir.read_callback_file(c"namespaces", namespaces, &write_namespaces);
-        dir.read_callback_file(c"segments", namespaces, &write_segments);
+    Directory::new(c"rust_shm", namespaces).pin_chain(|mut directory| {
+        directory.as_mut().add::<NamespaceList>();
+        directory.as_mut().add::<SegmentList>();
+        Ok(())
     })
 }
 
-fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl View<Arc<Namespaces>> for NamespaceList {
+    const NAME: &'static CStr = c"namespaces";
+
+    fn write(of: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
+        write_namespaces(of, to)
+    }
+}
+
+impl View<Arc<Namespaces>> for SegmentList {
+    const NAME: &'static CStr = c"segments";
+
+    fn write(of: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
+        write_segments(of, to)
+    }
+}
+
+fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
     to.write_str(" namespace   segments                pages    created    removed\n")?;
     each_registry(namespaces, |registry| {
         let census = registry.census();
@@ -53,7 +80,7 @@ fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut fmt::Formatter<'_>) -
     })
 }
 
-fn write_segments(namespaces: &Arc<Namespaces>, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_segments(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
     to.write_str(
         " namespace      shmid        key                 size  mode        uid     nattch",
     )?;
@@ -84,10 +111,13 @@ fn write_segments(namespaces: &Arc<Namespaces>, to: &mut fmt::Formatter<'_>) -> 
                 usage.attaches_ever.wrapping_sub(usage.attaches as u32),
                 usage.resident_bytes,
             )?;
-            for order in 0..=PMD_ORDER {
-                write!(to, "{:6}", usage.folios(order))?;
+            for count in usage.folios() {
+                write!(to, "{count:6}")?;
             }
             to.write_char('\n')?;
+            if to.is_full() || vma::is_killed() {
+                break;
+            }
         }
         Ok(())
     })

@@ -8,7 +8,10 @@
 //! never around it.
 
 use super::{
-    creator::Creator,
+    creator::{
+        Made,
+        Moment, //
+    },
     id::{
         Id,
         Key, //
@@ -36,7 +39,9 @@ use super::{
             Access,
             BackingFile, //
         },
+        folio::PMD_ORDER,
         ipc_ns::{
+            self,
             CurrentIpcNamespace,
             IpcNamespace, //
         },
@@ -94,9 +99,11 @@ pub(crate) struct State {
     detached: i64,
     changed: i64,
     last_user: Option<Pid>,
+    /// Who made it, for `kernel.shm_rmid_forced`; until [`Life::Gone`].
+    made: Option<Made>,
     /// Set while it is locked in memory (SHM_LOCK): who pays for that.
     locked: Option<KBox<LockedPages>>,
-    /// Its namespace, while somebody is attached: it does not end before that.
+    /// Its namespace, while somebody is attached: as on the built-in, it does not end before that.
     namespace: Option<IpcNamespace>,
     /// Its inode, since the first attach, or, with SHM_HUGETLB, from the beginning. The inode owns the segment in turn: that circle ends with
     /// [`Life::Gone`].
@@ -114,6 +121,7 @@ pub(crate) struct State {
 pub(crate) struct Remains {
     _backing: Option<BackingFile<Shared>>,
     _registry: Option<Arc<Registry>>,
+    _made: Option<Made>,
     _locked: Option<KBox<LockedPages>>,
     _namespace: Option<IpcNamespace>,
     _commitment: Option<Commitment>,
@@ -128,7 +136,6 @@ pub(crate) struct Segment {
     size: usize,
     /// Who made it, as others see it.
     made_by: Option<Pid>,
-    creator: Arc<Creator>,
     memory: Memory,
     is_huge: bool,
     is_pooled: bool,
@@ -141,7 +148,7 @@ pub(crate) struct Plan {
     /// Whose table it will be in.
     pub(crate) registry: Arc<Registry>,
     /// Who makes it.
-    pub(crate) creator: Arc<Creator>,
+    pub(crate) made: Made,
     /// The caller's effective user id.
     pub(crate) uid: Uid,
     /// Its key.
@@ -186,6 +193,7 @@ impl Segment {
             detached: 0,
             changed: time::now(),
             last_user: None,
+            made: Some(plan.made),
             locked: None,
             namespace: None,
             backing: None,
@@ -198,7 +206,6 @@ impl Segment {
             id: Id::NONE,
             size: plan.size,
             made_by: Pid::current(),
-            creator: plan.creator,
             is_huge: plan.huge.is_some(),
             is_pooled: plan.is_pooled,
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
@@ -223,11 +230,6 @@ impl Segment {
     /// Its size in pages, as limits count it.
     pub(crate) fn pages(&self) -> usize {
         limits::pages(self.size).unwrap_or(0)
-    }
-
-    /// Who made it.
-    pub(crate) fn creator(&self) -> &Creator {
-        &self.creator
     }
 
     /// Whether it was made of huge pages (SHM_HUGETLB).
@@ -286,6 +288,13 @@ impl Segment {
         // As `__shm_open()`: an old file may be mapped again by remap_file_pages(2).
         if state.life == Life::Gone {
             return Err(EINVAL);
+        }
+        // So there, where the old mapping was the only one, and is gone already.
+        if state.namespace.is_none() {
+            state.namespace = state
+                .registry
+                .as_ref()
+                .and_then(|registry| ipc_ns::get_current_if(registry.namespace()));
         }
         state.attach();
         Ok(())
@@ -481,11 +490,21 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// How many folios of an order it has. They are counted: not to be called with a lock held.
-    pub(crate) fn folios(&self, order: u32) -> usize {
-        let backing = self.backing.as_ref();
-        backing.map_or(0, |file| file.page_cache().count_folios(order))
+    /// How many folios it has of each order. They are counted: not to be called with a lock held.
+    pub(crate) fn folios(&self) -> [usize; Self::ORDERS] {
+        let mut counts = [0; Self::ORDERS];
+        if let Some(file) = &self.backing {
+            file.page_cache().each_folio(0, |order| {
+                if let Some(count) = counts.get_mut(order as usize) {
+                    *count += 1;
+                }
+            });
+        }
+        counts
     }
+
+    /// How many orders there are.
+    const ORDERS: usize = PMD_ORDER as usize + 1;
 }
 
 impl Description {
@@ -562,6 +581,11 @@ impl State {
         }
     }
 
+    /// Whether its creator had left at a moment.
+    pub(crate) fn is_orphan(&self, at: Moment) -> bool {
+        self.made.as_ref().is_some_and(|made| made.is_orphan(at))
+    }
+
     /// Whether somebody is attached.
     pub(crate) fn is_attached(&self) -> bool {
         self.attaches != 0
@@ -588,6 +612,7 @@ impl State {
         Remains {
             _backing: self.backing.take(),
             _registry: self.registry.take(),
+            _made: self.made.take(),
             _locked: self.locked.take(),
             _namespace: self.namespace.take(),
             _commitment: self.commitment.take(),
@@ -631,7 +656,11 @@ impl Pinned<'_> {
             registry.mount(),
             fmt!("SYSV{:08x}", key.0),
             segment.id().number(),
-            segment.memory.bytes(),
+            if segment.is_huge {
+                segment.memory.bytes()
+            } else {
+                segment.size
+            },
             segment.clone(),
         )?;
         let mut state = segment.state.lock();

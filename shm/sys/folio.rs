@@ -14,7 +14,8 @@ use super::{
         RUST_SHM_GFP_PROMISE,
         RUST_SHM_MAX_FOLIO_ORDER, //
     },
-    policy::SharedPolicy, //
+    policy::SharedPolicy,
+    vma, //
 };
 use core::{
     marker::PhantomData,
@@ -128,24 +129,32 @@ impl<'a> PageCache<'a> {
     /// How many folios of exactly `order` there are.
     pub(crate) fn count_folios(&self, order: u32) -> usize {
         let mut count = 0;
+        // No two of them begin in the same block of their size.
+        self.each_folio(order, |of| count += usize::from(of == order));
+        count
+    }
+
+    /// Calls `f` with the order of the first folio in each block of `1 << block` pages; of all folios
+    /// where `block` is 0. A task that is killed goes no further.
+    pub(crate) fn each_folio(&self, block: u32, mut f: impl FnMut(u32)) {
         let mut at = 0;
         // SAFETY: By the type invariant. Both functions take the RCU lock themselves, and what the
         // first returns is not used as a pointer.
         unsafe {
             let pages = &raw mut (*self.mapping.as_ptr()).i_pages;
-            while !bindings::xa_find(pages, &mut at, usize::MAX, bindings::XA_PRESENT).is_null() {
-                // CAST: An order is small.
-                if bindings::xa_get_order(pages, at) == order as c_int {
-                    count += 1;
-                }
-                // No two of them begin in the same place.
-                let Some(next) = ((at >> order) + 1).checked_mul(1 << order) else {
+            while !bindings::xa_find(pages, &mut at, usize::MAX, bindings::XA_PRESENT).is_null()
+                && !vma::is_killed()
+            {
+                // CAST: An order is small, and not negative.
+                let order = bindings::xa_get_order(pages, at) as u32;
+                f(order);
+                let step = order.max(block);
+                let Some(next) = ((at >> step) + 1).checked_mul(1 << step) else {
                     break;
                 };
                 at = next;
             }
         }
-        count
     }
 
     /// Whether any page from `index` on, `count` pages long, is there.

@@ -35,6 +35,14 @@ pub(crate) struct NamespaceId {
 }
 
 impl NamespaceId {
+    /// The number after this one.
+    pub(crate) fn next(self) -> Self {
+        Self {
+            number: self.number.saturating_add(1),
+            inode: 0,
+        }
+    }
+
     /// The inode number of `/proc/PID/ns/ipc`, which is used again when the namespace has ended.
     pub(crate) fn inode(self) -> u32 {
         self.inode
@@ -201,7 +209,8 @@ impl CurrentIpcNamespace<'_> {
 /// Holds a count of the namespace, which is valid.
 pub(crate) struct IpcNamespace(NonNull<ipc_namespace>);
 
-// SAFETY: Namespaces are counted atomically, and may be put from any context.
+// SAFETY: Namespaces are counted atomically, and may be put by any task. (Not in an interrupt:
+// `put_ipc_ns()` takes plain spinlocks. Who has one does not leave it to RCU.)
 unsafe impl Send for IpcNamespace {}
 // SAFETY: A shared reference gives access to words that are read once.
 unsafe impl Sync for IpcNamespace {}
@@ -222,6 +231,13 @@ impl Drop for IpcNamespace {
             put_ipc_ns(self.0.as_ptr())
         };
     }
+}
+
+/// A reference to the calling task's namespace, if that is `id`.
+pub(crate) fn get_current_if(id: NamespaceId) -> Option<IpcNamespace> {
+    with_current(|namespace| Ok((namespace.id() == id).then(|| namespace.get()).flatten()))
+        .ok()
+        .flatten()
 }
 
 /// `kernel.shm_rmid_forced` of the namespace `id`, if that is the calling task's.
@@ -246,7 +262,7 @@ unsafe fn removal_forced_of(ns: *const ipc_namespace) -> bool {
     unsafe { (&raw const (*ns).shm_rmid_forced).read_volatile() != 0 }
 }
 
-/// The number of a namespace that is ending.
+/// The number of a namespace.
 ///
 /// # Safety
 ///

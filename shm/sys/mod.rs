@@ -14,6 +14,7 @@
 //! | `hook.rs` | kprobes that tell of what a module has no hook for |
 //! | `commit.rs` | memory that is promised in advance |
 //! | `memlock.rs` | memory that a user has locked |
+//! | `debugfs.rs` | a directory in debugfs |
 //! | `proc.rs` | files of `/proc` |
 //! | `queue.rs` | a workqueue that is drained when it is dropped |
 //! | `module_ref.rs` | a counted reference to this module |
@@ -35,6 +36,8 @@
 
 pub(crate) mod commit;
 pub(crate) mod cred;
+#[cfg(CONFIG_DEBUG_FS)]
+pub(crate) mod debugfs;
 pub(crate) mod file;
 pub(crate) mod folio;
 #[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]

@@ -29,14 +29,15 @@ unsafe impl Send for OwnedQueue {}
 unsafe impl Sync for OwnedQueue {}
 
 impl OwnedQueue {
-    /// Makes a queue whose items run one after another, bound to no CPU.
+    /// Makes a queue whose items run side by side, bound to no CPU.
     pub(crate) fn new(name: &'static CStr) -> Result<Self> {
         // SAFETY: The format takes one string, and one is given.
         let queue = unsafe {
             bindings::alloc_workqueue_noprof(
                 c"%s".as_char_ptr(),
                 bindings::wq_flags_WQ_UNBOUND,
-                1,
+                // As many as is usual.
+                0,
                 name.as_char_ptr(),
             )
         };

@@ -200,6 +200,19 @@ fn what_many_added_at_once_goes_with_them() {
 }
 
 #[test]
+fn the_spare_chunk_can_be_taken_when_nobody_uses_any() {
+    let mut model = Model::new();
+    model.add();
+    assert!(model.pool.take(1));
+    assert!(model.pool.take_spare().is_none(), "it is used");
+    assert!(model.pool.give_back(1).is_none(), "it is kept");
+    assert!(model.pool.take_spare().is_some());
+    assert!(model.pool.take_spare().is_none(), "it is gone");
+    assert!(!model.pool.take(1));
+    assert_eq!(model.made.pages(), 0);
+}
+
+#[test]
 fn a_pool_drops_its_chunks() {
     let mut model = Model::new();
     for _ in 0..5 {
