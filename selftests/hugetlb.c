@@ -451,6 +451,20 @@ TEST_F(hugetlb, whole_huge_pages_are_unmapped_and_protected)
 	EXPECT_EQ(SIGSEGV, write_signal(memory));
 }
 
+TEST_F(hugetlb, a_mapping_begins_with_a_huge_page)
+{
+	int id = make(self->shm, 2 * HUGE_SIZE);
+	char *memory = self->shm->attach(id, NULL, 0);
+
+	ASSERT_NE(SHM_FAILED, memory);
+	/* It takes away what is there before it asks. */
+	EXPECT_ERRNO(EINVAL, syscall(SYS_remap_file_pages, memory, HUGE_SIZE, 0, 14, 0));
+	EXPECT_EQ(SIGSEGV, read_signal(memory));
+	EXPECT_EQ(1, shm_nattch(self->shm, id));
+	ASSERT_EQ(0, syscall(SYS_remap_file_pages, memory + HUGE_SIZE, HUGE_SIZE, 0, 0, 0));
+	EXPECT_EQ(1, shm_nattch(self->shm, id));
+}
+
 TEST_F(hugetlb, parts_of_a_huge_page)
 {
 	int id = make(self->shm, 2 * HUGE_SIZE);

@@ -295,7 +295,16 @@ impl<T: MappedObject> BackingFile<T> {
         from_result(|| {
             // SAFETY: The file is held by the caller, and files with `FILE_OPS` are as the type
             // invariant says.
-            unsafe { Self::object(file) }.mapped()?;
+            let object = unsafe { Self::object(file) };
+            object.mapped()?;
+            // SAFETY: The VMA is being made: nobody else knows it.
+            let first = unsafe { (*vma).vm_pgoff };
+            // As `hugetlbfs_file_mmap()`: remap_file_pages(2) may ask for part of a huge page. It
+            // counts as an attach and a detach, as in `shm_mmap()`.
+            if first % (object.alignment() / PAGE_SIZE) != 0 {
+                T::closed(object);
+                return Err(EINVAL);
+            }
             // SAFETY: The VMA is being made: nobody else knows it.
             unsafe { (*vma).vm_ops = &Self::VM_OPS };
             Ok(0)
