@@ -8,13 +8,13 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE GUESTS CPUS MEM KERNEL KDIR ACCEL TIMEOUT APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
+export CMD SHARE GUESTS CPUS MEM KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -37,6 +37,13 @@ stress:
 ## make kernel-nosysv     build that kernel (once, about 10 minutes; it is kept in the cache): KERNEL=nosysv below, and for make test
 kernel-nosysv:
 	@qemu/kernel nosysv >/dev/null
+## make oracle            random calls on the built-in and on the module, compared after every step, until they differ
+##     SEEDS='1 2 3' STEPS=200000   steps for each seed (default: 4 seeds, 10000 steps)
+oracle:
+	@qemu/oracle
+## make coverage          which lines of shm/ run under it (SEEDS, STEPS: default 4 seeds, 2000 steps), and which do not
+coverage:
+	@qemu/oracle coverage
 ## make check             only what needs no boot
 check:
 	@$(TOOLBOX) enter -- qemu/in-toolbox check

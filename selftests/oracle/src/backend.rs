@@ -188,7 +188,7 @@ pub struct ModuleStat {
 }
 
 const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
-    direction << 30 | (size as u32) << 16 | 0xD5 << 8 | number
+    (direction << 30) | ((size as u32) << 16) | (0xD5 << 8) | number
 }
 const IOC_GET: u32 = ioc(1, 1, size_of::<Get>());
 const IOC_ATTACH: u32 = ioc(3, 2, size_of::<Attach>());

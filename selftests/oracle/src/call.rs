@@ -125,6 +125,17 @@ pub enum Call {
         length: u64,
         page: u64,
     },
+    /// mbind(2) to the first node.
+    Bind {
+        address: u64,
+        length: u64,
+        mode: i32,
+        flags: u32,
+    },
+    /// get_mempolicy(2).
+    Policy {
+        address: u64,
+    },
     MapAnonymous {
         address: u64,
         length: u64,

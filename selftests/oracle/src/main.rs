@@ -3,8 +3,8 @@
 //! Draws random sequences of operations, runs each on the kernel's own System V shared memory and on `/dev/rust_shm`, and compares after
 //! every step. Says what came of it as KTAP.
 //!
-//!     oracle [--seeds "1 2 3"] [--steps N]     N steps for each seed
-//!     oracle --rules                           the differences that are on purpose, as the README has them
+//!     oracle [--seeds "1 2 3"] [--steps N] [--shrink SECONDS]     N steps for each seed
+//!     oracle --rules     the differences that are on purpose, as the README has them
 //!
 //! It takes root. Where it is `qemu/guest` that runs it, the clock is moved on with each step, so that times are compared exactly, and is
 //! set right in the end.
@@ -29,14 +29,18 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a sequence may be, in operations.
 const SEQUENCE: usize = 240;
-/// How long shrinking may take, in milliseconds.
-const SHRINK_TIME: u32 = 150_000;
+/// How long shrinking may take, in seconds.
+const SHRINK_SECONDS: u32 = 100;
 /// How many steps there are between two lines that say how far it is.
 const PROGRESS: u64 = 5000;
+
+/// What pages the module uses.
+const HUGE: &str = "/sys/module/rust_shm/parameters/huge";
 
 struct Options {
     seeds: Vec<u64>,
     steps: u64,
+    shrink_seconds: u32,
 }
 
 impl Options {
@@ -44,6 +48,7 @@ impl Options {
         let mut options = Self {
             seeds: vec![1, 2, 3, 4],
             steps: 1000,
+            shrink_seconds: SHRINK_SECONDS,
         };
         while let Some(argument) = arguments.next() {
             let value = arguments.next().ok_or("an argument has no value")?;
@@ -51,11 +56,13 @@ impl Options {
             match argument.as_str() {
                 "--seeds" => {
                     options.seeds = value
-                        .split_whitespace()
+                        .split([' ', ','])
+                        .filter(|text| !text.is_empty())
                         .map(number)
                         .collect::<Result<_, _>>()?
                 }
                 "--steps" => options.steps = number(&value)?,
+                "--shrink" => options.shrink_seconds = number(&value)? as u32,
                 _ => return Err(format!("{argument}: no such argument")),
             }
         }
@@ -116,8 +123,10 @@ fn test(options: &Options) -> bool {
     };
     let mut good = true;
     for (index, seed) in options.seeds.iter().enumerate() {
+        // With small pages `rss` is compared exactly.
+        stage.applied.small_pages = seed % 2 == 1 && std::fs::write(HUGE, "never").is_ok();
         let before = (stage.steps, Instant::now());
-        let found = seed_run(&mut stage, *seed, options.steps);
+        let found = seed_run(&mut stage, *seed, options);
         let result = if found { "not ok" } else { "ok" };
         let took = before.1.elapsed().as_secs_f64();
         println!(
@@ -126,6 +135,9 @@ fn test(options: &Options) -> bool {
             stage.steps - before.0
         );
         good &= !found;
+        if stage.applied.small_pages {
+            let _ = std::fs::write(HUGE, "within_size");
+        }
     }
     drop(pool);
     if own_clock {
@@ -134,8 +146,16 @@ fn test(options: &Options) -> bool {
     for (name, [well, badly]) in &stage.calls {
         println!("# {name}: {well} went well, {badly} did not");
     }
-    for (name, times) in &stage.applied.0 {
-        println!("# rule {name:?}: {times} times");
+    for rule in rules::RULES {
+        match rule.seen {
+            rules::Seen::Here => {
+                let times = stage.applied.times.get(&rule.name).copied().unwrap_or(0);
+                println!("# rule {:?}: {times} times", rule.name);
+            }
+            rules::Seen::No(reason) => {
+                println!("# rule {:?} is not looked at: {reason}", rule.name)
+            }
+        }
     }
     good
 }
@@ -168,12 +188,13 @@ fn seconds_now() -> i64 {
 }
 
 /// Runs sequences until there were so many steps; whether a difference was found.
-fn seed_run(stage: &mut Stage, seed: u64, steps: u64) -> bool {
+fn seed_run(stage: &mut Stage, seed: u64, options: &Options) -> bool {
+    let steps = options.steps;
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config {
         failure_persistence: None,
-        max_shrink_time: SHRINK_TIME,
+        max_shrink_time: options.shrink_seconds.saturating_mul(1000),
         max_shrink_iters: u32::MAX,
         ..Config::default()
     };
@@ -191,28 +212,34 @@ fn seed_run(stage: &mut Stage, seed: u64, steps: u64) -> bool {
                 return true;
             }
         };
-        let shared = RefCell::new((&mut *stage, Vec::new()));
+        let shared = RefCell::new((&mut *stage, Outcome::default()));
         let result = runner.run_one(tree, |mut ops: Vec<Op>| {
             ops.truncate(left);
             let (stage, failed) = &mut *shared.borrow_mut();
-            if is_known(failed, &ops) {
+            if is_known(&failed.done, &ops) {
                 return Err(TestCaseError::fail(DIFFER));
             }
-            match sequence(stage, &ops, None) {
+            match sequence(stage, &ops) {
                 Ok(Outcome { failure: None, .. }) => Ok(()),
                 Ok(outcome) => {
-                    *failed = outcome.done;
+                    if failed.failure.is_none() {
+                        println!(
+                            "# seed {seed}: they differ after {} steps",
+                            stage.steps - start
+                        );
+                    }
+                    *failed = outcome;
                     Err(TestCaseError::fail(DIFFER))
                 }
                 Err(error) => Err(TestCaseError::fail(error)),
             }
         });
-        let (stage, _) = shared.into_inner();
+        let (stage, failed) = shared.into_inner();
         match result {
             Ok(_) => {}
-            Err(TestError::Fail(reason, ops)) => {
+            Err(TestError::Fail(reason, _)) => {
                 println!("# seed {seed}: {reason}");
-                report(stage, &ops);
+                report(&failed);
                 return true;
             }
             Err(TestError::Abort(reason)) => {
@@ -238,9 +265,12 @@ struct Done {
 }
 
 /// What came of a sequence.
+#[derive(Default)]
 struct Outcome {
     failure: Option<Failure>,
     done: Vec<Done>,
+    /// For a reader.
+    trace: Vec<String>,
 }
 
 /// Whether a sequence begins with what has led to a difference before, or is that without what was idle in it. Then it need not be run
@@ -254,17 +284,9 @@ fn is_known(failed: &[Done], ops: &[Op]) -> bool {
 }
 
 /// Runs a sequence in new worlds.
-fn sequence(
-    stage: &mut Stage,
-    ops: &[Op],
-    trace: Option<&mut Vec<String>>,
-) -> Result<Outcome, String> {
+fn sequence(stage: &mut Stage, ops: &[Op]) -> Result<Outcome, String> {
     let mut run = Run::new(stage)?;
-    run.trace = trace.is_some().then(Vec::new);
-    let mut outcome = Outcome {
-        failure: None,
-        done: Vec::new(),
-    };
+    let mut outcome = Outcome::default();
     for op in ops {
         let result = run.step(op);
         outcome.done.push(Done {
@@ -276,33 +298,24 @@ fn sequence(
             break;
         }
     }
-    if let Some(trace) = trace {
-        *trace = run.trace.take().unwrap_or_default();
-    }
+    outcome.trace = std::mem::take(&mut run.trace);
     Ok(outcome)
 }
 
-/// Shows the shortest sequence that still differs.
-fn report(stage: &mut Stage, ops: &[Op]) {
-    let mut trace = Vec::new();
+/// Shows the shortest sequence that has led to a difference.
+fn report(failed: &Outcome) {
     println!("# the shortest sequence found:");
-    let outcome = sequence(stage, ops, Some(&mut trace));
-    for line in trace {
+    for line in &failed.trace {
         println!("#   {line}");
     }
-    match outcome {
-        Ok(Outcome {
-            failure: Some(failure),
-            ..
-        }) => {
-            for difference in failure.differences {
-                println!("# {}:", difference.what);
-                println!("#   {}: {}", call::Kind::Builtin.name(), difference.builtin);
-                println!("#   {}: {}", call::Kind::Module.name(), difference.module);
-            }
-        }
-        Ok(_) => println!("# this time the two do not differ"),
-        Err(error) => println!("# {error}"),
+    for difference in failed
+        .failure
+        .iter()
+        .flat_map(|failure| &failure.differences)
+    {
+        println!("# {}:", difference.what);
+        println!("#   {}: {}", call::Kind::Builtin.name(), difference.builtin);
+        println!("#   {}: {}", call::Kind::Module.name(), difference.module);
     }
 }
 

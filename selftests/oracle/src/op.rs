@@ -134,6 +134,14 @@ pub enum Action {
         part: Part,
         page: u16,
     },
+    Bind {
+        part: Part,
+        mode: i32,
+        flags: u32,
+    },
+    Policy {
+        at: Place,
+    },
     MapAnonymous {
         slot: u8,
         first: u16,
@@ -191,10 +199,10 @@ fn mode() -> impl Strategy<Value = i32> {
 const HUGE_FLAGS: &[i32] = &[
     libc::SHM_HUGETLB,
     libc::SHM_HUGETLB,
-    libc::SHM_HUGETLB | 21 << 26,
-    libc::SHM_HUGETLB | 12 << 26,
-    libc::SHM_HUGETLB | 31 << 26,
-    libc::SHM_HUGETLB | -1 << 26,
+    libc::SHM_HUGETLB | (21 << 26),
+    libc::SHM_HUGETLB | (12 << 26),
+    libc::SHM_HUGETLB | (31 << 26),
+    libc::SHM_HUGETLB | (-1 << 26),
 ];
 
 fn get_flags() -> impl Strategy<Value = i32> {
@@ -423,6 +431,8 @@ fn sysctl() -> impl Strategy<Value = Action> {
         1 => max.prop_map(|value| Action::Sysctl { name: "kernel/shmmax", value }),
         1 => all.prop_map(|value| Action::Sysctl { name: "kernel/shmall", value }),
         1 => count.prop_map(|value| Action::Sysctl { name: "kernel/shmmni", value }),
+        1 => select(vec!["-1", "0", "5", "32768", "32769", "65541", "2147483647"])
+            .prop_map(|value| Action::Sysctl { name: "kernel/shm_next_id", value }),
         forced => select(vec!["1", "0", "2"]).prop_map(|value| Action::Sysctl { name: "kernel/shm_rmid_forced", value }),
     ]
 }
@@ -443,6 +453,8 @@ fn memory() -> impl Strategy<Value = Action> {
         4 => (part(), advice()).prop_map(|(part, advice)| Action::Advise { part, advice }),
         2 => (part(), 0..2i32).prop_map(|(part, flags)| Action::Lock { part, flags }),
         1 => part().prop_map(|part| Action::Unlock { part }),
+        2 => (part(), 0..7i32, select(vec![0u32, 1, 2, 3, 8])).prop_map(|(part, mode, flags)| Action::Bind { part, mode, flags }),
+        2 => in_attach().prop_map(|at| Action::Policy { at }),
         1 => (part(), 0..8i32).prop_map(|(part, flags)| Action::Sync { part, flags }),
         1 => (part(), pages()).prop_map(|(part, page)| Action::RemapPages { part, page }),
         2 => (0..6u8, pages(), 1..4u16, protection()).prop_map(|(slot, first, pages, protection)| {

@@ -8,8 +8,8 @@ use crate::layout::{HUGE, PAGE};
 use crate::op::{IPC_CREAT, IPC_EXCL};
 use std::collections::BTreeMap;
 
-/// What is drawn only once the module does it. To be emptied.
-pub const NOT_YET: &[Feature] = &[Feature::MadviseHuge];
+/// What is not drawn yet. To be emptied.
+pub const NOT_YET: &[Feature] = &[Feature::HugeTlb];
 
 /// What the built-in does and the module may not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,6 @@ pub enum Feature {
     HugeTlb,
     /// SHM_LOCK and SHM_UNLOCK.
     Lock,
-    /// MADV_HUGEPAGE and MADV_NOHUGEPAGE have a say in which pages are allocated.
-    MadviseHuge,
     /// SHM_NORESERVE.
     NoReserve,
     /// kernel.shm_rmid_forced.
@@ -43,11 +41,11 @@ pub enum Name {
     NoSwap,
     LateCommit,
     HugeAtOnce,
+    HugeParts,
     FilePages,
     LargestBlock,
     AlignedAttach,
     DeviceNumber,
-    MemoryPolicy,
     LateInode,
     NamespaceEnd,
     Unload,
@@ -90,9 +88,8 @@ pub const RULES: &[Rule] = &[
     rule(
         Name::Sysctls,
         "Calls",
-        Seen::No("the two worlds have an IPC namespace each, and shm_next_id is not drawn"),
-        "`kernel.shmmax`, `shmall` and `shmmni` hold here too, but count the built-in's segments and the module's apart. \
-         `kernel.shm_next_id` is not obeyed.",
+        Seen::No("the two worlds have an IPC namespace each"),
+        "`kernel.shmmax`, `shmall` and `shmmni` hold here too, but count the built-in's segments and the module's apart.",
     ),
     rule(
         Name::Apart,
@@ -134,6 +131,12 @@ pub const RULES: &[Rule] = &[
          `smaps` shows them as pages of a file, without `ht` and `de`.",
     ),
     rule(
+        Name::HugeParts,
+        "Memory",
+        Seen::Here,
+        "Parts of the huge pages of a `SHM_HUGETLB` segment can be unmapped, protected and so on; on the built-in that is EINVAL.",
+    ),
+    rule(
         Name::FilePages,
         "Memory",
         Seen::No("such counters are of the whole machine, or of a process whose other pages change them"),
@@ -145,14 +148,14 @@ pub const RULES: &[Rule] = &[
         "Memory",
         Seen::Here,
         "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. So \
-         one byte may take 2 MiB. `/sys/kernel/mm/transparent_hugepage` has no say in that, nor have `MADV_HUGEPAGE` and \
-         `MADV_NOHUGEPAGE`.",
+         one byte may take 2 MiB. The module's parameter `huge` decides that (`never`, `within_size`, `always`, as tmpfs's mount option), \
+         and `/sys/kernel/mm/transparent_hugepage/shmem_enabled` has no say.",
     ),
     rule(
         Name::AlignedAttach,
         "Memory",
         Seen::Here,
-        "The address that the kernel chooses for an attach of 2 MiB or more is a multiple of 2 MiB.",
+        "The address that the kernel chooses for an attach of 2 MiB or more is a multiple of 2 MiB, for a 64-bit program.",
     ),
     rule(
         Name::DeviceNumber,
@@ -160,12 +163,6 @@ pub const RULES: &[Rule] = &[
         Seen::Here,
         "`/proc/PID/maps` shows another device number; name and inode are those of the built-in. `map_files` entries cannot be read or \
          written.",
-    ),
-    rule(
-        Name::MemoryPolicy,
-        "Memory",
-        Seen::No("the guest has one memory node"),
-        "`mbind` holds for the mapping it names; on the built-in all attachers share the policy (`mpol_*` is exported to KVM alone).",
     ),
     rule(
         Name::LateInode,
@@ -188,13 +185,18 @@ pub const RULES: &[Rule] = &[
     ),
 ];
 
-/// How often each rule was needed.
+/// The rules at work.
 #[derive(Default)]
-pub struct Applied(pub BTreeMap<Name, usize>);
+pub struct Applied {
+    /// How often each was needed.
+    pub times: BTreeMap<Name, usize>,
+    /// The module was told to use small pages (`huge=never`): then `LargestBlock` is no excuse.
+    pub small_pages: bool,
+}
 
 impl Applied {
     fn note(&mut self, name: Name) {
-        *self.0.entry(name).or_default() += 1;
+        *self.times.entry(name).or_default() += 1;
     }
 
     /// `UnknownFlags`: the call without its unknown flags, if it has any. The module must say EINVAL to the one, and do the other.
@@ -233,7 +235,7 @@ impl Applied {
     /// `LargestBlock`: whether a segment, or all of them, of `bytes` may have `module` bytes in memory where the built-in has `builtin`.
     pub fn largest_block(&mut self, builtin: u64, module: u64, bytes: u64) -> bool {
         let all = bytes.div_ceil(PAGE) * PAGE;
-        let allowed = builtin < module && module <= all;
+        let allowed = !self.small_pages && builtin < module && module <= all;
         if allowed {
             self.note(Name::LargestBlock);
         }
@@ -269,6 +271,12 @@ impl Applied {
             self.note(Name::HugeAtOnce);
         }
         allowed
+    }
+
+    /// `HugeParts`: a call that would take part of a huge page is not made: what it leaves behind would differ.
+    pub fn huge_parts(&mut self) -> bool {
+        self.note(Name::HugeParts);
+        true
     }
 
     /// `AlignedAttach`: whether the module may choose another address for an attach of `bytes`.
@@ -347,7 +355,7 @@ mod tests {
         };
         assert_eq!(applied.unknown_flags(&get(0o3777)), None);
         assert_eq!(
-            applied.unknown_flags(&get(1 << 20 | 0o600)),
+            applied.unknown_flags(&get((1 << 20) | 0o600)),
             Some(get(0o600))
         );
     }
@@ -358,6 +366,8 @@ mod tests {
         assert!(applied.largest_block(0, 8192, 5000));
         assert!(!applied.largest_block(0, 12288, 5000));
         assert!(!applied.largest_block(8192, 4096, 5000));
+        applied.small_pages = true;
+        assert!(!applied.largest_block(0, 8192, 5000));
     }
 
     #[test]

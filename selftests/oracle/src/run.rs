@@ -5,7 +5,7 @@
 use crate::backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY};
 use crate::call::{Call, Kind, Reply, Request};
 use crate::compare::{describe, Clock, Comparison, Difference, STEP_SECONDS};
-use crate::layout::{ARENA, ARENA_SLOT, BUFFER, HUGE, PAGE, TASK_SIZE};
+use crate::layout::{ARENA, ARENA_SLOT, HUGE, PAGE, TASK_SIZE};
 use crate::op::{Action, IdRef, MoveTo, Op, Part, Place};
 use crate::rules::Applied;
 use crate::sys;
@@ -50,6 +50,8 @@ struct Attach {
     start: u64,
     end: u64,
     offset: u64,
+    /// On the built-in it is of huge pages.
+    huge: bool,
 }
 
 /// What is known of the two worlds, which is the same.
@@ -74,8 +76,10 @@ pub struct Run<'a> {
     worlds: [World; 2],
     model: Model,
     clock: Clock,
-    /// Lines for a reader, where they are wanted.
-    pub trace: Option<Vec<String>>,
+    /// What was done, a line for each call of an operation.
+    pub trace: Vec<String>,
+    /// What is done now belongs to the comparison.
+    quiet: bool,
     steps: u32,
 }
 
@@ -113,7 +117,8 @@ impl<'a> Run<'a> {
                 pool: POOL,
             },
             clock,
-            trace: None,
+            trace: Vec::new(),
+            quiet: true,
             steps: 0,
         };
         for slot in 1..=WORKERS {
@@ -123,6 +128,7 @@ impl<'a> Run<'a> {
                 return Err("the first workers cannot be forked".to_string());
             }
         }
+        run.quiet = false;
         Ok(run)
     }
 
@@ -170,7 +176,7 @@ impl<'a> Run<'a> {
         };
         comparison.outcomes("result", &outcomes[0], &outcomes[1]);
         let differences = comparison.differences;
-        if let Some(trace) = &mut self.trace {
+        if !self.quiet {
             let says =
                 |outcome: &Outcome| outcome.answer().map_or(format!("{outcome:?}"), describe);
             let (builtin, module) = (says(&outcomes[0]), says(&outcomes[1]));
@@ -179,7 +185,7 @@ impl<'a> Run<'a> {
             } else {
                 format!("{builtin} | {module}")
             };
-            trace.push(format!(
+            self.trace.push(format!(
                 "{:3} worker {slot}: {call:?} -> {both}",
                 self.steps
             ));
@@ -269,6 +275,9 @@ impl<'a> Run<'a> {
         let Some(call) = self.call(slot, &op.action) else {
             return Ok(false);
         };
+        if self.cuts(slot, &call) {
+            return Ok(false);
+        }
         if let Some(now) = &mut self.stage.clock {
             *now += STEP_SECONDS;
             let _ = sys::set_clock(*now);
@@ -341,9 +350,9 @@ impl<'a> Run<'a> {
         &mut self,
         f: impl FnOnce(&mut Self) -> Result<[Outcome; 2], Failure>,
     ) -> Result<(), Failure> {
-        let trace = self.trace.take();
+        self.quiet = true;
         let result = f(self);
-        self.trace = trace;
+        self.quiet = false;
         result.map(|_| ())
     }
 
@@ -449,6 +458,30 @@ impl<'a> Run<'a> {
             wanted.min(all - first)
         };
         Some((attach.start + first, length))
+    }
+
+    /// Whether a call takes part of a huge page, which is the rule `HugeParts`.
+    fn cuts(&mut self, slot: usize, call: &Call) -> bool {
+        let mut ranges = changes(call);
+        if let Call::Attach { id, address, flags } = *call {
+            if flags & libc::SHM_REMAP != 0 {
+                let length = self.size(slot, id).and_then(page_up).unwrap_or(ARENA_SLOT);
+                ranges.push((
+                    address / PAGE * PAGE,
+                    (address / PAGE * PAGE).saturating_add(length),
+                ));
+            }
+        }
+        let cut = self.model.attaches[slot]
+            .iter()
+            .filter(|attach| attach.huge)
+            .any(|attach| {
+                let inside = |at: u64| attach.start < at && at < attach.end && at % HUGE != 0;
+                ranges
+                    .iter()
+                    .any(|(start, end)| inside(*start) || inside(*end))
+            });
+        cut && self.stage.applied.huge_parts()
     }
 
     /// The call that an action is now; none if it has no meaning now.
@@ -606,6 +639,18 @@ impl<'a> Run<'a> {
                     page: (*page).into(),
                 }
             }
+            Action::Bind { part, mode, flags } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::Bind {
+                    address,
+                    length,
+                    mode: *mode,
+                    flags: *flags,
+                }
+            }
+            Action::Policy { at } => Call::Policy {
+                address: self.touched(slot, at)?,
+            },
             Action::MapAnonymous {
                 slot,
                 first,
@@ -698,6 +743,7 @@ fn looks(call: &Call) -> bool {
             | Call::Lock { .. }
             | Call::Unlock { .. }
             | Call::RemapPages { .. }
+            | Call::Bind { .. }
             | Call::MapAnonymous { .. }
     )
 }
@@ -733,6 +779,8 @@ fn name_of(call: &Call) -> &'static str {
         Call::Unlock { .. } => "munlock",
         Call::Sync { .. } => "msync",
         Call::RemapPages { .. } => "remap_file_pages",
+        Call::Bind { .. } => "mbind",
+        Call::Policy { .. } => "get_mempolicy",
         Call::MapAnonymous { .. } => "mmap",
         Call::Credentials { .. } => "credentials",
         Call::Unshare { .. } => "unshare",
@@ -754,12 +802,65 @@ fn attaches(maps: &str) -> Vec<Attach> {
             start: number(start)?,
             end: number(end)?,
             offset: number(offset)?,
+            huge: false,
         })
     };
-    maps.lines()
-        .filter_map(parse)
-        .filter(|attach| attach.start != BUFFER)
-        .collect()
+    let mut found: Vec<Attach> = Vec::new();
+    for line in maps.lines() {
+        if let Some(attach) = parse(line) {
+            found.push(attach);
+        } else if line.starts_with("KernelPageSize:") && line.ends_with(" 2048 kB") {
+            // Only of attaches there are such lines.
+            if let Some(last) = found.last_mut() {
+                last.huge = true;
+            }
+        }
+    }
+    found
+}
+
+/// What a call changes of the address space: where it begins and ends.
+fn changes(call: &Call) -> Vec<(u64, u64)> {
+    let range = |start: u64, length: u64| {
+        (
+            start,
+            start.saturating_add(length.div_ceil(PAGE).saturating_mul(PAGE)),
+        )
+    };
+    match *call {
+        Call::Unmap { address, length }
+        | Call::Protect {
+            address, length, ..
+        }
+        | Call::Advise {
+            address, length, ..
+        }
+        | Call::Lock {
+            address, length, ..
+        }
+        | Call::Unlock { address, length }
+        | Call::Bind {
+            address, length, ..
+        }
+        | Call::RemapPages {
+            address, length, ..
+        }
+        | Call::MapAnonymous {
+            address, length, ..
+        } => vec![range(address, length)],
+        Call::Remap {
+            old,
+            old_length,
+            new_length,
+            new,
+            ..
+        } => vec![
+            range(old, old_length),
+            range(old, new_length),
+            range(new, new_length),
+        ],
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]

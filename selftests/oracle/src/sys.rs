@@ -131,6 +131,38 @@ pub fn remap_file_pages(address: u64, length: u64, page: u64) -> Answer {
     call!(libc::SYS_remap_file_pages, address, length, 0, page, 0)
 }
 
+/// mbind(2) with the first node, or with none for MPOL_DEFAULT and MPOL_LOCAL.
+pub fn mbind(address: u64, length: u64, mode: c_int, flags: u32) -> Answer {
+    let nodes = [libc::c_ulong::from(
+        mode != libc::MPOL_DEFAULT && mode != libc::MPOL_LOCAL,
+    )];
+    call!(
+        libc::SYS_mbind,
+        address,
+        length,
+        mode,
+        nodes.as_ptr(),
+        64,
+        flags
+    )
+}
+
+/// The policy that holds at an address.
+pub fn get_mempolicy(address: u64) -> Answer {
+    const MPOL_F_ADDR: c_int = 2;
+    let mut mode: c_int = -1;
+    let mut nodes = [0 as libc::c_ulong; 16];
+    call!(
+        libc::SYS_get_mempolicy,
+        &raw mut mode,
+        nodes.as_mut_ptr(),
+        1024,
+        address,
+        MPOL_F_ADDR
+    )?;
+    Ok((i64::from(mode) << 8) | nodes[0] as i64)
+}
+
 /// Reads a byte of another process.
 pub fn read_other(pid: i32, address: u64) -> Answer {
     let mut byte = 0u8;

@@ -2,7 +2,7 @@
 
 //! A process of a world: does what it is told, and tells what came of it.
 
-use crate::backend::{backend, read_all, Backend, IPC_INFO, SHM_INFO, SHM_STAT_ANY};
+use crate::backend::{backend, Backend, IPC_INFO, SHM_INFO, SHM_STAT_ANY};
 use crate::call::{Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply, Request};
 use crate::layout::{BUFFER, PAGE};
 use crate::sys::{self, Answer};
@@ -188,6 +188,13 @@ fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
             length,
             page,
         } => plain(sys::remap_file_pages(address, length, page)),
+        Call::Bind {
+            address,
+            length,
+            mode,
+            flags,
+        } => plain(sys::mbind(address, length, mode, flags)),
+        Call::Policy { address } => plain(sys::get_mempolicy(address)),
         Call::MapAnonymous {
             address,
             length,

@@ -45,17 +45,9 @@ impl Outcome {
             _ => None,
         }
     }
-
-    pub fn payload(&self) -> &Payload {
-        match self {
-            Outcome::Reply(reply) => &reply.payload,
-            _ => &Payload::None,
-        }
-    }
 }
 
 pub struct World {
-    pub kind: Kind,
     init: i32,
     /// For each slot: the controller's end.
     channels: Vec<i32>,
@@ -86,7 +78,6 @@ impl World {
             worker::serve(&setting, ONLOOKER);
         }
         let mut world = Self {
-            kind,
             init,
             channels,
             worker_channels,
