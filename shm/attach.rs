@@ -95,18 +95,30 @@ pub(crate) fn attach(
     }
     let segment = registry.find(id)?;
     let pinned = Segment::pin(&segment, caller, request, caller)?;
-    let file = pinned.file(access)?;
     let size = segment.memory().bytes();
+    // A file is no longer than that, and no address space has room for it.
+    let file = if size > isize::MAX as usize {
+        None
+    } else {
+        Some(pinned.file(access)?)
+    };
     if segment.is_huge() && !mode.placement.is_aligned(memory::HUGE_BYTES) {
         // As `hugetlb_get_unmapped_area()`: the mapping would have no huge page.
         return Err(EINVAL);
     }
     if let Placement::Fixed(place) = mode.placement {
-        // Before all that mmap(2) may object to.
-        if vma::is_occupied(address::range(place, size)?)? {
+        // Before all that mmap(2) may object to. By the size of the file, which is in whole pages only
+        // where they are huge: a last page of the address space counts as one.
+        let exact = if segment.is_huge() {
+            size
+        } else {
+            segment.size()
+        };
+        if vma::is_occupied(address::range(place, exact)?)? {
             return Err(EINVAL);
         }
     }
+    let file = file.ok_or(ENOMEM)?;
     let protection = Protection {
         write: !mode.read_only,
         execute: mode.execute,
