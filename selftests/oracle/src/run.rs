@@ -239,6 +239,13 @@ impl<'a> Run<'a> {
 
     /// An attach where the kernel chooses, and may choose differently: the same address is used from then on.
     fn attach_aligned(&mut self, slot: usize, call: &Call, size: u64) -> Result<(), Failure> {
+        if let Some(known) = self.stage.applied.unknown_flags(call) {
+            let refused = self.one(1, slot, call, false);
+            if refused.answer() != Some(Err(libc::EINVAL)) {
+                return Err(Failure::of("unknown flags", "refused", refused.answer()));
+            }
+            return self.attach_aligned(slot, &known, size);
+        }
         let [builtin, module] = self.both(slot, call, false);
         let (Some(left), Some(right)) = (builtin.ok(), module.ok()) else {
             return self.check(slot, call, &[builtin, module]);
