@@ -144,6 +144,7 @@ impl<T: MappedObject> BackingFile<T> {
     };
 
     const RAW_VM_OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        may_split: Some(Self::vm_may_split),
         fault: Some(Self::vm_fault),
         map_pages: Some(bindings::filemap_map_pages),
         #[cfg(CONFIG_NUMA)]
@@ -396,6 +397,24 @@ impl<T: MappedObject> BackingFile<T> {
     unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
         // SAFETY: As in `vm_open()`. The VMA drops the file after this.
         T::closed(unsafe { Self::object((*vma).vm_file) });
+    }
+
+    /// A mapping of an object that was promised large folios is not cut within one.
+    ///
+    /// # Safety
+    ///
+    /// Called by mm with a VMA that has `RAW_VM_OPS` or more, locked, and where it is to be split.
+    unsafe extern "C" fn vm_may_split(
+        vma: *mut bindings::vm_area_struct,
+        address: c_ulong,
+    ) -> c_int {
+        // SAFETY: As in `vm_open()`.
+        let alignment = unsafe { Self::object((*vma).vm_file) }.alignment();
+        if address % alignment == 0 {
+            0
+        } else {
+            EINVAL.to_errno()
+        }
     }
 
     /// # Safety
