@@ -1276,6 +1276,7 @@ static enum op some_op(void)
 static void work(unsigned int number, uint64_t seed)
 {
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+	unsigned int tries;
 	int result;
 	enum op op;
 
@@ -1307,10 +1308,10 @@ static void work(unsigned int number, uint64_t seed)
 			__atomic_fetch_add(result ? &shared->worked[op] : &shared->refused[op], 1, __ATOMIC_RELAXED);
 		moved_on();
 	}
-	/* Also when there was no time for anything else. */
+	/* Also when there was no time for anything else. Where all ids are others', there may be none that it may attach to. */
 	shared->worker[me].doing = ATTACH;
 	do_create();
-	while (slots[0].addr == NULL && slots[1].addr == NULL) {
+	for (tries = 0; tries < 1000 && slots[0].addr == NULL && slots[1].addr == NULL; tries++) {
 		do_create();
 		do_attach();
 		moved_on();
