@@ -1036,8 +1036,13 @@ static int do_fork_kill(void)
 	if (pid < 0)
 		return 0;
 	if (!pid) {
-		for (;;)
-			in_a_child(UINT_MAX);
+		/* Whoever is to kill it may be killed first. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (getppid() == shared->worker[me].pid) {
+			in_a_child(1000);
+			usleep(1000);
+		}
+		_exit(0);
 	}
 	usleep(pick(3000));
 	kill(pid, SIGKILL);
