@@ -23,9 +23,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
-            Full,
-            Relaxed,
-            Release, //
+            Relaxed, //
         },
         Arc,
         SpinLock, //
@@ -111,8 +109,9 @@ impl Creators {
 
     /// A new moment, later than all before. What was stored before it is seen by who has a later
     /// one.
+    #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn moment(&self) -> Moment {
-        self.clock.fetch_add(1, Full) + 1
+        self.clock.fetch_add(1, kernel::sync::atomic::Full) + 1
     }
 
     /// A segment is made by the calling thread in a namespace.
@@ -153,7 +152,7 @@ impl Creators {
                 }
             };
             let ((_, namespace), creator) = node.to_key_value();
-            creator.left.store(self.moment(), Release);
+            creator.left.xchg(self.moment(), kernel::sync::atomic::Full);
             // A later one: who looks for orphans of an earlier moment may not have seen this one.
             f(namespace, self.moment());
         }

@@ -626,6 +626,7 @@ impl Registry {
     }
 
     /// The same, if the sysctl is set: it is for the next call to see. It may not sleep.
+    #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_may_be_due(&self, moment: Moment) {
         Orphans::move_on(&self.orphans.undecided, moment);
     }
@@ -641,7 +642,7 @@ impl Registry {
         let undecided = orphans.undecided.load(Acquire);
         if undecided != orphans.decided.load(Relaxed) {
             if namespace.removal_forced() {
-                self.orphans_are_due(undecided);
+                Orphans::move_on(&orphans.due, undecided);
             }
             orphans.decided.store(undecided, Release);
         }
