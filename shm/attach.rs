@@ -258,7 +258,7 @@ impl MappedObject for Shared {
     }
 
     fn fault(&self, fault: Fault<'_>) -> Result<(), FaultError> {
-        self.memory().fault(fault)
+        self.memory().fault(fault, self.is_huge())
     }
 
     fn punch(&self, cache: PageCache<'_>, range: Range<usize>) {

@@ -53,11 +53,16 @@ impl Limits {
             Some(sum) if sum <= self.shmall => {}
             _ => return Err(Misfit::Room),
         }
-        // As `shmem_file_setup()`, which `newseg()` calls next: a file is no larger than a signed
-        // offset can say.
-        if size > isize::MAX as usize {
-            return Err(Misfit::Size);
-        }
         Ok(pages)
+    }
+}
+
+/// Whether a file can be so large: no larger than a signed offset can say. As `shmem_file_setup()`,
+/// which `newseg()` calls next for a segment that is not of huge pages.
+pub(crate) fn file_fits(size: usize) -> Result<(), Misfit> {
+    if size > isize::MAX as usize {
+        Err(Misfit::Size)
+    } else {
+        Ok(())
     }
 }

@@ -150,8 +150,8 @@ impl Memory {
         self.pages * PAGE_SIZE
     }
 
-    /// Serves a fault.
-    pub(crate) fn fault(&self, fault: Fault<'_>) -> Result<(), FaultError> {
+    /// Serves a fault. `is_huge` says that the segment is one of huge pages, whatever else is set.
+    pub(crate) fn fault(&self, fault: Fault<'_>, is_huge: bool) -> Result<(), FaultError> {
         let index = fault.index();
         if index >= self.pages {
             return Err(FaultError::BeyondEnd);
@@ -166,7 +166,12 @@ impl Memory {
             if self.any_poisoned(&(index..index + 1)) {
                 return Err(FaultError::Poisoned);
             }
-            match self.allocate(cache, index, &self.blocks(fault.wants_small()), &fault) {
+            let blocks = if is_huge {
+                0..self.pages
+            } else {
+                self.blocks(fault.wants_small())
+            };
+            match self.allocate(cache, index, &blocks, &fault) {
                 Ok(folio) => {
                     fault.serve(folio);
                     return Ok(());
@@ -402,13 +407,14 @@ impl Memory {
 /// The size of a huge page, in bytes.
 pub(crate) const HUGE_BYTES: usize = PAGE_SIZE << PMD_ORDER;
 
-/// How many bytes a segment of `size` bytes takes in huge pages of a size given by its logarithm, 0
-/// for the usual one; `None` if there are no such pages.
-pub(crate) fn huge_bytes_for(size: usize, size_log: u32) -> Option<usize> {
-    let log = HUGE_BYTES.ilog2();
-    if PMD_ORDER == 0 || MAX_ORDER < PMD_ORDER || (size_log != 0 && size_log != log) {
-        return None;
-    }
+/// Whether there are huge pages of a size given by its logarithm, 0 for the usual one.
+pub(crate) fn has_huge_pages(size_log: u32) -> bool {
+    PMD_ORDER > 0 && MAX_ORDER >= PMD_ORDER && (size_log == 0 || size_log == HUGE_BYTES.ilog2())
+}
+
+/// How many bytes a segment of `size` bytes takes in huge pages; `None` if that is too much for a
+/// file.
+pub(crate) fn in_huge_pages(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(HUGE_BYTES)
         .filter(|bytes| isize::try_from(*bytes).is_ok())
 }

@@ -24,6 +24,7 @@ use super::{
         Numbering, //
     },
     limits::{
+        self,
         Limits,
         Misfit, //
     },
@@ -378,16 +379,22 @@ impl Registry {
         let pages = limits.fit(wanted.size, total_pages)?;
         let mut provision = Provision::default();
         if let Some(size_log) = wanted.huge {
-            let bytes = memory::huge_bytes_for(wanted.size, size_log).ok_or(EINVAL)?;
+            if !memory::has_huge_pages(size_log) {
+                return Err(EINVAL);
+            }
             if !permission::allows_huge_pages(caller, || settings.hugetlb_shm_group()) {
                 return Err(EPERM);
             }
+            let bytes = memory::in_huge_pages(wanted.size).ok_or(ENOMEM)?;
             let file = Ownerless::new(&self.mount, fmt!("SYSV{:08x}", wanted.key.0), bytes)?;
             if !wanted.no_reserve {
                 memory::fill(file.page_cache(), bytes)?;
             }
             provision.pages = Some((file, ModuleRef::get()?));
-        } else if !wanted.no_reserve || settings.overcommit_never() {
+            return Ok(provision);
+        }
+        limits::file_fits(wanted.size)?;
+        if !wanted.no_reserve || settings.overcommit_never() {
             if pages < CHUNK_PAGES {
                 provision.share = self.take_from_pool(pages).ok();
             }

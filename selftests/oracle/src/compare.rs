@@ -133,13 +133,14 @@ impl Comparison<'_> {
     }
 
     fn usages(&mut self, what: &str, builtin: &[u64; 6], module: &[u64; 6]) {
-        let bytes = |pages: u64| pages * PAGE;
+        // A limit may be as large as the numbers are.
+        let bytes = |pages: u64| pages.saturating_mul(PAGE);
         let huge = self
             .huge
             .iter()
             .filter(|(namespace, _)| *namespace == self.namespace)
             .count() as u64;
-        let most = bytes(builtin[1]) + huge * HUGE;
+        let most = bytes(builtin[1]).saturating_add(huge * HUGE);
         self.resident(
             &format!("{what}: shm_rss"),
             bytes(builtin[2]),

@@ -90,6 +90,7 @@ fn main() {
         eprintln!("exec: errno {error}");
         std::process::exit(2);
     }
+    sys::unlimited_memlock();
     worker::prepare();
     std::process::exit(if test(&options) { 0 } else { 1 });
 }

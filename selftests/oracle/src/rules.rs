@@ -9,7 +9,7 @@ use crate::op::{IPC_CREAT, IPC_EXCL};
 use std::collections::BTreeMap;
 
 /// What is not drawn yet. To be emptied.
-pub const NOT_YET: &[Feature] = &[Feature::HugeTlb];
+pub const NOT_YET: &[Feature] = &[];
 
 /// What the built-in does and the module may not yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,13 @@ pub enum Name {
     NoSwap,
     LateCommit,
     HugeAtOnce,
-    HugeParts,
+    HugeMapping,
     FilePages,
     LargestBlock,
     AlignedAttach,
     DeviceNumber,
     LateInode,
-    NamespaceEnd,
+    Orphans,
     Unload,
 }
 
@@ -127,14 +127,14 @@ pub const RULES: &[Rule] = &[
         Name::HugeAtOnce,
         "Memory",
         Seen::Here,
-        "`SHM_HUGETLB` takes no pages from the pool (`vm.nr_hugepages`), but allocates them at get: so `rss` has them from then on, and \
-         `smaps` shows them as pages of a file, without `ht` and `de`.",
+        "`SHM_HUGETLB` has one size, 2 MiB, and takes no pages from the pool (`vm.nr_hugepages`), but allocates them at get: so `rss` has \
+         them from then on, and `smaps` shows them as pages of a file, without `ht` and `de`. Beyond 2^63 bytes it is ENOMEM.",
     ),
     rule(
-        Name::HugeParts,
+        Name::HugeMapping,
         "Memory",
         Seen::Here,
-        "Parts of the huge pages of a `SHM_HUGETLB` segment can be unmapped, protected and so on; on the built-in that is EINVAL.",
+        "On an attach of a `SHM_HUGETLB` segment, `mremap`, `madvise`, `mlock` and `mbind` are as on any other.",
     ),
     rule(
         Name::FilePages,
@@ -161,8 +161,8 @@ pub const RULES: &[Rule] = &[
         Name::DeviceNumber,
         "Memory",
         Seen::Here,
-        "`/proc/PID/maps` shows another device number; name and inode are those of the built-in. `map_files` entries cannot be read or \
-         written.",
+"`/proc/PID/maps` shows another device number; name and inode are those of the built-in. `map_files` entries cannot be read or \
+         written, and `fallocate` on one beyond the end is EPERM. `MADV_COLLAPSE` of small pages is EAGAIN.",
     ),
     rule(
         Name::LateInode,
@@ -171,11 +171,10 @@ pub const RULES: &[Rule] = &[
         "The inode and file of a segment are made by its first attach: ENOMEM and ENFILE for them come there, not from get.",
     ),
     rule(
-        Name::NamespaceEnd,
+        Name::Orphans,
         "Life",
-        Seen::No("nobody can look into a namespace that has ended"),
-        "An attach does not keep its IPC namespace alive. When a namespace ends, the segments in it that nobody is attached to go at \
-         once, the others with their last detach.",
+        Seen::No("no worker makes a segment and then goes elsewhere; selftests/forced.c does"),
+        "With `kernel.shm_rmid_forced`, segments of a creator that exits in another IPC namespace go with the next call in theirs.",
     ),
     rule(
         Name::Unload,
@@ -234,7 +233,7 @@ impl Applied {
 
     /// `LargestBlock`: whether a segment, or all of them, of `bytes` may have `module` bytes in memory where the built-in has `builtin`.
     pub fn largest_block(&mut self, builtin: u64, module: u64, bytes: u64) -> bool {
-        let all = bytes.div_ceil(PAGE) * PAGE;
+        let all = bytes.div_ceil(PAGE).saturating_mul(PAGE);
         let allowed = !self.small_pages && builtin < module && module <= all;
         if allowed {
             self.note(Name::LargestBlock);
@@ -244,11 +243,27 @@ impl Applied {
 
     /// `HugeAtOnce`: the same for a segment with SHM_HUGETLB.
     pub fn huge_at_once(&mut self, builtin: u64, module: u64, bytes: u64) -> bool {
-        let allowed = builtin < module && module <= bytes.div_ceil(HUGE) * HUGE;
+        let allowed = builtin < module && module <= bytes.div_ceil(HUGE).saturating_mul(HUGE);
         if allowed {
             self.note(Name::HugeAtOnce);
         }
         allowed
+    }
+
+    /// `HugeAtOnce`: a get that the built-in grants as it takes the size for a negative one is not made.
+    pub fn huge_size(&mut self, call: &Call) -> bool {
+        let flags = libc::SHM_HUGETLB | libc::SHM_NORESERVE;
+        let found = matches!(*call, Call::Get { size, flags: of, .. } if of & flags == flags && size > i64::MAX as u64 - HUGE);
+        if found {
+            self.note(Name::HugeAtOnce);
+        }
+        found
+    }
+
+    /// `HugeMapping`: a call on such an attach is not made: what it leaves behind would differ.
+    pub fn huge_mapping(&mut self) -> bool {
+        self.note(Name::HugeMapping);
+        true
     }
 
     /// `HugeAtOnce`: whether two lines of smaps may be what they are for a segment with SHM_HUGETLB.
@@ -273,15 +288,9 @@ impl Applied {
         allowed
     }
 
-    /// `HugeParts`: a call that would take part of a huge page is not made: what it leaves behind would differ.
-    pub fn huge_parts(&mut self) -> bool {
-        self.note(Name::HugeParts);
-        true
-    }
-
     /// `AlignedAttach`: whether the module may choose another address for an attach of `bytes`.
     pub fn aligned_attach(&mut self, module: u64, bytes: u64) -> bool {
-        let allowed = bytes.div_ceil(PAGE) * PAGE >= HUGE && module % HUGE == 0;
+        let allowed = bytes.div_ceil(PAGE).saturating_mul(PAGE) >= HUGE && module % HUGE == 0;
         if allowed {
             self.note(Name::AlignedAttach);
         }

@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
         let Some(call) = self.call(slot, &op.action) else {
             return Ok(false);
         };
-        if self.cuts(slot, &call) {
+        if self.is_of_huge(slot, &call) || self.stage.applied.huge_size(&call) {
             return Ok(false);
         }
         if let Some(now) = &mut self.stage.clock {
@@ -467,28 +467,19 @@ impl<'a> Run<'a> {
         Some((attach.start + first, length))
     }
 
-    /// Whether a call takes part of a huge page, which is the rule `HugeParts`.
-    fn cuts(&mut self, slot: usize, call: &Call) -> bool {
-        let mut ranges = changes(call);
-        if let Call::Attach { id, address, flags } = *call {
-            if flags & libc::SHM_REMAP != 0 {
-                let length = self.size(slot, id).and_then(page_up).unwrap_or(ARENA_SLOT);
-                ranges.push((
-                    address / PAGE * PAGE,
-                    (address / PAGE * PAGE).saturating_add(length),
-                ));
-            }
-        }
-        let cut = self.model.attaches[slot]
+    /// Whether a call is about a mapping of huge pages, which is the rule `HugeMapping`.
+    fn is_of_huge(&mut self, slot: usize, call: &Call) -> bool {
+        let ranges = changes(call);
+        let found = self.model.attaches[slot]
             .iter()
             .filter(|attach| attach.huge)
             .any(|attach| {
-                let inside = |at: u64| attach.start < at && at < attach.end && at % HUGE != 0;
-                ranges
-                    .iter()
-                    .any(|(start, end)| inside(*start) || inside(*end))
+                let touches = |(start, end): &(u64, u64)| {
+                    *start < attach.end && attach.start < (*end).max(start.saturating_add(1))
+                };
+                ranges.iter().any(touches)
             });
-        cut && self.stage.applied.huge_parts()
+        found && self.stage.applied.huge_mapping()
     }
 
     /// The call that an action is now; none if it has no meaning now.
@@ -826,7 +817,7 @@ fn attaches(maps: &str) -> Vec<Attach> {
     found
 }
 
-/// What a call changes of the address space: where it begins and ends.
+/// What a call that differs for huge pages is about: where it begins and ends.
 fn changes(call: &Call) -> Vec<(u64, u64)> {
     let range = |start: u64, length: u64| {
         (
@@ -835,24 +826,13 @@ fn changes(call: &Call) -> Vec<(u64, u64)> {
         )
     };
     match *call {
-        Call::Unmap { address, length }
-        | Call::Protect {
-            address, length, ..
-        }
-        | Call::Advise {
+        Call::Advise {
             address, length, ..
         }
         | Call::Lock {
             address, length, ..
         }
-        | Call::Unlock { address, length }
         | Call::Bind {
-            address, length, ..
-        }
-        | Call::RemapPages {
-            address, length, ..
-        }
-        | Call::MapAnonymous {
             address, length, ..
         } => vec![range(address, length)],
         Call::Remap {

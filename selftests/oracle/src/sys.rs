@@ -294,6 +294,17 @@ pub fn same_layout() -> bool {
     }
 }
 
+/// Memory may be locked without a limit. What a user has locked on the built-in and on the module is one sum, so with a limit the two
+/// worlds would be in each other's way; selftests/lock.c looks at that.
+pub fn unlimited_memlock() {
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: Reads a structure that is there.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) };
+}
+
 /// The heap stays where it is, and nothing of it is mapped elsewhere.
 pub fn steady_heap() {
     // SAFETY: Sets numbers.
