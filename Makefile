@@ -14,7 +14,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: tools oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -24,6 +24,10 @@ help:
 ## make KDIR=tree         build it with this host's tools for a prepared kernel tree (DKMS does this)
 module:
 	@$(if $(KDIR),qemu/module "$(KDIR)" "$(OUT)",$(TOOLBOX) enter -- qemu/in-toolbox module)
+
+## make tools             build what is in tools/ for user space: build/tools/
+tools:
+	@$(TOOLBOX) enter -- qemu/in-toolbox tools
 
 ## make test [T=program]  everything that is tested, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
 test:

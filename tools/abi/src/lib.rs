@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `include/uapi/rust_shm.h` in Rust: the structures, flags and ioctl numbers of `/dev/rust_shm`.
+//!
+//! The header describes every field, its width and unit, and every error. The names here are its
+//! names, without the prefix: [`Stat`] is `struct rust_shm_stat`, [`IOC_CTL`] is
+//! `RUST_SHM_IOC_CTL`. Nothing here calls anything.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+use core::mem::{offset_of, size_of};
+
+/// Where the device is found, unless udev was told otherwise.
+pub const DEVICE: &str = "/dev/rust_shm";
+/// The revision of the header that this crate follows.
+pub const ABI_VERSION: u32 = 2;
+
+/// As a key: always make a new segment, which no key finds.
+pub const IPC_PRIVATE: i32 = 0;
+
+/// [`Get::flags`]: make the segment if no segment has the key.
+pub const IPC_CREAT: u32 = 0o1000;
+/// [`Get::flags`]: with [`IPC_CREAT`]: `EEXIST` if a segment has the key.
+pub const IPC_EXCL: u32 = 0o2000;
+/// [`Get::flags`]: of huge pages, all allocated at once.
+pub const HUGETLB: u32 = 0o4000;
+/// [`Get::flags`]: commit no memory (or no huge pages) in advance.
+pub const NORESERVE: u32 = 0o10000;
+/// [`Get::flags`], with [`HUGETLB`]: the logarithm of a huge page's size is this far to the left.
+pub const HUGE_SHIFT: u32 = 26;
+/// [`Get::flags`], with [`HUGETLB`]: huge pages of 2 MiB, the only size there is.
+pub const HUGE_2MB: u32 = 21 << HUGE_SHIFT;
+
+/// [`Attach::flags`]: attach for reading only.
+pub const RDONLY: u32 = 0o10000;
+/// [`Attach::flags`]: round the address down to a whole page.
+pub const RND: u32 = 0o20000;
+/// [`Attach::flags`]: replace what is mapped at the address.
+pub const REMAP: u32 = 0o40000;
+/// [`Attach::flags`]: map executable.
+pub const EXEC: u32 = 0o100000;
+
+/// [`Ctl::cmd`]: remove it when nobody is attached; its key is free at once.
+pub const IPC_RMID: u32 = 0;
+/// [`Ctl::cmd`]: set uid, gid and nine bits of mode from a [`Stat`].
+pub const IPC_SET: u32 = 1;
+/// [`Ctl::cmd`]: fill a [`Stat`].
+pub const IPC_STAT: u32 = 2;
+/// [`Ctl::cmd`]: fill a [`Limits`].
+pub const IPC_INFO: u32 = 3;
+/// [`Ctl::cmd`]: count it as locked memory of the caller's.
+pub const LOCK: u32 = 11;
+/// [`Ctl::cmd`]: do so no more.
+pub const UNLOCK: u32 = 12;
+/// [`Ctl::cmd`]: as [`IPC_STAT`], of the segment at an index.
+pub const STAT: u32 = 13;
+/// [`Ctl::cmd`]: fill a [`Usage`].
+pub const INFO: u32 = 14;
+/// [`Ctl::cmd`]: as [`STAT`], without the check for read permission.
+pub const STAT_ANY: u32 = 15;
+
+/// [`Stat::mode`]: removed; goes away with the last detach.
+pub const MODE_DEST: u32 = 0o1000;
+/// [`Stat::mode`]: locked in memory.
+pub const MODE_LOCKED: u32 = 0o2000;
+
+/// Writes the structures, and asserts that they have just the layout that the header asserts:
+/// field after field without a hole.
+macro_rules! structures {
+    ($($(#[$doc:meta])* $name:ident, $size:literal: { $($(#[$field_doc:meta])* $field:ident: $type:ty, $at:literal;)* })*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+        const _: () = {
+            assert!(size_of::<$name>() == $size);
+            $(assert!(offset_of!($name, $field) == $at);)*
+        };
+    )*};
+}
+
+structures! {
+    /// What [`IOC_VERSION`] answers.
+    Version, 16: {
+        /// The module's [`ABI_VERSION`].
+        abi: u32, 0;
+        /// Zero.
+        reserved: u32, 4;
+        /// A bit for each optional ability; none is defined.
+        features: u64, 8;
+    }
+    /// Find or make a segment.
+    Get, 16: {
+        /// [`IPC_PRIVATE`], or the key that the segment is known by.
+        key: i32, 0;
+        /// Permission bits and flags.
+        flags: u32, 4;
+        /// In bytes.
+        size: u64, 8;
+    }
+    /// Map a segment.
+    Attach, 24: {
+        /// The segment.
+        id: i32, 0;
+        /// Flags.
+        flags: u32, 4;
+        /// In: where to map, or 0. Out: where it was mapped.
+        addr: u64, 8;
+        /// Out: how much was mapped, in bytes.
+        length: u64, 16;
+    }
+    /// Unmap an attached segment.
+    Detach, 16: {
+        /// The address that the attach gave.
+        addr: u64, 0;
+        /// Zero.
+        flags: u32, 8;
+        /// Zero.
+        reserved: u32, 12;
+    }
+    /// Ask about, change or remove a segment.
+    Ctl, 24: {
+        /// The segment, or an index for [`STAT`] and [`STAT_ANY`].
+        id: i32, 0;
+        /// The command.
+        cmd: u32, 4;
+        /// A pointer to the command's structure.
+        arg: u64, 8;
+        /// The size of that structure, in bytes.
+        arg_size: u32, 16;
+        /// Zero.
+        flags: u32, 20;
+    }
+    /// One segment, as `struct shmid64_ds`.
+    Stat, 96: {
+        /// The key, or 0 once removed.
+        key: i32, 0;
+        /// Owner's user id.
+        uid: u32, 4;
+        /// Owner's group id.
+        gid: u32, 8;
+        /// Creator's user id.
+        cuid: u32, 12;
+        /// Creator's group id.
+        cgid: u32, 16;
+        /// Nine permission bits, [`MODE_DEST`], [`MODE_LOCKED`].
+        mode: u32, 20;
+        /// The process that made the segment.
+        cpid: i32, 24;
+        /// The process that attached or detached last.
+        lpid: i32, 28;
+        /// Size in bytes as asked for.
+        segsz: u64, 32;
+        /// Number of attaches now.
+        nattch: u64, 40;
+        /// Last attach, in seconds since 1970, or 0.
+        atime: i64, 48;
+        /// Last detach, likewise.
+        dtime: i64, 56;
+        /// Creation or last change, likewise.
+        ctime: i64, 64;
+        /// Memory that holds the segment's pages now, in bytes.
+        rss: u64, 72;
+        /// How much of it is in folios of 2 MiB, in bytes.
+        huge: u64, 80;
+        /// The sequence number in the id.
+        seq: u32, 88;
+        /// Zero.
+        reserved: u32, 92;
+    }
+    /// Limits of the caller's IPC namespace, as `struct shminfo64`.
+    Limits, 40: {
+        /// Largest segment, in bytes.
+        shmmax: u64, 0;
+        /// Smallest segment, in bytes: 1.
+        shmmin: u64, 8;
+        /// How many segments there may be.
+        shmmni: u64, 16;
+        /// As `shmmni`.
+        shmseg: u64, 24;
+        /// How much all segments may take, in pages.
+        shmall: u64, 32;
+    }
+    /// What the caller's IPC namespace uses now, as `struct shm_info`.
+    Usage, 48: {
+        /// How many segments there are.
+        used_ids: u32, 0;
+        /// Zero.
+        reserved: u32, 4;
+        /// Size of all segments, in pages.
+        shm_tot: u64, 8;
+        /// How much of it is in memory, in pages.
+        shm_rss: u64, 16;
+        /// How much of it is in swap, in pages: 0.
+        shm_swp: u64, 24;
+        /// 0.
+        swap_attempts: u64, 32;
+        /// 0.
+        swap_successes: u64, 40;
+    }
+}
+
+const READ: u32 = 2;
+const WRITE: u32 = 1;
+
+/// `_IOC()` of `<linux/ioctl.h>`, for x86 as for most others.
+const fn ioc<T>(direction: u32, number: u32) -> u32 {
+    (direction << 30) | ((size_of::<T>() as u32) << 16) | (0xd5 << 8) | number
+}
+
+/// Which revision of the header the module speaks: a [`Version`]. Returns 0.
+pub const IOC_VERSION: u32 = ioc::<Version>(READ, 0);
+/// See [`Get`]. Returns an id.
+pub const IOC_GET: u32 = ioc::<Get>(WRITE, 1);
+/// See [`Attach`]. Returns 0.
+pub const IOC_ATTACH: u32 = ioc::<Attach>(READ | WRITE, 2);
+/// See [`Detach`]. Returns 0.
+pub const IOC_DETACH: u32 = ioc::<Detach>(WRITE, 3);
+/// See [`Ctl`]. Returns what `shmctl(2)` returns.
+pub const IOC_CTL: u32 = ioc::<Ctl>(WRITE, 4);
