@@ -388,16 +388,6 @@ impl Segment {
         if state.life == Life::Gone {
             return Err(EIDRM);
         }
-        let destroyed = if state.life == Life::Doomed {
-            uapi::SHM_DEST
-        } else {
-            0
-        };
-        let locked = if state.locked.is_some() {
-            uapi::SHM_LOCKED
-        } else {
-            0
-        };
         let sequence = state
             .registry
             .as_ref()
@@ -420,7 +410,7 @@ impl Segment {
             } else {
                 viewer.gid_to_user(ownership.cgid)
             },
-            mode: ownership.mode | destroyed | locked,
+            mode: state.mode(),
             cpid: self.made_by.as_ref().map_or(0, Pid::number),
             lpid: state.last_user.as_ref().map_or(0, Pid::number),
             segsz: self.size as u64,
@@ -448,7 +438,7 @@ impl Segment {
         Usage {
             life: state.life,
             key: state.key,
-            mode: state.ownership.mode,
+            mode: state.mode(),
             owner: state.ownership.uid,
             attaches: state.attaches,
             attaches_ever: state.attaches_ever,
@@ -545,6 +535,21 @@ impl Detached {
 }
 
 impl State {
+    /// The permission bits, and what it is beside.
+    fn mode(&self) -> u32 {
+        let destroyed = if self.life == Life::Doomed {
+            uapi::SHM_DEST
+        } else {
+            0
+        };
+        let locked = if self.locked.is_some() {
+            uapi::SHM_LOCKED
+        } else {
+            0
+        };
+        self.ownership.mode | destroyed | locked
+    }
+
     fn attach(&mut self) {
         self.attached = time::now();
         pid::update(&mut self.last_user);

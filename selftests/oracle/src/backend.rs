@@ -15,7 +15,38 @@ pub trait Backend {
     fn ctl(&self, id: i32, command: i32, pointer: Pointer, new: &NewOwner) -> (Answer, Payload);
     /// Its table as this process sees it, read in pieces.
     fn table(&self, chunk: usize) -> Result<String, i32>;
+    /// A call with a mistake in it that the system calls leave no room for; the built-in says what the header says.
+    fn strange(&self, case: u8) -> Answer;
+    /// [`AGREES`], or in what the module's files in debugfs do not agree with its table.
+    fn report(&self) -> Result<String, i32>;
 }
+
+/// What [`Backend::report`] says when all is well.
+const AGREES: &str = "agrees";
+
+/// How many cases [`Backend::strange`] has.
+pub const STRANGE: u8 = 17;
+
+/// What the header says of them.
+const STRANGE_ANSWERS: [Answer; STRANGE as usize] = [
+    Ok(2),
+    Err(libc::EFAULT),
+    Err(libc::ENOTTY),
+    Err(libc::ENOTTY),
+    Err(libc::EFAULT),
+    Err(libc::EINVAL),
+    Err(libc::EINVAL),
+    Err(libc::EINVAL),
+    Ok(0),
+    Err(libc::E2BIG),
+    Err(libc::EINVAL),
+    Err(libc::E2BIG),
+    Err(libc::EINVAL),
+    Err(libc::EFAULT),
+    Err(libc::EFAULT),
+    Err(libc::EINVAL),
+    Err(libc::EFAULT),
+];
 
 pub fn backend(kind: Kind, device: i32) -> Box<dyn Backend> {
     match kind {
@@ -103,6 +134,14 @@ impl Backend for Builtin {
         let text = read_all(chunk, |room, _| sys::read(fd, room));
         sys::close(fd);
         text
+    }
+
+    fn strange(&self, case: u8) -> Answer {
+        STRANGE_ANSWERS[usize::from(case)]
+    }
+
+    fn report(&self) -> Result<String, i32> {
+        Ok(AGREES.to_string())
     }
 }
 
@@ -276,8 +315,172 @@ impl Backend for Module {
     }
 
     fn table(&self, chunk: usize) -> Result<String, i32> {
-        read_all(chunk, |room, offset| {
-            sys::read_at(self.device, room, offset)
-        })
+        // Both ways to read: from a place on, and one piece after the other.
+        if chunk % 2 == 0 {
+            return read_all(chunk, |room, offset| {
+                sys::read_at(self.device, room, offset)
+            });
+        }
+        let fd = sys::open(c"/dev/rust_shm", libc::O_RDONLY)? as i32;
+        let text = read_all(chunk, |room, _| sys::read(fd, room));
+        sys::close(fd);
+        text
+    }
+
+    fn strange(&self, case: u8) -> Answer {
+        const IOC_VERSION: u32 = ioc(2, 0, size_of::<[u32; 4]>());
+        const NOWHERE: u64 = 1 << 46;
+        let call = |request, at| sys::ioctl(self.device, request, at);
+        let detach = |flags, reserved| {
+            let addr = NOWHERE;
+            let mut detach = Detach {
+                addr,
+                flags,
+                reserved,
+            };
+            sys::ioctl_with(self.device, IOC_DETACH, &mut detach)
+        };
+        let ctl = |id, command: i32, arg_size, flags| {
+            let (cmd, arg) = (command as u32, BUFFER);
+            let mut ctl = Ctl {
+                id,
+                cmd,
+                arg,
+                arg_size,
+                flags,
+            };
+            sys::ioctl_with(self.device, IOC_CTL, &mut ctl)
+        };
+        let stat = size_of::<ModuleStat>() as u32;
+        sys::put(BUFFER, &[0u8; PAGE as usize]);
+        match case {
+            0 => {
+                let mut version = [0u32; 4];
+                sys::ioctl_with(self.device, IOC_VERSION, &mut version)?;
+                Ok(version[0].into())
+            }
+            1 => call(IOC_VERSION, BUFFER_NONE),
+            2 => call(ioc(1, 99, size_of::<Get>()), BUFFER),
+            3 => call(ioc(1, 1, size_of::<Get>() + 8), BUFFER),
+            4 => call(IOC_GET, 0xffff_8880_0000_0000),
+            5 => detach(1, 0),
+            6 => detach(0, 1),
+            7 => ctl(0, libc::IPC_RMID, 0, 1),
+            8 => {
+                sys::put(BUFFER, &[0xffu8; PAGE as usize]);
+                ctl(0, IPC_INFO, PAGE as u32, 0)?;
+                let numbers: [u64; 512] = sys::take_numbers(BUFFER);
+                // As many bytes as are not filled up with zeros.
+                Ok(numbers[5..].iter().filter(|number| **number != 0).count() as i64)
+            }
+            9 => ctl(0, IPC_INFO, PAGE as u32 + 1, 0),
+            10 => ctl(0, IPC_INFO, 8, 0),
+            11 => {
+                sys::put(BUFFER + PAGE / 2, &1u8);
+                ctl(0, libc::IPC_SET, PAGE as u32, 0)
+            }
+            12 => ctl(i32::MAX, libc::IPC_SET, stat + 200, 0),
+            13 => call(IOC_ATTACH, BUFFER_READ_ONLY),
+            14 => sys::read_to(self.device, BUFFER_NONE, 1),
+            15 => {
+                let mut attach = Attach {
+                    id: 0,
+                    flags: 1 << 30,
+                    addr: 0,
+                    length: 0,
+                };
+                sys::ioctl_with(self.device, IOC_ATTACH, &mut attach)
+            }
+            _ => {
+                let mut ctl = Ctl {
+                    id: 0,
+                    cmd: IPC_INFO as u32,
+                    arg: BUFFER_NONE - 40,
+                    arg_size: 4096,
+                    flags: 0,
+                };
+                sys::ioctl_with(self.device, IOC_CTL, &mut ctl)
+            }
+        }
+    }
+
+    fn report(&self) -> Result<String, i32> {
+        let namespace = std::fs::read_link("/proc/self/ns/ipc").map_err(error_of)?;
+        let namespace = namespace.to_string_lossy();
+        let namespace = namespace.trim_matches(|byte: char| !byte.is_ascii_digit());
+        let lines = |file| -> Result<Vec<Vec<String>>, i32> {
+            let text = std::fs::read_to_string(format!("/sys/kernel/debug/rust_shm/{file}"));
+            let words = |line: &str| line.split_ascii_whitespace().map(String::from).collect();
+            let all = text.map_err(error_of)?;
+            let of_ours = |line: &Vec<String>| line.first().is_some_and(|first| first == namespace);
+            Ok(all.lines().map(words).filter(of_ours).collect())
+        };
+        let table = self.table(PAGE as usize)?;
+        Ok(
+            disagreement(&table, &lines("segments")?, &lines("namespaces")?)
+                .unwrap_or_else(|| AGREES.to_string()),
+        )
+    }
+}
+
+fn error_of(error: std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// In what the two files in debugfs and the table do not agree; they are about one namespace, in words.
+fn disagreement(
+    table: &str,
+    segments: &[Vec<String>],
+    namespaces: &[Vec<String>],
+) -> Option<String> {
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(1)
+        .map(|row| row.split_ascii_whitespace().collect())
+        .collect();
+    let number = |word: &str| word.parse::<u64>().unwrap_or(u64::MAX);
+    let mut pages = 0;
+    if rows.len() != segments.len() {
+        return Some(format!("{} segments, {} rows", segments.len(), rows.len()));
+    }
+    for (row, line) in rows.iter().zip(segments) {
+        // The table: key shmid perms size cpid lpid nattch uid ... rss swap.
+        // The file: namespace shmid key size mode uid nattch attaches detaches rss o0 o1 ...
+        let (Ok(key), Some(hex)) = (row[0].parse::<i32>(), line[2].strip_prefix("0x")) else {
+            return Some(format!("{row:?}, {line:?}"));
+        };
+        let same = [(1, 1), (3, 3), (2, 4), (7, 5), (6, 6), (14, 9)]
+            .iter()
+            .all(|(here, there)| row[*here] == line[*there]);
+        let folios: u64 = line[10..]
+            .iter()
+            .enumerate()
+            .map(|(order, count)| number(count) << order)
+            .sum();
+        let ever = number(&line[7]).wrapping_sub(number(&line[8]));
+        if !same
+            || u32::from_str_radix(hex, 16) != Ok(key as u32)
+            || folios * PAGE != number(&line[9])
+            || ever != number(&line[6])
+        {
+            return Some(format!("{row:?}, {line:?}"));
+        }
+        pages += number(row[3]).div_ceil(PAGE);
+    }
+    // namespace segments pages created removed
+    match namespaces {
+        // One in which no call was ever made.
+        [] if rows.is_empty() => None,
+        [line]
+            if number(&line[1]) == rows.len() as u64
+                && number(&line[2]) == pages
+                && number(&line[3]).wrapping_sub(number(&line[4])) == rows.len() as u64 =>
+        {
+            None
+        }
+        _ => Some(format!(
+            "{namespaces:?}, {} rows, {pages} pages",
+            rows.len()
+        )),
     }
 }

@@ -136,6 +136,22 @@ pub enum Call {
     Policy {
         address: u64,
     },
+    /// fallocate(2) of the file that is mapped from `start` to `end`.
+    Fallocate {
+        start: u64,
+        end: u64,
+        mode: i32,
+        offset: u64,
+        length: u64,
+    },
+    /// Makes a segment and removes it, so often.
+    Churn {
+        count: u16,
+    },
+    /// What only a caller of the module's ioctls can do wrong.
+    Strange {
+        case: u8,
+    },
     MapAnonymous {
         address: u64,
         length: u64,
@@ -158,6 +174,8 @@ pub enum Call {
     },
     /// All that a privileged onlooker sees.
     Observe,
+    /// Whether what the module tells root in debugfs agrees with its table.
+    Report,
 }
 
 /// What a worker is asked.

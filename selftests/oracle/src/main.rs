@@ -37,6 +37,53 @@ const PROGRESS: u64 = 5000;
 /// What pages the module uses.
 const HUGE: &str = "/sys/module/rust_shm/parameters/huge";
 
+/// What the module tells root.
+const DEBUGFS: &str = "/sys/kernel/debug/rust_shm";
+
+/// Parameters of the module, with values that they take, and some that they do not.
+const PARAMETERS: &[(&str, &[&str], &[&str])] = &[
+    (
+        "huge",
+        &["always", "never", "within_size"],
+        &["advise", "", "ALWAYS"],
+    ),
+    (
+        "shmmax",
+        &["1", "18446744073709551615", "18446744073692774399"],
+        &["x", "-1", "18446744073709551616", ""],
+    ),
+    (
+        "shmmni",
+        &["0", "16777216", "4096"],
+        &["16777217", "4096 1"],
+    ),
+];
+
+/// Each takes what it should, and says what it has taken. The last value is the one that it has otherwise.
+fn parameters() -> Result<(), String> {
+    for (name, good, bad) in PARAMETERS {
+        let path = format!("/sys/module/rust_shm/parameters/{name}");
+        let now = || {
+            std::fs::read_to_string(&path).map_or_else(|e| e.to_string(), |s| s.trim().to_string())
+        };
+        for value in *good {
+            std::fs::write(&path, value).map_err(|error| format!("{name}={value}: {error}"))?;
+            if now() != *value {
+                return Err(format!("{name}={value}: it is {}", now()));
+            }
+        }
+        let before = now();
+        for value in *bad {
+            // Nothing is written where there is nothing to write.
+            let result = std::fs::write(&path, format!("{value}\n"));
+            if result.is_ok() || now() != before {
+                return Err(format!("{name}={value}: {result:?}, it is {}", now()));
+            }
+        }
+    }
+    Ok(())
+}
+
 struct Options {
     seeds: Vec<u64>,
     steps: u64,
@@ -110,6 +157,13 @@ fn test(options: &Options) -> bool {
             println!("ok {} oracle seed {seed} # SKIP this kernel has no System V shared memory of its own", index + 1);
         }
         return true;
+    }
+    if !std::path::Path::new(DEBUGFS).exists() {
+        let _ = sys::mount_debugfs();
+    }
+    if let Err(wrong) = parameters() {
+        println!("Bail out! a parameter of the module: {wrong}");
+        return false;
     }
     let pool = Pool::fill();
     // Only where nobody else lives by it.

@@ -142,6 +142,16 @@ pub enum Action {
     Policy {
         at: Place,
     },
+    Fallocate {
+        part: Part,
+        mode: i32,
+    },
+    Churn {
+        count: u16,
+    },
+    Strange {
+        case: u8,
+    },
     MapAnonymous {
         slot: u8,
         first: u16,
@@ -437,6 +447,17 @@ fn sysctl() -> impl Strategy<Value = Action> {
     ]
 }
 
+/// Holes, zeros, memory in advance, and what files of memory do not have.
+fn fallocate_mode() -> impl Strategy<Value = i32> {
+    use libc::{
+        FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE,
+    };
+    prop_oneof![
+        8 => select(vec![0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE]),
+        1 => select(vec![FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, FALLOC_FL_COLLAPSE_RANGE, 1 << 20]),
+    ]
+}
+
 fn memory() -> impl Strategy<Value = Action> {
     let protection = || 0..8i32;
     let to = prop_oneof![
@@ -457,6 +478,7 @@ fn memory() -> impl Strategy<Value = Action> {
         2 => in_attach().prop_map(|at| Action::Policy { at }),
         1 => (part(), 0..8i32).prop_map(|(part, flags)| Action::Sync { part, flags }),
         1 => (part(), pages()).prop_map(|(part, page)| Action::RemapPages { part, page }),
+        2 => (part(), fallocate_mode()).prop_map(|(part, mode)| Action::Fallocate { part, mode }),
         2 => (0..6u8, pages(), 1..4u16, protection()).prop_map(|(slot, first, pages, protection)| {
             Action::MapAnonymous { slot, first, pages, protection }
         }),
@@ -502,8 +524,10 @@ fn action() -> impl Strategy<Value = Action> {
         18 => memory(),
         8 => life(),
         8 => credentials(),
-        1 => unshare(),
+        2 => unshare(),
         2 => sysctl(),
+        1 => (1..100u16).prop_map(|count| Action::Churn { count }),
+        1 => (0..crate::backend::STRANGE).prop_map(|case| Action::Strange { case }),
     ]
 }
 

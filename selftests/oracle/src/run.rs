@@ -3,7 +3,7 @@
 //! A sequence of operations, in both worlds.
 
 use crate::backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY};
-use crate::call::{Call, Kind, Reply, Request};
+use crate::call::{Call, Kind, Payload, Reply, Request};
 use crate::compare::{describe, Clock, Comparison, Difference, STEP_SECONDS};
 use crate::layout::{ARENA, ARENA_SLOT, HUGE, PAGE, TASK_SIZE};
 use crate::op::{Action, IdRef, MoveTo, Op, Part, Place};
@@ -50,6 +50,8 @@ struct Attach {
     start: u64,
     end: u64,
     offset: u64,
+    /// Of the segment, in whatever namespace that is.
+    id: i32,
     /// On the built-in it is of huge pages.
     huge: bool,
 }
@@ -68,6 +70,19 @@ struct Model {
     last_namespace: u32,
     /// How many more huge pages the built-in's pool has at least.
     pool: u64,
+}
+
+impl Model {
+    /// The segments that a namespace's table does not have are gone: their ids may be given out again.
+    fn forget(&mut self, namespace: u32, table: &str) {
+        let ids: HashSet<i32> = table
+            .lines()
+            .filter_map(|row| row.split_ascii_whitespace().nth(1)?.parse().ok())
+            .collect();
+        let is_left = |(of, id): &(u32, i32)| *of != namespace || ids.contains(id);
+        self.sizes.retain(|key, _| is_left(key));
+        self.huge.retain(is_left);
+    }
 }
 
 pub struct Run<'a> {
@@ -201,6 +216,13 @@ impl<'a> Run<'a> {
         {
             self.model.attaches[slot] = attaches(maps);
         }
+        if let Outcome::Reply(Reply {
+            payload: Payload::Observation(seen),
+            ..
+        }) = &outcomes[0]
+        {
+            self.model.forget(self.model.namespaces[slot], &seen.table);
+        }
         if let (Call::Get { size, flags, .. }, Some(id)) = (call, outcomes[0].ok()) {
             let id = id as i32;
             let key = (self.model.namespaces[slot], id);
@@ -330,6 +352,7 @@ impl<'a> Run<'a> {
         self.compare_living()?;
         self.observe(slot)?;
         if self.steps % LOOK_AROUND == 0 {
+            self.quiet(|run| run.done(ONLOOKER, &Call::Report, false))?;
             for other in 1..SLOTS {
                 if self.alive(other) {
                     self.look(other)?;
@@ -649,6 +672,23 @@ impl<'a> Run<'a> {
             Action::Policy { at } => Call::Policy {
                 address: self.touched(slot, at)?,
             },
+            Action::Fallocate { part, mode } => {
+                let attach = self.attach(slot, part.nth)?;
+                // Beyond the end is another rule; whose size is known.
+                let size = self.size(slot, attach.id)?;
+                let home = self.model.namespaces[slot] == 0;
+                let offset = attach.offset + u64::from(part.first) * PAGE;
+                let length = (u64::from(part.pages) * PAGE).min(size.checked_sub(offset)?);
+                home.then_some(Call::Fallocate {
+                    start: attach.start,
+                    end: attach.end,
+                    mode: *mode,
+                    offset,
+                    length,
+                })?
+            }
+            Action::Churn { count } => Call::Churn { count: *count },
+            Action::Strange { case } => Call::Strange { case: *case },
             Action::MapAnonymous {
                 slot,
                 first,
@@ -742,6 +782,7 @@ fn looks(call: &Call) -> bool {
             | Call::Unlock { .. }
             | Call::RemapPages { .. }
             | Call::Bind { .. }
+            | Call::Fallocate { .. }
             | Call::MapAnonymous { .. }
     )
 }
@@ -780,6 +821,10 @@ fn name_of(call: &Call) -> &'static str {
         Call::Bind { .. } => "mbind",
         Call::Policy { .. } => "get_mempolicy",
         Call::MapAnonymous { .. } => "mmap",
+        Call::Fallocate { .. } => "fallocate",
+        Call::Churn { .. } => "create and remove",
+        Call::Strange { .. } => "strange ioctl",
+        Call::Report => "report",
         Call::Credentials { .. } => "credentials",
         Call::Unshare { .. } => "unshare",
         Call::Sysctl { .. } => "sysctl",
@@ -794,12 +839,14 @@ fn attaches(maps: &str) -> Vec<Attach> {
         let mut fields = line.split_ascii_whitespace();
         let (start, end) = fields.next()?.split_once('-')?;
         let offset = fields.nth(1)?;
-        fields.nth(2)?.starts_with("/SYSV").then_some(())?;
+        let id = fields.nth(1)?.parse().ok()?;
+        fields.next()?.starts_with("/SYSV").then_some(())?;
         let number = |text: &str| u64::from_str_radix(text, 16).ok();
         Some(Attach {
             start: number(start)?,
             end: number(end)?,
             offset: number(offset)?,
+            id,
             huge: false,
         })
     };
@@ -835,6 +882,7 @@ fn changes(call: &Call) -> Vec<(u64, u64)> {
         | Call::Bind {
             address, length, ..
         } => vec![range(address, length)],
+        Call::Fallocate { start, end, .. } => vec![(start, end)],
         Call::Remap {
             old,
             old_length,
@@ -863,8 +911,8 @@ mod tests {
             panic!("there is one");
         };
         assert_eq!(
-            (attach.start, attach.end, attach.offset),
-            (0x30000, 0x32000, 0x1000)
+            (attach.start, attach.end, attach.offset, attach.id),
+            (0x30000, 0x32000, 0x1000, 7)
         );
     }
 }

@@ -400,8 +400,23 @@ pub fn read_at(fd: c_int, room: &mut [u8], offset: u64) -> Answer {
     call!(libc::SYS_pread64, fd, room.as_mut_ptr(), room.len(), offset)
 }
 
+/// To an address of the layout.
+pub fn read_to(fd: c_int, address: u64, length: u64) -> Answer {
+    call!(libc::SYS_read, fd, address, length)
+}
+
 pub fn write(fd: c_int, bytes: &[u8]) -> Answer {
     call!(libc::SYS_write, fd, bytes.as_ptr(), bytes.len())
+}
+
+pub fn fallocate(fd: c_int, mode: c_int, offset: u64, length: u64) -> Answer {
+    call!(libc::SYS_fallocate, fd, mode, offset, length)
+}
+
+/// Makes debugfs be where it usually is.
+pub fn mount_debugfs() -> Answer {
+    let (name, at) = (c"debugfs".as_ptr(), c"/sys/kernel/debug".as_ptr());
+    call!(libc::SYS_mount, name, at, name, 0, 0)
 }
 
 pub fn set_clock(seconds: i64) -> Answer {

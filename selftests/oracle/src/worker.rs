@@ -195,6 +195,19 @@ fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
             flags,
         } => plain(sys::mbind(address, length, mode, flags)),
         Call::Policy { address } => plain(sys::get_mempolicy(address)),
+        Call::Fallocate {
+            start,
+            end,
+            mode,
+            offset,
+            length,
+        } => plain(fallocate(start..end, mode, offset, length)),
+        Call::Churn { count } => plain(churn(backend, count)),
+        Call::Strange { case } => plain(backend.strange(case)),
+        Call::Report => match backend.report() {
+            Ok(text) => (Ok(0), Payload::Text(text)),
+            Err(error) => plain(Err(error)),
+        },
         Call::MapAnonymous {
             address,
             length,
@@ -228,6 +241,32 @@ fn change_credentials(uid: u32, gid: u32, groups: &[u32], capabilities: u64) -> 
     // A process that changed its ids would be closed to itself in /proc.
     let _ = sys::set_dumpable();
     sys::set_capabilities(capabilities)
+}
+
+/// The file of a mapping is reached by `/proc/self/map_files`.
+fn fallocate(mapping: std::ops::Range<u64>, mode: i32, offset: u64, length: u64) -> Answer {
+    let path = format!("/proc/self/map_files/{:x}-{:x}", mapping.start, mapping.end);
+    let path = std::ffi::CString::new(path).map_err(|_| libc::EINVAL)?;
+    let fd = sys::open(&path, libc::O_RDWR)? as i32;
+    let answer = sys::fallocate(fd, mode, offset, length);
+    sys::close(fd);
+    answer
+}
+
+/// The last id.
+fn churn(backend: &dyn Backend, count: u16) -> Answer {
+    let nobody = NewOwner {
+        uid: 0,
+        gid: 0,
+        mode: 0,
+    };
+    let mut last = 0;
+    for _ in 0..count {
+        last = backend.get(libc::IPC_PRIVATE, 1, 0o600)?;
+        let removed = backend.ctl(last as i32, libc::IPC_RMID, Pointer::Null, &nobody);
+        removed.0?;
+    }
+    Ok(last)
 }
 
 fn write_sysctl(name: &str, value: &str) -> Answer {
