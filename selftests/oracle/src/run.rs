@@ -476,8 +476,9 @@ impl<'a> Run<'a> {
         } else {
             u64::from(part.first) * PAGE % all
         };
+        // Some calls bring in all of it, and some segments have more than there is memory.
         let wanted = if part.whole {
-            all
+            all.min(8 * ARENA_SLOT)
         } else {
             u64::from(part.pages) * PAGE
         };
