@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    for argument in [
+        // The interface is libc's: there will be no other version of it.
+        "-soname,librust_shm.so",
+        // Its descriptor stays open, so whoever loads it a second time should find the first.
+        "-z,nodelete",
+        // Nothing unwinds here. But core, as it comes with the compiler, has the name.
+        "--defsym=rust_eh_personality=0",
+        "-z,defs",
+        "-z,now",
+    ] {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,{argument}");
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C functions, with libc's signatures: what is said of them is said by their manual pages. These
+//! are the only names that the library exports, without versions, so that they stand for any that a
+//! program asks for.
+
+#![allow(unsafe_code)]
+
+use crate::sys::{self, Errno, Next, Result, UserMemory};
+use crate::{calls, device, files};
+use core::ffi::{c_char, c_int, c_void, CStr};
+use core::mem::transmute;
+use core::ptr;
+
+/// -1, with `errno`, for an error.
+fn answer(result: Result<usize>) -> c_int {
+    match result {
+        Ok(value) => value as c_int,
+        Err(error) => {
+            error.set();
+            -1
+        }
+    }
+}
+
+#[no_mangle]
+extern "C" fn shmget(key: c_int, size: usize, flags: c_int) -> c_int {
+    answer(calls::get(key, size, flags))
+}
+
+#[no_mangle]
+extern "C" fn shmat(id: c_int, address: *const c_void, flags: c_int) -> *mut c_void {
+    match calls::attach(id, address as usize, flags) {
+        Ok(address) => address as *mut c_void,
+        Err(error) => {
+            error.set();
+            usize::MAX as *mut c_void
+        }
+    }
+}
+
+#[no_mangle]
+extern "C" fn shmdt(address: *const c_void) -> c_int {
+    answer(calls::detach(address as usize))
+}
+
+#[no_mangle]
+extern "C" fn shmctl(id: c_int, command: c_int, to: *mut c_void) -> c_int {
+    answer(calls::control(id, command, to as usize))
+}
+
+/// What `shmctl` is in a 32-bit program that has 64-bit times: the same, see `layout.rs`.
+#[cfg(target_pointer_width = "32")]
+#[no_mangle]
+extern "C" fn __shmctl64(id: c_int, command: c_int, to: *mut c_void) -> c_int {
+    answer(calls::control(id, command, to as usize))
+}
+
+/// `open` of libc.
+type Open = unsafe extern "C" fn(*const c_char, c_int, ...) -> c_int;
+/// `openat` of libc.
+type OpenAt = unsafe extern "C" fn(c_int, *const c_char, c_int, ...) -> c_int;
+/// `__open_2` of libc: `open` without a mode, in a program that is compiled with `_FORTIFY_SOURCE`.
+type Open2 = unsafe extern "C" fn(*const c_char, c_int) -> c_int;
+/// `__openat_2` of libc, likewise.
+type OpenAt2 = unsafe extern "C" fn(c_int, *const c_char, c_int) -> c_int;
+/// `fopen` of libc.
+type Fopen = unsafe extern "C" fn(*const c_char, *const c_char) -> *mut libc::FILE;
+
+/// A descriptor that libc has returned, or `errno`.
+fn from_libc(fd: c_int) -> Result<c_int> {
+    if fd < 0 {
+        Err(Errno::get())
+    } else {
+        Ok(fd)
+    }
+}
+
+fn answer_open(result: Result<c_int>) -> c_int {
+    answer(result.map(|fd| fd as usize))
+}
+
+/// The functions that open a file: each is passed on to the next library's of the same name.
+///
+/// In C, `open` and `openat` take their mode as a variable argument. Here it is a usual one: on x86,
+/// as on other machines where both are passed in the same places (and Apple's are the exception), that
+/// makes no difference to the caller. A caller that gives none leaves what is in that place, a register
+/// or the word above the others on the stack, which is always there: it is passed on unseen, and
+/// without O_CREAT or O_TMPFILE nobody looks at it.
+///
+/// Before the constructor here, the next function is not known, and a signal handler may not look it
+/// up: then it is the kernel itself that opens the file.
+macro_rules! opening {
+    ($($name:ident($($argument:ident: $argument_type:ty),*): $type:ty, $next:ident,
+        $path:ident, $flags:ident, by the kernel: $directory:expr, $kernels_flags:expr, $mode:expr;)*) => {
+        $(
+            static $next: Next = Next::new(
+                match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                    Ok(name) => name,
+                    Err(_) => panic!(),
+                },
+            );
+
+            #[no_mangle]
+            extern "C" fn $name($($argument: $argument_type),*) -> c_int {
+                let kernels = || {
+                    let next = $next.address();
+                    if next.is_null() {
+                        // SAFETY: The path is what the program gave.
+                        return unsafe { sys::openat($directory, $path, $kernels_flags, $mode) };
+                    }
+                    // SAFETY: libc's function of this name has this type; and any library that is
+                    // put before libc, as this one is, must have it too.
+                    let next = unsafe { transmute::<*mut c_void, $type>(next) };
+                    // SAFETY: The arguments are what the program gave.
+                    from_libc(unsafe { next($($argument),*) })
+                };
+                answer_open(files::open(UserMemory($path as usize), $flags, kernels))
+            }
+        )*
+
+        fn look_up_openers() {
+            $($next.look_up();)*
+        }
+    };
+}
+
+opening! {
+    open(path: *const c_char, flags: c_int, mode: u32): Open, OPEN,
+        path, flags, by the kernel: libc::AT_FDCWD, flags, mode;
+    open64(path: *const c_char, flags: c_int, mode: u32): Open, OPEN64,
+        path, flags, by the kernel: libc::AT_FDCWD, flags | libc::O_LARGEFILE, mode;
+    openat(directory: c_int, path: *const c_char, flags: c_int, mode: u32): OpenAt, OPENAT,
+        path, flags, by the kernel: directory, flags, mode;
+    openat64(directory: c_int, path: *const c_char, flags: c_int, mode: u32): OpenAt, OPENAT64,
+        path, flags, by the kernel: directory, flags | libc::O_LARGEFILE, mode;
+    __open_2(path: *const c_char, flags: c_int): Open2, OPEN_2,
+        path, flags, by the kernel: libc::AT_FDCWD, flags, 0;
+    __open64_2(path: *const c_char, flags: c_int): Open2, OPEN64_2,
+        path, flags, by the kernel: libc::AT_FDCWD, flags | libc::O_LARGEFILE, 0;
+    __openat_2(directory: c_int, path: *const c_char, flags: c_int): OpenAt2, OPENAT_2,
+        path, flags, by the kernel: directory, flags, 0;
+    __openat64_2(directory: c_int, path: *const c_char, flags: c_int): OpenAt2, OPENAT64_2,
+        path, flags, by the kernel: directory, flags | libc::O_LARGEFILE, 0;
+}
+
+/// `fopen` may not be called by a signal handler, so it may look the next one up.
+fn fopen_by(next: &Next, path: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+    if files::is_ours(UserMemory(path as usize)) {
+        // SAFETY: It is the program's: a string, or libc would not know the mode either.
+        let flags = files::flags_of_mode(unsafe { CStr::from_ptr(mode) });
+        if let Some(flags) = flags {
+            return fopen_for_reading(path, mode, flags);
+        }
+    }
+    if next.address().is_null() {
+        next.look_up();
+    }
+    let address = next.address();
+    if address.is_null() {
+        Errno::NOSYS.set();
+        return ptr::null_mut();
+    }
+    // SAFETY: As for the functions above.
+    let next = unsafe { transmute::<*mut c_void, Fopen>(address) };
+    // SAFETY: The arguments are what the program gave.
+    unsafe { next(path, mode) }
+}
+
+fn fopen_for_reading(path: *const c_char, mode: *const c_char, flags: c_int) -> *mut libc::FILE {
+    let fd = open64(path, flags, 0);
+    if fd < 0 {
+        return ptr::null_mut();
+    }
+    // SAFETY: The descriptor has just been opened, and the mode is the program's.
+    let file = unsafe { libc::fdopen(fd, mode) };
+    if file.is_null() {
+        let error = Errno::get();
+        sys::close(fd);
+        error.set();
+    }
+    file
+}
+
+static FOPEN: Next = Next::new(c"fopen");
+static FOPEN64: Next = Next::new(c"fopen64");
+
+#[no_mangle]
+extern "C" fn fopen(path: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+    fopen_by(&FOPEN, path, mode)
+}
+
+#[no_mangle]
+extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+    fopen_by(&FOPEN64, path, mode)
+}
+
+/// Runs when the library is loaded: before `main`, and before most other constructors.
+extern "C" fn load() {
+    look_up_openers();
+    FOPEN.look_up();
+    FOPEN64.look_up();
+    calls::is_fallback_wanted();
+    // Later there may be no way to the device any more, or no descriptor. If there is none now, the
+    // first call will say so.
+    let _ = device::descriptor();
+}
+
+// SAFETY: libc calls each function in this section once, with arguments that this one does not take.
+#[used]
+#[link_section = ".init_array"]
+static LOAD: extern "C" fn() = load;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The files of `/proc` that tell of shared memory, for a program that opens them to read:
+//!
+//! - `/proc/sysvipc/shm`: the device's own table, which has the same columns.
+//! - `/proc/sys/kernel/shmmax`, `shmall`, `shmmni`: where the kernel has them, they hold for the module
+//!   too. Where it does not, being one without System V shared memory, the module's limits.
+//!
+//! They are known by just these paths. Whatever else is opened, and all where there is no device, is
+//! the kernel's.
+
+use crate::sys::{self, Errno, Result, UserMemory};
+use crate::{calls, device};
+use core::ffi::{c_int, CStr};
+use rust_shm_abi::Limits;
+
+const TABLE: &CStr = c"/proc/sysvipc/shm";
+
+/// A path, and which of the limits is there.
+type Limit = (&'static CStr, fn(&Limits) -> u64);
+
+const LIMITS: [Limit; 3] = [
+    (c"/proc/sys/kernel/shmmax", |limits| limits.shmmax),
+    (c"/proc/sys/kernel/shmall", |limits| limits.shmall),
+    (c"/proc/sys/kernel/shmmni", |limits| limits.shmmni),
+];
+
+/// Whoever opens a file like this does not just want to read it.
+const NOT_TO_READ: c_int =
+    libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_DIRECTORY | libc::O_PATH;
+
+/// Opens a file; `kernels` opens the kernel's.
+pub(crate) fn open(
+    path: UserMemory,
+    flags: c_int,
+    kernels: impl FnOnce() -> Result<c_int>,
+) -> Result<c_int> {
+    if flags & NOT_TO_READ != libc::O_RDONLY {
+        return kernels();
+    }
+    if path.is(TABLE) {
+        return match device::open(libc::O_RDONLY | flags & (libc::O_CLOEXEC | libc::O_NONBLOCK)) {
+            Err(Errno::NOSYS) => kernels(),
+            result => result,
+        };
+    }
+    match kernels() {
+        Err(error @ Errno(libc::ENOENT)) => limit(path, flags).ok_or(error),
+        result => result,
+    }
+}
+
+fn limit(path: UserMemory, flags: c_int) -> Option<c_int> {
+    let (name, limit) = LIMITS.iter().find(|(name, _)| path.is(name))?;
+    let mut text = [0; 21];
+    let text = line(limit(&calls::limits().ok()?), &mut text);
+    sys::file_with(name, text, flags & libc::O_CLOEXEC != 0).ok()
+}
+
+/// The number in digits, and a newline, at the end of `text`.
+fn line(mut number: u64, text: &mut [u8; 21]) -> &[u8] {
+    let mut begin = text.len();
+    let mut put = |byte| {
+        begin -= 1;
+        text[begin] = byte;
+    };
+    put(b'\n');
+    loop {
+        put(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    &text[begin..]
+}
+
+/// The flags of `open` for a mode of `fopen`, if that is to read alone.
+pub(crate) fn flags_of_mode(mode: &CStr) -> Option<c_int> {
+    let (first, rest) = mode.to_bytes().split_first()?;
+    // What follows a comma is a character set.
+    let rest = rest.split(|byte| *byte == b',').next()?;
+    if *first != b'r' || rest.contains(&b'+') {
+        return None;
+    }
+    Some(if rest.contains(&b'e') {
+        libc::O_CLOEXEC
+    } else {
+        0
+    })
+}
+
+/// Whether this is one of the files that [`open`] answers for.
+pub(crate) fn is_ours(path: UserMemory) -> bool {
+    path.is(TABLE) || LIMITS.iter().any(|(name, _)| path.is(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_all_digits() {
+        for number in [0, 1, 9, 10, 4096, u64::MAX - (1 << 24), u64::MAX] {
+            let text = line(number, &mut [0; 21]).to_vec();
+            assert_eq!(String::from_utf8(text).unwrap(), format!("{number}\n"));
+        }
+    }
+
+    #[test]
+    fn modes_to_read() {
+        for (mode, flags) in [
+            (c"r", 0),
+            (c"rb", 0),
+            (c"re", libc::O_CLOEXEC),
+            (c"rbme", libc::O_CLOEXEC),
+        ] {
+            assert_eq!(flags_of_mode(mode), Some(flags));
+        }
+        assert_eq!(flags_of_mode(c"r,ccs=e+"), Some(0));
+        for mode in [c"", c"r+", c"rb+", c"w", c"a", c"e"] {
+            assert_eq!(flags_of_mode(mode), None);
+        }
+    }
+
+    #[test]
+    fn paths_are_compared_as_far_as_they_are_there() {
+        let text = |text: &CStr| UserMemory(text.as_ptr() as usize);
+        assert!(is_ours(text(c"/proc/sysvipc/shm")));
+        assert!(is_ours(text(c"/proc/sys/kernel/shmmni")));
+        assert!(!is_ours(text(c"/proc/sysvipc/sh")));
+        assert!(!is_ours(text(c"/proc/sysvipc/shm/")));
+        assert!(!is_ours(text(c"proc/sysvipc/shm")));
+        assert!(!is_ours(text(c"")));
+        for nowhere in [0, 1, 8, usize::MAX, usize::MAX - 7] {
+            assert!(!is_ours(UserMemory(nowhere)));
+        }
+    }
+}

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! libc's structures for `shmctl`, in 64-bit and in 32-bit programs, and how the module's become
+//! them: as the kernel does it for its own (`ipc/shm.c`), for 32-bit programs by `compat_shmctl`.
+//!
+//! libc's are the kernel's: `struct shmid64_ds` and its kin. A 32-bit program may have times of 32
+//! bits or of 64 (`_TIME_BITS`), and those are then two structures to libc. On a little-endian
+//! machine they are one: the second half of a time is behind the first.
+
+#![allow(unsafe_code)]
+
+use crate::sys::Plain;
+use rust_shm_abi::{Limits, Stat, Usage};
+
+/// The kernel's `lower_32_bits()`.
+const fn low(value: u64) -> u32 {
+    value as u32
+}
+
+/// The kernel's `upper_32_bits()`.
+const fn high(value: u64) -> u32 {
+    (value >> 32) as u32
+}
+
+/// The names of the structures for programs of this library's own width.
+#[cfg(target_pointer_width = "32")]
+pub(crate) use narrow as native;
+#[cfg(target_pointer_width = "64")]
+pub(crate) use wide as native;
+
+/// In 64-bit programs.
+#[cfg_attr(target_pointer_width = "32", allow(dead_code))]
+pub(crate) mod wide {
+    use super::*;
+
+    /// `struct ipc_perm`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Permission {
+        pub(crate) key: i32,
+        pub(crate) uid: u32,
+        pub(crate) gid: u32,
+        pub(crate) cuid: u32,
+        pub(crate) cgid: u32,
+        pub(crate) mode: u32,
+        pub(crate) seq: u16,
+        pub(crate) padding: u16,
+        pub(crate) hole: u32,
+        pub(crate) reserved: [u64; 2],
+    }
+
+    /// `struct shmid_ds`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Segment {
+        pub(crate) permission: Permission,
+        pub(crate) segsz: u64,
+        pub(crate) atime: i64,
+        pub(crate) dtime: i64,
+        pub(crate) ctime: i64,
+        pub(crate) cpid: i32,
+        pub(crate) lpid: i32,
+        pub(crate) nattch: u64,
+        pub(crate) reserved: [u64; 2],
+    }
+
+    /// `struct shminfo`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Information {
+        pub(crate) shmmax: u64,
+        pub(crate) shmmin: u64,
+        pub(crate) shmmni: u64,
+        pub(crate) shmseg: u64,
+        pub(crate) shmall: u64,
+        pub(crate) reserved: [u64; 4],
+    }
+
+    /// `struct shm_info`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Use {
+        pub(crate) used_ids: u32,
+        pub(crate) hole: u32,
+        pub(crate) shm_tot: u64,
+        pub(crate) shm_rss: u64,
+        pub(crate) shm_swp: u64,
+        pub(crate) swap_attempts: u64,
+        pub(crate) swap_successes: u64,
+    }
+
+    const _: () = {
+        assert!(size_of::<Permission>() == 48);
+        assert!(size_of::<Segment>() == 112);
+        assert!(size_of::<Information>() == 72);
+        assert!(size_of::<Use>() == 48);
+    };
+
+    // SAFETY: The sizes above are the sums of the fields', which are whole numbers: there is no
+    // padding.
+    unsafe impl Plain for Permission {}
+    // SAFETY: As above.
+    unsafe impl Plain for Segment {}
+    // SAFETY: As above.
+    unsafe impl Plain for Information {}
+    // SAFETY: As above.
+    unsafe impl Plain for Use {}
+
+    /// What IPC_SET reads.
+    pub(crate) type Wanted = Segment;
+
+    impl Segment {
+        pub(crate) fn wanted(&self) -> &Permission {
+            &self.permission
+        }
+    }
+
+    impl From<&Stat> for Segment {
+        fn from(stat: &Stat) -> Self {
+            Self {
+                permission: stat.into(),
+                segsz: stat.segsz,
+                atime: stat.atime,
+                dtime: stat.dtime,
+                ctime: stat.ctime,
+                cpid: stat.cpid,
+                lpid: stat.lpid,
+                nattch: stat.nattch,
+                reserved: [0; 2],
+            }
+        }
+    }
+
+    impl From<&Limits> for Information {
+        fn from(limits: &Limits) -> Self {
+            Self {
+                shmmax: limits.shmmax,
+                shmmin: limits.shmmin,
+                shmmni: limits.shmmni,
+                shmseg: limits.shmseg,
+                shmall: limits.shmall,
+                reserved: [0; 4],
+            }
+        }
+    }
+
+    impl From<&Usage> for Use {
+        fn from(usage: &Usage) -> Self {
+            Self {
+                used_ids: usage.used_ids,
+                hole: 0,
+                shm_tot: usage.shm_tot,
+                shm_rss: usage.shm_rss,
+                shm_swp: usage.shm_swp,
+                swap_attempts: usage.swap_attempts,
+                swap_successes: usage.swap_successes,
+            }
+        }
+    }
+}
+
+/// In 32-bit programs. What does not fit loses its upper half, as in `copy_compat_shmid_to_user()`
+/// and `put_compat_shm_info()`; `shmmax` alone is cut to the largest that fits.
+#[cfg_attr(target_pointer_width = "64", allow(dead_code))]
+pub(crate) mod narrow {
+    use super::*;
+
+    /// `struct ipc_perm`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Permission {
+        pub(crate) key: i32,
+        pub(crate) uid: u32,
+        pub(crate) gid: u32,
+        pub(crate) cuid: u32,
+        pub(crate) cgid: u32,
+        pub(crate) mode: u32,
+        pub(crate) seq: u16,
+        pub(crate) padding: u16,
+        pub(crate) reserved: [u32; 2],
+    }
+
+    /// A time, of which a program may see but the first half.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Time {
+        pub(crate) low: u32,
+        pub(crate) high: u32,
+    }
+
+    /// `struct shmid_ds`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Segment {
+        pub(crate) permission: Permission,
+        pub(crate) segsz: u32,
+        pub(crate) atime: Time,
+        pub(crate) dtime: Time,
+        pub(crate) ctime: Time,
+        pub(crate) cpid: i32,
+        pub(crate) lpid: i32,
+        pub(crate) nattch: u32,
+        pub(crate) reserved: [u32; 2],
+    }
+
+    /// `struct shminfo`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Information {
+        pub(crate) shmmax: u32,
+        pub(crate) shmmin: u32,
+        pub(crate) shmmni: u32,
+        pub(crate) shmseg: u32,
+        pub(crate) shmall: u32,
+        pub(crate) reserved: [u32; 4],
+    }
+
+    /// `struct shm_info`.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(crate) struct Use {
+        pub(crate) used_ids: u32,
+        pub(crate) shm_tot: u32,
+        pub(crate) shm_rss: u32,
+        pub(crate) shm_swp: u32,
+        pub(crate) swap_attempts: u32,
+        pub(crate) swap_successes: u32,
+    }
+
+    const _: () = {
+        assert!(size_of::<Permission>() == 36);
+        assert!(size_of::<Segment>() == 84);
+        assert!(size_of::<Information>() == 36);
+        assert!(size_of::<Use>() == 24);
+    };
+
+    // SAFETY: The sizes above are the sums of the fields', which are whole numbers: there is no
+    // padding.
+    unsafe impl Plain for Permission {}
+    // SAFETY: As above.
+    unsafe impl Plain for Segment {}
+    // SAFETY: As above.
+    unsafe impl Plain for Information {}
+    // SAFETY: As above.
+    unsafe impl Plain for Use {}
+
+    /// What IPC_SET reads: `get_compat_ipc64_perm()` reads no more.
+    pub(crate) type Wanted = Permission;
+
+    impl Permission {
+        pub(crate) fn wanted(&self) -> &Self {
+            self
+        }
+    }
+
+    impl From<i64> for Time {
+        fn from(seconds: i64) -> Self {
+            Self {
+                low: low(seconds as u64),
+                high: high(seconds as u64),
+            }
+        }
+    }
+
+    impl From<&Stat> for Segment {
+        fn from(stat: &Stat) -> Self {
+            Self {
+                permission: stat.into(),
+                segsz: low(stat.segsz),
+                atime: stat.atime.into(),
+                dtime: stat.dtime.into(),
+                ctime: stat.ctime.into(),
+                cpid: stat.cpid,
+                lpid: stat.lpid,
+                nattch: low(stat.nattch),
+                reserved: [0; 2],
+            }
+        }
+    }
+
+    impl From<&Limits> for Information {
+        fn from(limits: &Limits) -> Self {
+            Self {
+                shmmax: low(limits.shmmax.min(i32::MAX as u64)),
+                shmmin: low(limits.shmmin),
+                shmmni: low(limits.shmmni),
+                shmseg: low(limits.shmseg),
+                shmall: low(limits.shmall),
+                reserved: [0; 4],
+            }
+        }
+    }
+
+    impl From<&Usage> for Use {
+        fn from(usage: &Usage) -> Self {
+            Self {
+                used_ids: usage.used_ids,
+                shm_tot: low(usage.shm_tot),
+                shm_rss: low(usage.shm_rss),
+                shm_swp: low(usage.shm_swp),
+                swap_attempts: low(usage.swap_attempts),
+                swap_successes: low(usage.swap_successes),
+            }
+        }
+    }
+}
+
+/// Both have the fields of `struct ipc_perm` by the same names.
+macro_rules! permissions {
+    ($($width:ident)*) => {$(
+        impl From<&Stat> for $width::Permission {
+            fn from(stat: &Stat) -> Self {
+                Self {
+                    key: stat.key,
+                    uid: stat.uid,
+                    gid: stat.gid,
+                    cuid: stat.cuid,
+                    cgid: stat.cgid,
+                    mode: stat.mode,
+                    // The kernel's field has 16 bits too.
+                    seq: stat.seq as u16,
+                    ..Self::default()
+                }
+            }
+        }
+
+        #[cfg_attr(not(test), allow(dead_code))]
+        impl $width::Permission {
+            /// What IPC_SET sets.
+            pub(crate) fn to_stat(self) -> Stat {
+                Stat {
+                    uid: self.uid,
+                    gid: self.gid,
+                    mode: self.mode,
+                    ..Stat::default()
+                }
+            }
+        }
+    )*};
+}
+permissions!(wide narrow);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No two fields alike, and more in each than a 32-bit program can see.
+    const STAT: Stat = Stat {
+        key: -2,
+        uid: 0xffff_fffe,
+        gid: 3,
+        cuid: 4,
+        cgid: 5,
+        mode: 0o3641,
+        cpid: 7,
+        lpid: 8,
+        segsz: 0x9_8000_0001,
+        nattch: 0xa_0000_000b,
+        atime: 0x1_8000_0002,
+        dtime: -1,
+        ctime: 0x2_0000_0003,
+        rss: 12,
+        huge: 13,
+        seq: 0x1_ffff,
+        reserved: 0,
+    };
+
+    /// libc's own structure has each field where ours has it.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn wide_is_libcs() {
+        use core::mem::{align_of, offset_of};
+        assert_eq!(size_of::<wide::Segment>(), size_of::<libc::shmid_ds>());
+        assert_eq!(align_of::<wide::Segment>(), align_of::<libc::shmid_ds>());
+        macro_rules! same {
+            ($($ours:ident $libcs:ident),*) => {
+                $(assert_eq!(offset_of!(wide::Segment, $ours), offset_of!(libc::shmid_ds, $libcs));)*
+            };
+        }
+        same!(permission shm_perm, segsz shm_segsz, atime shm_atime, dtime shm_dtime, ctime shm_ctime,
+            cpid shm_cpid, lpid shm_lpid, nattch shm_nattch);
+        macro_rules! same {
+            ($($ours:ident $libcs:ident),*) => {
+                $(assert_eq!(offset_of!(wide::Permission, $ours), offset_of!(libc::ipc_perm, $libcs));)*
+            };
+        }
+        same!(key __key, uid uid, gid gid, cuid cuid, cgid cgid, mode mode, seq __seq);
+    }
+
+    #[test]
+    fn wide_has_all() {
+        let segment = wide::Segment::from(&STAT);
+        assert_eq!(segment.permission.key, -2);
+        assert_eq!(segment.permission.uid, 0xffff_fffe);
+        assert_eq!(segment.permission.gid, 3);
+        assert_eq!(segment.permission.cuid, 4);
+        assert_eq!(segment.permission.cgid, 5);
+        assert_eq!(segment.permission.mode, 0o3641);
+        assert_eq!(segment.permission.seq, 0xffff);
+        assert_eq!(segment.segsz, 0x9_8000_0001);
+        assert_eq!(segment.nattch, 0xa_0000_000b);
+        assert_eq!(segment.atime, 0x1_8000_0002);
+        assert_eq!(segment.dtime, -1);
+        assert_eq!(segment.ctime, 0x2_0000_0003);
+        assert_eq!((segment.cpid, segment.lpid), (7, 8));
+    }
+
+    #[test]
+    fn narrow_has_lower_halves() {
+        let segment = narrow::Segment::from(&STAT);
+        assert_eq!(segment.permission.key, -2);
+        assert_eq!(segment.permission.uid, 0xffff_fffe);
+        assert_eq!(segment.permission.cgid, 5);
+        assert_eq!(segment.permission.mode, 0o3641);
+        assert_eq!(segment.segsz, 0x8000_0001);
+        assert_eq!(segment.nattch, 0xb);
+        assert_eq!((segment.atime.low, segment.atime.high), (0x8000_0002, 1));
+        assert_eq!(
+            (segment.dtime.low, segment.dtime.high),
+            (u32::MAX, u32::MAX)
+        );
+        assert_eq!((segment.cpid, segment.lpid), (7, 8));
+    }
+
+    /// Where `struct __shmid64_ds` of a 32-bit program has its 64-bit times.
+    #[test]
+    fn narrow_is_right_for_both_kinds_of_time() {
+        use core::mem::offset_of;
+        assert_eq!(offset_of!(narrow::Segment, atime), 40);
+        assert_eq!(offset_of!(narrow::Segment, dtime), 48);
+        assert_eq!(offset_of!(narrow::Segment, ctime), 56);
+        assert_eq!(offset_of!(narrow::Segment, cpid), 64);
+        assert_eq!(offset_of!(narrow::Time, high), 4);
+    }
+
+    #[test]
+    fn limits_fit() {
+        let mut limits = Limits {
+            shmmax: u64::MAX - (1 << 24),
+            shmmin: 1,
+            shmmni: 4096,
+            shmseg: 4096,
+            shmall: u64::MAX - (1 << 24),
+        };
+        assert_eq!(wide::Information::from(&limits).shmmax, limits.shmmax);
+        let narrow = narrow::Information::from(&limits);
+        assert_eq!(narrow.shmmax, i32::MAX as u32);
+        assert_eq!(
+            (narrow.shmmin, narrow.shmmni, narrow.shmseg),
+            (1, 4096, 4096)
+        );
+        assert_eq!(narrow.shmall, u32::MAX - (1 << 24));
+        limits.shmmax = 0x7fff_fffe;
+        assert_eq!(narrow::Information::from(&limits).shmmax, 0x7fff_fffe);
+    }
+
+    #[test]
+    fn usage_fits() {
+        let usage = Usage {
+            used_ids: 3,
+            shm_tot: 0x1_0000_0002,
+            shm_rss: 4,
+            ..Usage::default()
+        };
+        let narrow = narrow::Use::from(&usage);
+        assert_eq!((narrow.used_ids, narrow.shm_tot, narrow.shm_rss), (3, 2, 4));
+        let wide = wide::Use::from(&usage);
+        assert_eq!(
+            (wide.used_ids, wide.shm_tot, wide.shm_rss),
+            (3, 0x1_0000_0002, 4)
+        );
+    }
+
+    #[test]
+    fn what_is_set() {
+        let wanted = Stat {
+            uid: STAT.uid,
+            gid: STAT.gid,
+            mode: STAT.mode,
+            ..Stat::default()
+        };
+        assert_eq!(wide::Permission::from(&STAT).to_stat(), wanted);
+        assert_eq!(narrow::Permission::from(&STAT).to_stat(), wanted);
+    }
+}

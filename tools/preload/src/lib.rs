@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `librust_shm.so`: libc's `shmget`, `shmat`, `shmdt` and `shmctl` over the ioctls of
+//! `/dev/rust_shm`. To be linked (`-lrust_shm`), or put before libc by `LD_PRELOAD`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `export.rs` | the C functions: the only names that the library exports |
+//! | `calls.rs` | what the four do |
+//! | `files.rs` | `/proc/sysvipc/shm` and the limits in `/proc/sys/kernel`, for who opens them |
+//! | `device.rs` | the descriptor of the device |
+//! | `layout.rs` | libc's structures, 64-bit and 32-bit, and what they are in the module's |
+//! | `sys.rs` | system calls, `errno`, memory that may not be there |
+//!
+//! A program's signal handler may call any of the four at any moment, in any thread, in the child
+//! of a `vfork`, before `main` and before this library's constructor. So nothing here allocates,
+//! takes a lock, or has a state that is ever half-way: what is remembered is in a few atomics, each
+//! of which is right whatever the others are. It takes no `std`, which also keeps it to a few pages,
+//! and lets it be built where Debian has no `std`, for i386.
+//!
+//! `unsafe` is in `sys.rs` and `export.rs` alone.
+
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(clippy::undocumented_unsafe_blocks)]
+// In the test program there are no C functions: it would open its own files by them.
+#![cfg_attr(test, allow(dead_code))]
+
+mod calls;
+mod device;
+#[cfg(not(test))]
+mod export;
+mod files;
+mod layout;
+mod sys;
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    sys::abort()
+}
