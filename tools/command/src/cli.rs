@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What may be typed.
+
+use crate::{
+    change::{ModeChange, Owner},
+    list::Column,
+    units,
+};
+use clap::{ArgAction, Args, Parser, Subcommand};
+use rshm::Key;
+use std::{ffi::OsString, path::PathBuf};
+
+pub const EXIT_STATUS: &str = "Exit status:
+  0    all went well
+  1    something failed, or was not found
+  2    wrong usage
+  125  run: rshm itself failed, as when there is no library
+  126  run: the program cannot be run, or not with a library put in front
+  127  run: there is no such program
+  Otherwise `rshm run` ends as the program does.";
+
+/// Looks after the shared memory segments of the rust_shm module.
+///
+/// Segments are those of the caller's IPC namespace, as with ipcs(1). Sizes may have a suffix: K, M,
+/// G, T, of 1024 each. Where output is no terminal, it has no colours, columns are separated by
+/// tabs, and sizes are in bytes.
+#[derive(Debug, Parser)]
+#[command(name = "rshm", version, after_help = EXIT_STATUS, after_long_help = EXIT_STATUS)]
+pub struct Cli {
+    /// The device, where udev was told to put it elsewhere
+    #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true)]
+    pub device: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List segments
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Make a segment, and print its id
+    Create(Create),
+    /// Remove segments
+    Rm(Rm),
+    /// Change the mode of segments
+    Chmod(Chmod),
+    /// Change owner and group of segments
+    Chown(Chown),
+    /// Count segments as locked memory (their pages are never swapped anyway)
+    Lock(Ids),
+    /// Undo lock
+    Unlock(Ids),
+    /// Run a program whose System V shared memory is the module's
+    Run(Run),
+}
+
+/// Which segments, of all there are.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those owned by this user (a name, or a number)
+    #[arg(short = 'u', long, value_name = "USER", value_parser = crate::names::parse_user)]
+    pub owner: Option<u32>,
+    /// Only those that nobody has attached
+    #[arg(long)]
+    pub unattached: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Ls {
+    /// Only these ids
+    pub ids: Vec<i32>,
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Only those made by this user
+    #[arg(long, value_name = "USER", value_parser = crate::names::parse_user)]
+    pub creator: Option<u32>,
+    /// Only those that somebody has attached
+    #[arg(long, conflicts_with = "unattached")]
+    pub attached: bool,
+    /// Only those that are removed, and wait for their last detach
+    #[arg(long)]
+    pub removed: bool,
+    /// Only the one with this key
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub key: Option<Key>,
+    /// The columns, separated by commas; +COLUMN adds to the usual ones, and "all" is all of them
+    #[arg(short, long, value_name = "COLUMNS")]
+    pub output: Option<String>,
+    /// Sort by this column
+    #[arg(short, long, value_name = "COLUMN", value_enum)]
+    pub sort: Option<Column>,
+    /// The other way round
+    #[arg(short, long)]
+    pub reverse: bool,
+    /// Sizes in bytes
+    #[arg(short, long)]
+    pub bytes: bool,
+    /// No line of column names
+    #[arg(short, long)]
+    pub noheadings: bool,
+    /// As JSON: sizes in bytes, times in seconds since 1970
+    #[arg(short = 'J', long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Create {
+    /// Its size, as 4096, 64K, 2M, 1G
+    #[arg(value_parser = units::parse_size)]
+    pub size: u64,
+    /// Its key: decimal, 0x hexadecimal, or 0 octal. Without, it is private: only its id finds it
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub key: Option<Key>,
+    /// Its key is what ftok(3) makes of this file, and of --project
+    #[arg(short, long, value_name = "FILE", conflicts_with = "key")]
+    pub path: Option<PathBuf>,
+    /// The project for ftok(3): a number from 1 to 255, or a character
+    #[arg(long, value_name = "PROJECT", requires = "path", default_value = "1", value_parser = units::parse_project)]
+    pub project: u8,
+    /// Its permission bits, octal
+    #[arg(short, long, default_value = "0600", value_parser = units::parse_mode)]
+    pub mode: u32,
+    /// Of huge pages of 2 MiB, all allocated now
+    #[arg(long)]
+    pub huge: bool,
+    /// Fail if there is one with the key
+    #[arg(short = 'x', long)]
+    pub exclusive: bool,
+    /// Commit no memory in advance
+    #[arg(long)]
+    pub noreserve: bool,
+    /// Bring all its pages into memory now
+    #[arg(long)]
+    pub populate: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Rm {
+    /// The segments
+    pub ids: Vec<i32>,
+    /// The one with this key
+    #[arg(short, long, value_name = "KEY", allow_hyphen_values = true)]
+    pub key: Vec<Key>,
+    #[command(flatten)]
+    pub filter: Filter,
+    /// All there are, in this IPC namespace
+    #[arg(short, long, conflicts_with_all = ["owner", "unattached"])]
+    pub all: bool,
+    /// Only say which
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Do not ask (it asks before --all, --owner and --unattached)
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Chmod {
+    /// Octal, as 0640, or symbolic, as g+r,o= (x is read, and means nothing for a segment)
+    #[arg(allow_hyphen_values = true)]
+    pub mode: ModeChange,
+    /// The segments
+    #[arg(required = true)]
+    pub ids: Vec<i32>,
+}
+
+#[derive(Args, Debug)]
+pub struct Chown {
+    /// USER, USER:GROUP or :GROUP, by name or number
+    pub owner: Owner,
+    /// The segments
+    #[arg(required = true)]
+    pub ids: Vec<i32>,
+}
+
+#[derive(Args, Debug)]
+pub struct Ids {
+    /// The segments
+    #[arg(required = true)]
+    pub ids: Vec<i32>,
+}
+
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The library; otherwise that of RUST_SHM_LIBRARY, or the one installed with rshm
+    #[arg(short, long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+    /// Run also a program that ignores LD_PRELOAD: set-uid, or linked statically
+    #[arg(long)]
+    pub anyway: bool,
+    /// Only print the setting of LD_PRELOAD
+    #[arg(long)]
+    pub print: bool,
+    /// The program and its arguments
+    #[arg(required_unless_present = "print", trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENT]...", action = ArgAction::Append)]
+    pub program: Vec<OsString>,
+}

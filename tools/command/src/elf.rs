@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Programs and libraries: for which class of processor, and whether the loader has a say.
+
+use std::{
+    ffi::OsStr,
+    fmt,
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+/// Where distributions have libraries, of both classes, below a prefix.
+pub const LIBRARY_DIRECTORIES: [&str; 5] = [
+    "lib/x86_64-linux-gnu",
+    "lib/i386-linux-gnu",
+    "lib64",
+    "lib",
+    "lib32",
+];
+
+/// Word size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Bits32,
+    Bits64,
+}
+
+impl Class {
+    /// That of this program.
+    pub const OURS: Self = if cfg!(target_pointer_width = "64") {
+        Self::Bits64
+    } else {
+        Self::Bits32
+    };
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bits32 => "32-bit",
+            Self::Bits64 => "64-bit",
+        })
+    }
+}
+
+/// What a file is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Program {
+    /// For the processor; `dynamic`: it names a loader, as a library does not.
+    Elf { class: Class, dynamic: bool },
+    /// For an interpreter.
+    Script(PathBuf),
+    /// It may not be read, or is something that the kernel or a shell has to know.
+    Unknown,
+}
+
+/// The type of a program header that names the loader.
+const PT_INTERP: u32 = 3;
+
+/// Looks at the beginning of a file.
+pub fn inspect(path: &Path) -> io::Result<Program> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(Program::Unknown)
+        }
+        file => file?,
+    };
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    let mut head = Vec::new();
+    (&mut file).take(256).read_to_end(&mut head)?;
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let mut words = line
+            .split(|byte| byte.is_ascii_whitespace())
+            .filter(|word| !word.is_empty());
+        return Ok(words.next().map_or(Program::Unknown, |word| {
+            Program::Script(Path::new(OsStr::from_bytes(word)).into())
+        }));
+    }
+    Ok(elf(&mut file, &head)?.unwrap_or(Program::Unknown))
+}
+
+fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+fn elf(file: &mut (impl Read + Seek), head: &[u8]) -> io::Result<Option<Program>> {
+    let word16 = |at| number(head, at).map(u16::from_le_bytes);
+    // The class, and little-endian.
+    let class = match (head.starts_with(b"\x7fELF"), head.get(4..6)) {
+        (true, Some([1, 1])) => Class::Bits32,
+        (true, Some([2, 1])) => Class::Bits64,
+        _ => return Ok(None),
+    };
+    let (headers, size, count) = match class {
+        Class::Bits32 => (
+            number(head, 28).map(u32::from_le_bytes).map(u64::from),
+            word16(42),
+            word16(44),
+        ),
+        Class::Bits64 => (
+            number(head, 32).map(u64::from_le_bytes),
+            word16(54),
+            word16(56),
+        ),
+    };
+    let (Some(headers), Some(size), Some(count)) = (headers, size, count) else {
+        return Ok(None);
+    };
+    file.seek(SeekFrom::Start(headers))?;
+    let mut table = Vec::new();
+    file.take(u64::from(size) * u64::from(count))
+        .read_to_end(&mut table)?;
+    let mut types = table
+        .chunks(usize::from(size).max(1))
+        .filter_map(|header| number(header, 0).map(u32::from_le_bytes));
+    let has_loader = types.any(|kind| kind == PT_INTERP);
+    Ok(Some(Program::Elf {
+        class,
+        dynamic: has_loader,
+    }))
+}
+
+/// What is run in the end, as the kernel goes from script to interpreter.
+pub fn follow_scripts(path: &Path) -> io::Result<(PathBuf, Program)> {
+    let mut path = path.to_owned();
+    for _ in 0..5 {
+        match inspect(&path)? {
+            Program::Script(interpreter) => path = interpreter,
+            program => return Ok((path, program)),
+        }
+    }
+    Err(io::Error::from_raw_os_error(
+        nix::errno::Errno::ELOOP as i32,
+    ))
+}
+
+/// A path with the loader's name `$LIB` for the directory of libraries of the program's class, and
+/// what it is for the other class.
+pub fn with_lib_token(path: &Path, class: Class) -> Option<(PathBuf, PathBuf)> {
+    let text = path.to_str()?;
+    let pairs = [
+        ("/lib/x86_64-linux-gnu/", "/lib/i386-linux-gnu/"),
+        ("/lib64/", "/lib/"),
+    ];
+    pairs.iter().find_map(|&(wide, narrow)| {
+        let (own, other) = if class == Class::Bits64 {
+            (wide, narrow)
+        } else {
+            (narrow, wide)
+        };
+        let at = text.rfind(own)?;
+        let (before, after) = (&text[..at], &text[at + own.len()..]);
+        Some((
+            format!("{before}/$LIB/{after}").into(),
+            format!("{before}{other}{after}").into(),
+        ))
+    })
+}
+
+/// Whether a file gives capabilities to who runs it.
+pub fn has_capabilities(path: &Path) -> bool {
+    xattr::get_deref(path, "security.capability").is_ok_and(|value| value.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::{fs, io::Cursor};
+
+    #[test]
+    fn this_program() {
+        let own = std::env::current_exe().unwrap();
+        assert_eq!(
+            inspect(&own).unwrap(),
+            Program::Elf {
+                class: Class::OURS,
+                dynamic: true
+            }
+        );
+        assert_eq!(
+            inspect(Path::new("/nowhere")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        assert!(inspect(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn scripts_are_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let first = script("first", "#!/bin/sh -e\n");
+        assert_eq!(inspect(&first).unwrap(), Program::Script("/bin/sh".into()));
+        let second = script("second", &format!("#! {}\n", first.display()));
+        let (path, program) = follow_scripts(&second).unwrap();
+        assert_eq!(path, Path::new("/bin/sh"));
+        assert!(matches!(program, Program::Elf { .. }));
+        let own = directory.path().join("loop");
+        let own = script("loop", &format!("#!{}\n", own.display()));
+        assert!(follow_scripts(&own).is_err());
+        assert_eq!(
+            inspect(&script("text", "echo hello\n")).unwrap(),
+            Program::Unknown
+        );
+        assert_eq!(inspect(&script("none", "#!\n")).unwrap(), Program::Unknown);
+    }
+
+    #[test]
+    fn the_loaders_name_for_both() {
+        let token = |path: &str, class| {
+            with_lib_token(Path::new(path), class)
+                .map(|(token, other)| (token.display().to_string(), other.display().to_string()))
+        };
+        assert_eq!(
+            token("/usr/lib64/a.so", Class::Bits64),
+            Some(("/usr/$LIB/a.so".into(), "/usr/lib/a.so".into()))
+        );
+        assert_eq!(
+            token("/usr/lib/i386-linux-gnu/a.so", Class::Bits32),
+            Some((
+                "/usr/$LIB/a.so".into(),
+                "/usr/lib/x86_64-linux-gnu/a.so".into()
+            ))
+        );
+        assert_eq!(token("/build/tools/a.so", Class::Bits64), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_panics(mut bytes in prop::collection::vec(any::<u8>(), 0..300), elf_like: bool) {
+            if elf_like && bytes.len() > 6 {
+                bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            }
+            let head = bytes[..bytes.len().min(256)].to_vec();
+            let _ = elf(&mut Cursor::new(bytes), &head);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rshm`: looks after the shared memory segments of the rust_shm module.
+//!
+//! [`cli`] is what may be typed. Each command has a file; what several need is in [`output`],
+//! [`units`], [`names`], [`processes`] and [`elf`].
+
+#![forbid(unsafe_code)]
+
+mod change;
+mod cli;
+mod create;
+mod elf;
+mod list;
+mod names;
+mod output;
+mod processes;
+mod remove;
+mod run;
+mod units;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use output::{complain, Result};
+use rshm::Device;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                complain(&failure.message);
+            }
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn execute(cli: &Cli) -> Result {
+    let device = || Device::open_path(&cli.device);
+    match &cli.command {
+        Command::Ls(ls) => list::run(&device()?, ls),
+        Command::Create(create) => create::run(&device()?, create),
+        Command::Rm(rm) => remove::run(&device()?, rm),
+        Command::Chmod(chmod) => change::chmod(&device()?, chmod),
+        Command::Chown(chown) => change::chown(&device()?, chown),
+        Command::Lock(lock) => change::each(&device()?, &lock.ids, |segment| segment.lock()),
+        Command::Unlock(unlock) => {
+            change::each(&device()?, &unlock.ids, |segment| segment.unlock())
+        }
+        Command::Run(run) => run::run(run),
+    }
+}

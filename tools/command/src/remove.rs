@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rshm rm`.
+
+use crate::{
+    cli::Rm,
+    names,
+    output::{complain, Failure, Result},
+    units,
+};
+use indicatif::ProgressBar;
+use rshm::{Device, Info};
+use std::io::{self, BufRead, IsTerminal, Write};
+
+/// Of as many, a bar is worth while.
+const MANY: usize = 1000;
+
+pub fn run(device: &Device, rm: &Rm) -> Result {
+    let by_filter = rm.all || rm.filter.is_any();
+    if rm.ids.is_empty() && rm.key.is_empty() && !by_filter {
+        return Err(Failure::usage(
+            "which segments? give ids, --key, --owner, --unattached or --all (see rshm rm --help)",
+        ));
+    }
+    if by_filter && !(rm.ids.is_empty() && rm.key.is_empty()) {
+        return Err(Failure::usage(
+            "give ids and keys, or --owner, --unattached, --all, not both",
+        ));
+    }
+
+    let infos = device.list()?;
+    let mut chosen: Vec<Info> = Vec::new();
+    let mut failed = false;
+    let mut choose = |what: String, takes: &dyn Fn(&Info) -> bool| {
+        let before = chosen.len();
+        for info in infos.iter().filter(|info| takes(info)) {
+            if !chosen.iter().any(|other| other.id() == info.id()) {
+                chosen.push(*info);
+            } else {
+                return;
+            }
+        }
+        if chosen.len() == before {
+            complain(format_args!("{what}: rshm ls lists what there is"));
+            failed = true;
+        }
+    };
+    for &id in &rm.ids {
+        choose(format!("there is no segment {id}"), &|info| info.id() == id);
+    }
+    for &key in &rm.key {
+        if key.is_private() {
+            return Err(Failure::usage("private segments have no key: give ids"));
+        }
+        choose(format!("there is no segment with key {key}"), &|info| {
+            info.key() == key
+        });
+    }
+    if by_filter {
+        // What is removed already has nothing to be removed.
+        chosen.extend(
+            infos
+                .iter()
+                .filter(|info| !info.is_removed() && rm.filter.takes(info)),
+        );
+    }
+
+    if rm.dry_run {
+        let mut out = io::stdout().lock();
+        for info in &chosen {
+            writeln!(out, "{}", describe(info))?;
+        }
+        out.flush()?;
+    } else if !by_filter || chosen.is_empty() || rm.yes || ask(&chosen)? {
+        let bar = if chosen.len() < MANY {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(chosen.len() as u64)
+        };
+        for info in &chosen {
+            match device.segment_by_id(info.id()).remove() {
+                Ok(()) => {}
+                // Somebody else was faster: it is gone, as was wanted.
+                Err(error)
+                    if by_filter && matches!(error.errno_name(), Some("EINVAL" | "EIDRM")) => {}
+                Err(error) => {
+                    bar.suspend(|| complain(error));
+                    failed = true;
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+    } else {
+        return Err(Failure::failed("nothing was removed"));
+    }
+    if failed {
+        return Err(Failure::new(1, ""));
+    }
+    Ok(())
+}
+
+fn describe(info: &Info) -> String {
+    let (size, owner) = (units::human(info.size()), names::user(info.raw().uid));
+    let attaches = info.attaches();
+    format!(
+        "{} (key {}, {size}, owner {owner}, {attaches} attached)",
+        info.id(),
+        info.key()
+    )
+}
+
+fn ask(chosen: &[Info]) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format_args!(
+            "this would remove {} segments, and there is nobody to ask: add --yes, or --dry-run to see which",
+            chosen.len()
+        )));
+    }
+    let mut out = io::stderr();
+    for info in chosen.iter().take(10) {
+        writeln!(out, "{}", describe(info))?;
+    }
+    if chosen.len() > 10 {
+        writeln!(out, "... and {} more", chosen.len() - 10)?;
+    }
+    write!(out, "Remove {} segments? [y/N] ", chosen.len())?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sizes, modes and times, as they are typed and shown.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const SUFFIXES: &str = "KMGTPE";
+
+/// 4096, 64K, 2M, 1.5G, 64KiB: bytes.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong =
+        || format!("{text:?} is no size: give bytes, or a number with K, M, G or T, as 64K");
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let suffix = text[digits.len()..].to_ascii_uppercase();
+    let suffix = suffix
+        .strip_suffix("IB")
+        .or(suffix.strip_suffix('B'))
+        .unwrap_or(&suffix);
+    let shift = match suffix {
+        "" => 0,
+        _ => match SUFFIXES.find(suffix) {
+            Some(place) if suffix.len() == 1 => 10 * (place as u32 + 1),
+            _ => return Err(wrong()),
+        },
+    };
+    let large = || format!("{text:?} is more than 64 bits can say");
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    if whole.is_empty()
+        || part.is_empty()
+        || !(whole.to_owned() + part)
+            .bytes()
+            .all(|c| c.is_ascii_digit())
+    {
+        return Err(wrong());
+    }
+    let unit = 1_u64 << shift;
+    let whole = whole
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(unit))
+        .ok_or_else(large)?;
+    // As many digits as may make a difference.
+    let part = format!("0.{part}").parse::<f64>().map_err(|_| wrong())? * unit as f64;
+    if part.fract() != 0.0 && shift == 0 {
+        return Err(wrong());
+    }
+    whole.checked_add(part as u64).ok_or_else(large)
+}
+
+/// As [`parse_size`], or "unlimited": the largest that the kernel has for it.
+pub fn parse_limit(text: &str) -> Result<u64, String> {
+    if text == "unlimited" {
+        // SHMMAX and SHMALL of <linux/shm.h>.
+        Ok(u64::MAX - (1 << 24))
+    } else {
+        parse_size(text)
+    }
+}
+
+/// Nine bits, octal.
+pub fn parse_mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|&mode| mode <= 0o777 && !text.starts_with('+'))
+        .ok_or_else(|| format!("{text:?} is no mode: give three octal digits, as 0640"))
+}
+
+/// What ftok(3) takes.
+pub fn parse_project(text: &str) -> Result<u8, String> {
+    match (text.parse::<u8>(), text.as_bytes()) {
+        (Ok(number), _) if number > 0 => Ok(number),
+        (Err(_), [byte]) => Ok(*byte),
+        _ => Err("a project is a number from 1 to 255, or a character".into()),
+    }
+}
+
+/// A time to wait.
+pub fn parse_seconds(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.01..=86400.0).contains(seconds))
+        .ok_or_else(|| "give seconds from 0.01 to 86400".into())
+}
+
+/// A size for people: three digits, as 64K, 1.5G.
+pub fn human(bytes: u64) -> String {
+    let mut unit = 0;
+    let mut shown = bytes as f64;
+    // What would be shown as 1024 of a unit is 1 of the next.
+    while shown >= 1023.5 && unit < SUFFIXES.len() {
+        shown /= 1024.0;
+        unit += 1;
+    }
+    let suffix = if unit == 0 {
+        "B"
+    } else {
+        &SUFFIXES[unit - 1..unit]
+    };
+    if shown.fract() == 0.0 || shown >= 99.95 {
+        format!("{shown:.0}{suffix}")
+    } else {
+        format!("{shown:.1}{suffix}").replace(".0", "")
+    }
+}
+
+/// A size as it is wanted.
+pub fn size(bytes: u64, exact: bool) -> String {
+    if exact {
+        bytes.to_string()
+    } else {
+        human(bytes)
+    }
+}
+
+/// Seconds since 1970.
+pub fn seconds(time: Option<SystemTime>) -> Option<u64> {
+    Some(time?.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
+/// Local time, as 2026-05-01T12:00:00+02:00.
+pub fn local(time: Option<SystemTime>) -> Option<String> {
+    let stamp = jiff::Timestamp::try_from(time?).ok()?;
+    Some(
+        stamp
+            .to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%Y-%m-%dT%H:%M:%S%:z")
+            .to_string(),
+    )
+}
+
+/// Nine bits as in ls(1), of which the x are none.
+pub fn symbolic_mode(mode: u32) -> String {
+    (0..9)
+        .rev()
+        .map(|bit| {
+            if mode & 1 << bit == 0 {
+                '-'
+            } else {
+                ['x', 'w', 'r'][bit % 3]
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes() {
+        for (text, size) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64K", 65536),
+            ("64k", 65536),
+            ("64KiB", 65536),
+            ("64KB", 65536),
+            ("10B", 10),
+            ("2M", 2 << 20),
+            ("1.5G", 3 << 29),
+            ("15E", 15 << 60),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for text in [
+            "",
+            "K",
+            "-1",
+            "+1",
+            "1.",
+            ".5K",
+            "1.5",
+            "1KK",
+            "1 K",
+            "1X",
+            "0x10",
+            "16E",
+            "18446744073709551616",
+            "1iB2",
+            "1KM",
+            "é",
+        ] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_limit("unlimited"), Ok(18446744073692774399));
+    }
+
+    #[test]
+    fn modes_and_projects() {
+        assert_eq!(parse_mode("0640"), Ok(0o640));
+        assert_eq!(parse_mode("7"), Ok(7));
+        for text in ["", "8", "1000", "+7", "-1", "u+r"] {
+            assert!(parse_mode(text).is_err(), "{text}");
+        }
+        assert_eq!(symbolic_mode(0o640), "rw-r-----");
+        assert_eq!(parse_project("7"), Ok(7));
+        assert_eq!(parse_project("R"), Ok(b'R'));
+        assert!(parse_project("0").is_err());
+        assert!(parse_project("256").is_err());
+        assert!(parse_project("").is_err());
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (size, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1K"),
+            (1536, "1.5K"),
+            (1025, "1K"),
+            (100 * 1024 + 512, "100K"),
+            (1024 * 1024 - 1, "1M"),
+            (2 << 20, "2M"),
+            (u64::MAX, "16E"),
+        ] {
+            assert_eq!(human(size), text, "{size}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = (parse_size(&text), parse_mode(&text), parse_project(&text), parse_seconds(&text));
+        }
+
+        #[test]
+        fn a_size_is_read_back(size: u64) {
+            prop_assert_eq!(parse_size(&size.to_string()), Ok(size));
+        }
+
+        /// What is shown to people is right to 5 per cent, and short.
+        #[test]
+        fn people_are_not_deceived(size in 1_u64..1 << 60) {
+            let text = human(size);
+            prop_assert!(text.len() <= 5, "{}", text);
+            let back = parse_size(&text).unwrap() as f64;
+            prop_assert!((back / size as f64 - 1.0).abs() < 0.06, "{}", text);
+        }
+    }
+}

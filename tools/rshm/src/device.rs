@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device: what there is before there is a segment.
+
+use crate::{segment::Info, sys, Call, Error, Key, Result, Segment, Target};
+use rust_shm_abi as abi;
+use std::{
+    fs::{File, OpenOptions},
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    sync::Arc,
+};
+
+/// The open device.
+///
+/// It only carries the calls, which act for whoever makes them, in their IPC namespace: it holds
+/// no segment and no attach. A clone is the same descriptor.
+#[derive(Clone, Debug)]
+pub struct Device(Arc<File>);
+
+/// What revision of the interface the module speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Abilities {
+    /// The revision: this crate knows [`abi::ABI_VERSION`].
+    pub revision: u32,
+    /// A bit for each optional ability.
+    pub features: u64,
+}
+
+/// Limits of an IPC namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest segment, in bytes.
+    pub shmmax: u64,
+    /// Smallest segment, in bytes.
+    pub shmmin: u64,
+    /// How many segments there may be.
+    pub shmmni: u64,
+    /// How much all segments together may take, in pages.
+    pub shmall: u64,
+}
+
+/// What an IPC namespace uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// How many segments there are.
+    pub segments: u32,
+    /// The highest index in use: see [`Device::info_at`].
+    pub highest_index: i32,
+    /// Size of all segments, in pages.
+    pub pages: u64,
+    /// How much of it is in memory, in pages.
+    pub resident_pages: u64,
+}
+
+impl Device {
+    /// Opens `/dev/rust_shm`.
+    pub fn open() -> Result<Self> {
+        Self::open_path(abi::DEVICE)
+    }
+
+    /// Opens the device where udev was told to put it.
+    pub fn open_path(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map(|file| Self(Arc::new(file)))
+            .map_err(|error| Error::new(Call::Open, Target::Path(path.into()), &error))
+    }
+
+    /// Begins a new segment of `size` bytes.
+    pub fn segment(&self, size: u64) -> Builder<'_> {
+        Builder {
+            device: self,
+            key: Key::PRIVATE,
+            size,
+            mode: 0o600,
+            flags: abi::IPC_CREAT,
+        }
+    }
+
+    /// Finds the segment that has the key.
+    pub fn find(&self, key: Key) -> Result<Segment> {
+        if key.is_private() {
+            // The kernel would make a new one, or complain of its size.
+            return Err(Error::refused(Call::Find, Target::Key(key), libc::ENOENT));
+        }
+        self.get(Call::Find, key, 0, 0)
+    }
+
+    /// The segment with an id that is known. Whether there is one will turn out when it is used.
+    pub fn segment_by_id(&self, id: i32) -> Segment {
+        Segment::new(self.clone(), id)
+    }
+
+    fn get(&self, call: Call, key: Key, size: u64, flags: u32) -> Result<Segment> {
+        let request = abi::Get {
+            key: key.number(),
+            flags,
+            size,
+        };
+        sys::get(self.as_fd(), &request)
+            .map(|id| self.segment_by_id(id))
+            .map_err(|error| Error::new(call, Target::Key(key), &error))
+    }
+
+    /// All segments of the IPC namespace, by index, also those that one may not read.
+    ///
+    /// Segments come and go while they are looked at, one after the other.
+    pub fn list(&self) -> Result<Vec<Info>> {
+        let highest = self.usage()?.highest_index;
+        let mut all = Vec::new();
+        for index in 0..=highest {
+            all.extend(self.info_at(index)?);
+        }
+        Ok(all)
+    }
+
+    /// The segment at an index of the table, or `None`. Any user may ask.
+    pub fn info_at(&self, index: i32) -> Result<Option<Info>> {
+        match sys::stat(self.as_fd(), index, abi::STAT_ANY) {
+            Ok((id, stat)) => Ok(Some(Info::new(id, stat))),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIDRM)) => {
+                Ok(None)
+            }
+            Err(error) => Err(Error::new(Call::Stat, Target::Namespace, &error)),
+        }
+    }
+
+    /// Limits of the IPC namespace.
+    pub fn limits(&self) -> Result<Limits> {
+        let limits = sys::limits(self.as_fd())
+            .map_err(|error| Error::new(Call::Limits, Target::Namespace, &error))?;
+        Ok(Limits {
+            shmmax: limits.shmmax,
+            shmmin: limits.shmmin,
+            shmmni: limits.shmmni,
+            shmall: limits.shmall,
+        })
+    }
+
+    /// What the IPC namespace uses now.
+    pub fn usage(&self) -> Result<Usage> {
+        let (highest_index, usage) = sys::usage(self.as_fd())
+            .map_err(|error| Error::new(Call::Usage, Target::Namespace, &error))?;
+        Ok(Usage {
+            segments: usage.used_ids,
+            highest_index,
+            pages: usage.shm_tot,
+            resident_pages: usage.shm_rss,
+        })
+    }
+
+    /// Which revision of the interface the module speaks.
+    pub fn abilities(&self) -> Result<Abilities> {
+        let version = sys::version(self.as_fd())
+            .map_err(|error| Error::new(Call::Version, Target::Path(abi::DEVICE.into()), &error))?;
+        Ok(Abilities {
+            revision: version.abi,
+            features: version.features,
+        })
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A segment that is about to be made: see [`Device::segment`].
+///
+/// ```no_run
+/// # use rshm::{Device, Key};
+/// let device = Device::open()?;
+/// let segment = device
+///     .segment(64 << 20)
+///     .key(Key::from_path("/etc/hostname", b'R')?)
+///     .mode(0o660)
+///     .exclusive(true)
+///     .create()?;
+/// println!("segment {}", segment.id());
+/// # Ok::<(), rshm::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is made before create()"]
+pub struct Builder<'device> {
+    device: &'device Device,
+    key: Key,
+    size: u64,
+    mode: u32,
+    flags: u32,
+}
+
+impl Builder<'_> {
+    fn flag(mut self, flag: u32, on: bool) -> Self {
+        self.flags = if on {
+            self.flags | flag
+        } else {
+            self.flags & !flag
+        };
+        self
+    }
+
+    /// The key that others find it by. Without, it is private.
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Its nine permission bits, as of a file. Without, `0o600`. Further bits are ignored.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode & 0o777;
+        self
+    }
+
+    /// Of huge pages of 2 MiB, all allocated at once.
+    pub fn huge(self, on: bool) -> Self {
+        self.flag(abi::HUGETLB, on)
+    }
+
+    /// `EEXIST` if a segment has the key, instead of returning that.
+    pub fn exclusive(self, on: bool) -> Self {
+        self.flag(abi::IPC_EXCL, on)
+    }
+
+    /// Commit no memory (or no huge pages) in advance.
+    pub fn no_reserve(self, on: bool) -> Self {
+        self.flag(abi::NORESERVE, on)
+    }
+
+    /// Makes it, or finds the one that has the key.
+    pub fn create(&self) -> Result<Segment> {
+        self.device
+            .get(Call::Create, self.key, self.size, self.flags | self.mode)
+    }
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What failed, of what, why, and what to do about it.
+
+use crate::Key;
+use std::{fmt, io, path::PathBuf};
+
+/// What the functions of this crate return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Call {
+    /// `open(2)` of the device.
+    Open,
+    /// `ftok(3)`.
+    Ftok,
+    /// Asking for the module's revision.
+    Version,
+    /// Making a segment.
+    Create,
+    /// Finding a segment by key.
+    Find,
+    /// Attaching.
+    Attach,
+    /// Detaching.
+    Detach,
+    /// Asking about a segment.
+    Stat,
+    /// Changing owner, group or mode.
+    Set,
+    /// Removing.
+    Remove,
+    /// Locking in memory.
+    Lock,
+    /// Unlocking.
+    Unlock,
+    /// Asking for the limits.
+    Limits,
+    /// Asking for what is in use.
+    Usage,
+    /// Bringing pages in.
+    Populate,
+    /// `mmap(2)` of memory without a segment.
+    Map,
+}
+
+impl Call {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Ftok => "make a key of",
+            Self::Version => "ask for the revision of",
+            Self::Create => "create",
+            Self::Find => "find",
+            Self::Attach => "attach",
+            Self::Detach => "detach",
+            Self::Stat => "ask about",
+            Self::Set => "change",
+            Self::Remove => "remove",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+            Self::Limits => "ask for the limits of",
+            Self::Usage => "ask for the usage of",
+            Self::Populate => "populate",
+            Self::Map => "map",
+        }
+    }
+}
+
+/// What it was called for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A segment by its id.
+    Id(i32),
+    /// A segment by its key.
+    Key(Key),
+    /// A file.
+    Path(PathBuf),
+    /// The IPC namespace of this process.
+    Namespace,
+    /// Memory that is mapped here.
+    Memory,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "segment {id}"),
+            Self::Key(key) if key.is_private() => f.write_str("a private segment"),
+            Self::Key(key) => write!(f, "the segment with key {key}"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Namespace => f.write_str("this IPC namespace"),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
+/// Why something did not work. Shown in one line, with the [`hint`](Error::hint).
+///
+/// ```
+/// use rshm::Device;
+///
+/// let error = Device::open_path("/nowhere/rust_shm").unwrap_err();
+/// assert_eq!(error.errno_name(), Some("ENOENT"));
+/// assert_eq!(
+///     error.to_string(),
+///     "cannot open /nowhere/rust_shm: No such file or directory (ENOENT): load the module \
+///      (modprobe rust_shm, or insmod rust_shm.ko); rshm doctor says more"
+/// );
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel said no.
+    #[error("cannot {} {target}: {}{}", call.verb(), Reason(*errno), Hint(self.hint()))]
+    Refused {
+        /// What was called.
+        call: Call,
+        /// For what.
+        target: Target,
+        /// The kernel's code, as in `libc`.
+        errno: i32,
+    },
+    /// More was asked for than is mapped.
+    #[error("{size} bytes at offset {offset} are not within the {length} bytes that are mapped: use a smaller offset, or a larger segment")]
+    OutOfRange {
+        /// Where, in bytes from the start.
+        offset: usize,
+        /// How much, in bytes.
+        size: usize,
+        /// How much there is.
+        length: usize,
+    },
+    /// A reference was asked for to a place that its type may not be at.
+    #[error("offset {offset} is no multiple of {align}: choose one that is")]
+    Misaligned {
+        /// Where, in bytes from the start.
+        offset: usize,
+        /// What the type asks for.
+        align: usize,
+    },
+}
+
+impl Error {
+    pub(crate) fn new(call: Call, target: Target, error: &io::Error) -> Self {
+        Self::refused(call, target, error.raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    pub(crate) fn refused(call: Call, target: Target, errno: i32) -> Self {
+        Self::Refused {
+            call,
+            target,
+            errno,
+        }
+    }
+
+    /// The kernel's code, if it was the kernel that said no.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Refused { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// Its name, as `EACCES`.
+    pub fn errno_name(&self) -> Option<&'static str> {
+        self.errno().and_then(name_of)
+    }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        let Self::Refused {
+            call,
+            errno,
+            target,
+        } = self
+        else {
+            return None;
+        };
+        let private = matches!(target, Target::Key(key) if key.is_private());
+        Some(match (call, *errno) {
+            (Call::Open, libc::ENOENT | libc::ENXIO | libc::ENODEV) => {
+                "load the module (modprobe rust_shm, or insmod rust_shm.ko); rshm doctor says more"
+            }
+            (Call::Open, libc::EACCES | libc::EPERM) => {
+                "the device's mode does not let you: see device_mode and udev in the README, or be root"
+            }
+            (_, libc::ENOTTY) => "this is not the device, or the module is older than this program: load the newest",
+            (Call::Ftok, libc::ENOENT) => "ftok needs a file that exists",
+            (Call::Create, libc::EEXIST) => "find it by its key, or remove it, or choose another key",
+            (Call::Create, libc::EINVAL) if private => "the size must be from 1 to shmmax: see rshm limits",
+            (Call::Create, libc::EINVAL) => {
+                "the size must be from 1 to shmmax (rshm limits), and not above that of a segment which has the key already"
+            }
+            (Call::Create, libc::ENOSPC) => {
+                "shmmni segments exist, or shmall pages: remove some (rshm ls, rshm rm), or raise the limit (rshm limits)"
+            }
+            (Call::Create, libc::EPERM) => {
+                "huge pages are for root (CAP_IPC_LOCK) and the group vm.hugetlb_shm_group"
+            }
+            (Call::Create, libc::ENOMEM) => {
+                "there is not as much memory: ask for less, or with noreserve (and huge pages: without huge)"
+            }
+            (Call::Create | Call::Find, libc::EACCES) => "its mode does not let you: ask its owner (rshm ls)",
+            (Call::Find, libc::ENOENT) => "create it first; each IPC namespace has its own segments",
+            (Call::Find, libc::EINVAL) => "it is smaller than that",
+            (Call::Attach | Call::Stat, libc::EACCES) => "its mode does not let you: ask its owner for rshm chmod",
+            (Call::Attach, libc::ENOMEM) => "no address space is left: detach something, or see ulimit -v",
+            (
+                Call::Attach | Call::Stat | Call::Set | Call::Remove | Call::Lock | Call::Unlock,
+                libc::EINVAL | libc::EIDRM,
+            ) => "there is no such segment (any more) in this IPC namespace: rshm ls lists them",
+            (Call::Set | Call::Remove, libc::EPERM) => "only its owner, its creator and root may: use sudo",
+            (Call::Lock | Call::Unlock, libc::EPERM) => {
+                "only its owner, its creator and root may, with a ulimit -l above 0"
+            }
+            (Call::Lock, libc::ENOMEM) => "it is larger than what you may lock: raise ulimit -l, or be root",
+            (Call::Populate, libc::ENOMEM | libc::EFAULT) => "there is not as much memory",
+            _ => return None,
+        })
+    }
+}
+
+/// The text of a code, and its name.
+struct Reason(i32);
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = io::Error::from_raw_os_error(self.0).to_string();
+        let text = text.split(" (os error").next().unwrap_or(&text);
+        match name_of(self.0) {
+            Some(name) => write!(f, "{text} ({name})"),
+            None => write!(f, "{text} (errno {})", self.0),
+        }
+    }
+}
+
+struct Hint(Option<&'static str>);
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |hint| write!(f, ": {hint}"))
+    }
+}
+
+fn name_of(errno: i32) -> Option<&'static str> {
+    macro_rules! names {
+        ($($name:ident)*) => {
+            match errno {
+                $(libc::$name => Some(stringify!($name)),)*
+                _ => None,
+            }
+        };
+    }
+    names!(E2BIG EACCES EAGAIN EBUSY EEXIST EFAULT EIDRM EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG
+        ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTTY ENXIO EPERM EROFS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_that_says_it_all() {
+        let error = Error::refused(Call::Attach, Target::Id(7), libc::EACCES);
+        assert_eq!(
+            error.to_string(),
+            "cannot attach segment 7: Permission denied (EACCES): its mode does not let you: ask its owner for rshm chmod"
+        );
+        let error = Error::refused(Call::Create, Target::Key(Key::new(18)), libc::EEXIST);
+        assert!(error
+            .to_string()
+            .starts_with("cannot create the segment with key 0x00000012: File exists (EEXIST): "));
+        let error = Error::refused(Call::Detach, Target::Id(7), 9999);
+        assert!(error.to_string().ends_with("(errno 9999)"), "{error}");
+    }
+}

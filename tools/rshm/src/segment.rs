@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Segments, what is known of them, and attaches.
+
+use crate::{
+    sys::{
+        self,
+        memory::{Access, ReadOnly, ReadWrite},
+    },
+    Call, Device, Error, Key, Memory, Result, Target,
+};
+use rust_shm_abi as abi;
+use std::{
+    fmt,
+    ops::Deref,
+    os::fd::AsFd,
+    time::{Duration, SystemTime},
+};
+
+/// A segment, by its id. Dropping this does not remove it: [`remove`](Segment::remove) does.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    device: Device,
+    id: i32,
+}
+
+/// What is known of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    id: i32,
+    raw: abi::Stat,
+}
+
+/// What [`Segment::set`] sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// Owner's user id.
+    pub uid: u32,
+    /// Owner's group id.
+    pub gid: u32,
+    /// Nine permission bits.
+    pub mode: u32,
+}
+
+impl Segment {
+    pub(crate) fn new(device: Device, id: i32) -> Self {
+        Self { device, id }
+    }
+
+    /// Its id: what other processes of the IPC namespace may attach it by.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// The device by which it was found.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn error(&self, call: Call) -> impl FnOnce(std::io::Error) -> Error {
+        let id = self.id;
+        move |error| Error::new(call, Target::Id(id), &error)
+    }
+
+    /// Maps it for reading and writing, where the kernel likes.
+    pub fn attach(&self) -> Result<Attachment<ReadWrite>> {
+        self.attach_as()
+    }
+
+    /// Maps it for reading only, where the kernel likes.
+    pub fn attach_read_only(&self) -> Result<Attachment<ReadOnly>> {
+        self.attach_as()
+    }
+
+    fn attach_as<A: Access>(&self) -> Result<Attachment<A>> {
+        let memory = sys::attach(self.device.as_fd(), self.id).map_err(self.error(Call::Attach))?;
+        Ok(Attachment {
+            memory,
+            segment: self.clone(),
+        })
+    }
+
+    /// What is known of it. Needs read permission; [`Device::list`] does not.
+    pub fn stat(&self) -> Result<Info> {
+        sys::stat(self.device.as_fd(), self.id, abi::IPC_STAT)
+            .map(|(_, stat)| Info::new(self.id, stat))
+            .map_err(self.error(Call::Stat))
+    }
+
+    /// Sets owner, group and mode.
+    pub fn set(&self, to: Ownership) -> Result<()> {
+        sys::set(
+            self.device.as_fd(),
+            self.id,
+            to.uid,
+            to.gid,
+            to.mode & 0o777,
+        )
+        .map_err(self.error(Call::Set))
+    }
+
+    /// Removes it: its key is free at once, and the segment goes with its last detach.
+    pub fn remove(&self) -> Result<()> {
+        sys::control(self.device.as_fd(), self.id, abi::IPC_RMID).map_err(self.error(Call::Remove))
+    }
+
+    /// Counts it as locked memory of this user's. (The module's pages are never swapped.)
+    pub fn lock(&self) -> Result<()> {
+        sys::control(self.device.as_fd(), self.id, abi::LOCK).map_err(self.error(Call::Lock))
+    }
+
+    /// Undoes [`lock`](Segment::lock).
+    pub fn unlock(&self) -> Result<()> {
+        sys::control(self.device.as_fd(), self.id, abi::UNLOCK).map_err(self.error(Call::Unlock))
+    }
+}
+
+impl Info {
+    pub(crate) fn new(id: i32, raw: abi::Stat) -> Self {
+        Self { id, raw }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// The structure as the module fills it.
+    pub fn raw(&self) -> &abi::Stat {
+        &self.raw
+    }
+
+    /// Its key; [`Key::PRIVATE`] once removed.
+    pub fn key(&self) -> Key {
+        Key::new(self.raw.key)
+    }
+
+    /// Owner, group and permission bits.
+    pub fn ownership(&self) -> Ownership {
+        Ownership {
+            uid: self.raw.uid,
+            gid: self.raw.gid,
+            mode: self.raw.mode & 0o777,
+        }
+    }
+
+    /// Who made it: user and group id.
+    pub fn creator(&self) -> (u32, u32) {
+        (self.raw.cuid, self.raw.cgid)
+    }
+
+    /// The process that made it; `None` if this process's pid namespace does not know it.
+    pub fn creator_pid(&self) -> Option<u32> {
+        u32::try_from(self.raw.cpid).ok().filter(|&pid| pid > 0)
+    }
+
+    /// The process that attached or detached last, likewise.
+    pub fn last_pid(&self) -> Option<u32> {
+        u32::try_from(self.raw.lpid).ok().filter(|&pid| pid > 0)
+    }
+
+    /// Its size in bytes, as asked for.
+    pub fn size(&self) -> u64 {
+        self.raw.segsz
+    }
+
+    /// How much memory holds its pages now, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.raw.rss
+    }
+
+    /// How much of that is in pages of 2 MiB.
+    pub fn huge(&self) -> u64 {
+        self.raw.huge
+    }
+
+    /// How many attaches there are.
+    pub fn attaches(&self) -> u64 {
+        self.raw.nattch
+    }
+
+    /// Whether it is removed, and goes with its last detach.
+    pub fn is_removed(&self) -> bool {
+        self.raw.mode & abi::MODE_DEST != 0
+    }
+
+    /// Whether it is [locked](Segment::lock).
+    pub fn is_locked(&self) -> bool {
+        self.raw.mode & abi::MODE_LOCKED != 0
+    }
+
+    /// When it was attached last.
+    pub fn attached(&self) -> Option<SystemTime> {
+        time(self.raw.atime)
+    }
+
+    /// When it was detached last.
+    pub fn detached(&self) -> Option<SystemTime> {
+        time(self.raw.dtime)
+    }
+
+    /// When it was made, or [`set`](Segment::set) last.
+    pub fn changed(&self) -> Option<SystemTime> {
+        time(self.raw.ctime)
+    }
+}
+
+/// 0 is never.
+fn time(seconds: i64) -> Option<SystemTime> {
+    let seconds = u64::try_from(seconds).ok().filter(|&seconds| seconds > 0)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// A segment in the memory of this process; detached when dropped.
+///
+/// What can be done with the memory is described at [`Memory`].
+pub struct Attachment<A: Access = ReadWrite> {
+    memory: Memory<A>,
+    segment: Segment,
+}
+
+impl<A: Access> Attachment<A> {
+    /// The segment.
+    pub fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Detaches it, as dropping it does, and says whether that worked.
+    pub fn detach(mut self) -> Result<()> {
+        let id = self.segment.id;
+        self.detach_once()
+            .map_err(|error| Error::new(Call::Detach, Target::Id(id), &error))
+    }
+
+    fn detach_once(&mut self) -> std::io::Result<()> {
+        sys::detach(self.segment.device.as_fd(), &mut self.memory)
+    }
+}
+
+impl<A: Access> Drop for Attachment<A> {
+    fn drop(&mut self) {
+        // It can only fail where somebody has unmapped the memory: then there is nothing to do.
+        let _ = self.detach_once();
+    }
+}
+
+impl<A: Access> Deref for Attachment<A> {
+    type Target = Memory<A>;
+
+    fn deref(&self) -> &Memory<A> {
+        &self.memory
+    }
+}
+
+impl<A: Access> fmt::Debug for Attachment<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("id", &self.segment.id)
+            .field("memory", &self.memory)
+            .finish()
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All that is `unsafe`: the calls, here, and memory that others write to, in [`memory`].
+
+pub(crate) mod memory;
+
+use memory::{Access, Memory};
+use rust_shm_abi as abi;
+use std::{
+    io,
+    mem::size_of_val,
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr::NonNull,
+};
+
+/// # Safety
+///
+/// `argument` is valid for what `number` makes the kernel read and write.
+unsafe fn ioctl<T>(device: BorrowedFd<'_>, number: u32, argument: *mut T) -> io::Result<i32> {
+    // SAFETY: By this function's requirement. The descriptor is open, as it is borrowed.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), number as _, argument) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+pub(crate) fn version(device: BorrowedFd<'_>) -> io::Result<abi::Version> {
+    let mut version = abi::Version::default();
+    // SAFETY: The kernel writes a `Version`.
+    unsafe { ioctl(device, abi::IOC_VERSION, &mut version) }?;
+    Ok(version)
+}
+
+pub(crate) fn get(device: BorrowedFd<'_>, request: &abi::Get) -> io::Result<i32> {
+    let mut request = *request;
+    // SAFETY: The kernel reads a `Get`.
+    unsafe { ioctl(device, abi::IOC_GET, &mut request) }
+}
+
+/// # Safety
+///
+/// `size` bytes at `argument` are valid for what `command` makes the kernel read and write.
+unsafe fn ctl<T>(
+    device: BorrowedFd<'_>,
+    id: i32,
+    command: u32,
+    argument: &mut T,
+) -> io::Result<i32> {
+    let mut request = abi::Ctl {
+        id,
+        cmd: command,
+        arg: argument as *mut T as usize as u64,
+        arg_size: size_of_val(argument) as u32,
+        flags: 0,
+    };
+    // SAFETY: The kernel reads a `Ctl`; and reads or writes, by this function's requirement, no
+    // more than `arg_size` bytes at `arg`.
+    unsafe { ioctl(device, abi::IOC_CTL, &mut request) }
+}
+
+/// A command without a structure.
+pub(crate) fn control(device: BorrowedFd<'_>, id: i32, command: u32) -> io::Result<()> {
+    // SAFETY: Whatever the command is, the kernel has a structure of no bytes to write to.
+    unsafe { ctl(device, id, command, &mut ()) }.map(drop)
+}
+
+/// The commands that fill a [`abi::Stat`]; gives what the call returns, too.
+pub(crate) fn stat(device: BorrowedFd<'_>, id: i32, command: u32) -> io::Result<(i32, abi::Stat)> {
+    let mut stat = abi::Stat::default();
+    // SAFETY: The kernel writes no more than the size of `stat`, and any bytes are a `Stat`.
+    let result = unsafe { ctl(device, id, command, &mut stat) }?;
+    Ok((result, stat))
+}
+
+pub(crate) fn set(
+    device: BorrowedFd<'_>,
+    id: i32,
+    uid: u32,
+    gid: u32,
+    mode: u32,
+) -> io::Result<()> {
+    let mut stat = abi::Stat {
+        uid,
+        gid,
+        mode,
+        ..abi::Stat::default()
+    };
+    // SAFETY: The kernel reads a `Stat`.
+    unsafe { ctl(device, id, abi::IPC_SET, &mut stat) }.map(drop)
+}
+
+pub(crate) fn limits(device: BorrowedFd<'_>) -> io::Result<abi::Limits> {
+    let mut limits = abi::Limits::default();
+    // SAFETY: The kernel writes no more than the size of `limits`, and any bytes are a `Limits`.
+    unsafe { ctl(device, 0, abi::IPC_INFO, &mut limits) }?;
+    Ok(limits)
+}
+
+/// The highest index in use, and the usage.
+pub(crate) fn usage(device: BorrowedFd<'_>) -> io::Result<(i32, abi::Usage)> {
+    let mut usage = abi::Usage::default();
+    // SAFETY: The kernel writes no more than the size of `usage`, and any bytes are a `Usage`.
+    let highest = unsafe { ctl(device, 0, abi::INFO, &mut usage) }?;
+    Ok((highest, usage))
+}
+
+pub(crate) fn attach<A: Access>(device: BorrowedFd<'_>, id: i32) -> io::Result<Memory<A>> {
+    let mut request = abi::Attach {
+        id,
+        flags: if A::WRITES { 0 } else { abi::RDONLY },
+        ..abi::Attach::default()
+    };
+    // SAFETY: The kernel reads and writes an `Attach`. With the address 0, and without
+    // `RUST_SHM_REMAP`, it maps nothing where something is mapped already.
+    unsafe { ioctl(device, abi::IOC_ATTACH, &mut request) }?;
+    let start = NonNull::new(request.addr as usize as *mut u8)
+        .expect("the kernel maps nothing at address 0 unless asked to");
+    // SAFETY: The kernel has just mapped this, as `A` says, and it is ours until `detach()`. The
+    // length of what is mapped fits into an address.
+    Ok(unsafe { Memory::new(start, request.length as usize) })
+}
+
+/// Detaches memory that [`attach`] has given, and leaves memory of no bytes.
+pub(crate) fn detach<A: Access>(device: BorrowedFd<'_>, memory: &mut Memory<A>) -> io::Result<()> {
+    if memory.is_empty() {
+        return Ok(());
+    }
+    let memory = std::mem::replace(memory, Memory::empty());
+    let mut request = abi::Detach {
+        addr: memory.as_ptr() as usize as u64,
+        ..abi::Detach::default()
+    };
+    // SAFETY: The kernel reads a `Detach`. What it unmaps is what `attach()` has mapped, and
+    // nothing refers to that any more: references borrow the `Memory`, which was replaced.
+    unsafe { ioctl(device, abi::IOC_DETACH, &mut request) }.map(drop)
+}
+
+/// `ftok(3)`, which [`Key::from_path`](crate::Key::from_path) has to agree with.
+#[cfg(test)]
+pub(crate) fn ftok(path: &std::ffi::CStr, project: u8) -> i32 {
+    // SAFETY: `path` is a string.
+    unsafe { libc::ftok(path.as_ptr(), project.into()) }
+}

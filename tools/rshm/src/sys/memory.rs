@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory that other processes write to at any time.
+
+use crate::{Call, Error, Result, Target};
+use bytemuck::{AnyBitPattern, NoUninit};
+use std::{
+    arch::asm,
+    fmt, io,
+    marker::PhantomData,
+    mem::{align_of, size_of, MaybeUninit},
+    ops::Deref,
+    ptr::{self, NonNull},
+    sync::atomic,
+};
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
+compile_error!("the rust_shm module is for x86-64, which runs programs for x86-64 and x86");
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What may be done with memory: [`ReadOnly`] or [`ReadWrite`].
+pub trait Access: sealed::Sealed {
+    #[doc(hidden)]
+    const WRITES: bool;
+}
+
+/// Memory that is mapped for reading only.
+#[derive(Clone, Copy, Debug)]
+pub enum ReadOnly {}
+
+/// Memory that is mapped for reading and writing.
+#[derive(Clone, Copy, Debug)]
+pub enum ReadWrite {}
+
+impl sealed::Sealed for ReadOnly {}
+impl sealed::Sealed for ReadWrite {}
+impl Access for ReadOnly {
+    const WRITES: bool = false;
+}
+impl Access for ReadWrite {
+    const WRITES: bool = true;
+}
+
+/// The integers of [`std::sync::atomic`].
+///
+/// Not `AtomicBool` and `AtomicPtr`: what another process has written may be no `bool`, and is no
+/// pointer.
+///
+/// # Safety
+///
+/// Any bytes are a value of the type, and it is sound that they are changed at any time.
+pub unsafe trait Atomic: sealed::Sealed + Sync {}
+
+macro_rules! atomics {
+    ($($name:ident)*) => {$(
+        impl sealed::Sealed for atomic::$name {}
+        // SAFETY: It is an integer that may be changed at any time.
+        unsafe impl Atomic for atomic::$name {}
+    )*};
+}
+
+atomics!(AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 AtomicI32 AtomicI64 AtomicIsize);
+
+/// Memory that other processes write to at any time: an attached segment, or [`Anonymous`].
+///
+/// Offsets are in bytes from the start. What goes beyond the end is
+/// [`Error::OutOfRange`]; see the [crate's documentation](crate) for why there are copies and
+/// atomics, but no slices.
+///
+/// The length is a whole number of pages, so it may be more than the segment's size.
+///
+/// # Invariants
+///
+/// `length` bytes at `start` are mapped, at least for reading, and for writing if `A` is
+/// [`ReadWrite`], for as long as this lives. No Rust object is there, but those that the functions
+/// here give references to.
+pub struct Memory<A: Access> {
+    start: NonNull<u8>,
+    length: usize,
+    access: PhantomData<A>,
+}
+
+// SAFETY: The memory belongs to the process, not to a thread, and is used only in ways that allow
+// for others who use it at the same time.
+unsafe impl<A: Access> Send for Memory<A> {}
+// SAFETY: As above.
+unsafe impl<A: Access> Sync for Memory<A> {}
+
+impl<A: Access> Memory<A> {
+    /// # Safety
+    ///
+    /// As the invariants of the type have it.
+    pub(super) unsafe fn new(start: NonNull<u8>, length: usize) -> Self {
+        // INVARIANT: By this function's requirement.
+        Self {
+            start,
+            length,
+            access: PhantomData,
+        }
+    }
+
+    /// Memory of no bytes.
+    pub(super) fn empty() -> Self {
+        // INVARIANT: There are no bytes.
+        Self {
+            start: NonNull::dangling(),
+            length: 0,
+            access: PhantomData,
+        }
+    }
+
+    /// How much is mapped, in bytes: a whole number of pages.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Where it is mapped.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.start.as_ptr()
+    }
+
+    /// Where `count` values of type `T` are, if they are within the memory.
+    fn place<T>(&self, offset: usize, count: usize) -> Result<*mut T> {
+        let size = size_of::<T>().saturating_mul(count);
+        if offset > self.length || size > self.length - offset {
+            return Err(Error::OutOfRange {
+                offset,
+                size,
+                length: self.length,
+            });
+        }
+        // SAFETY: By the type invariant, and as just checked, this is within what is mapped.
+        Ok(unsafe { self.start.as_ptr().add(offset) }.cast())
+    }
+
+    /// As [`place`](Self::place), for references.
+    fn aligned_place<T>(&self, offset: usize, count: usize) -> Result<*mut T> {
+        let place: *mut T = self.place(offset, count)?;
+        if !place.is_aligned() {
+            return Err(Error::Misaligned {
+                offset,
+                align: align_of::<T>(),
+            });
+        }
+        Ok(place)
+    }
+
+    /// Copies a value out.
+    ///
+    /// If it has 1, 2, 4 or (in a 64-bit program) 8 bytes, and the offset is a multiple of that, it
+    /// is read in one piece, and what is read later is not older than it. Otherwise it is put
+    /// together of bytes that may have been written at different moments.
+    ///
+    /// ```
+    /// # let memory = rshm::Anonymous::new(4096)?;
+    /// memory.write_at(8, 0x1234_u16)?;
+    /// assert_eq!(memory.read_at::<[u8; 2]>(8)?, [0x34, 0x12]);
+    /// assert!(memory.read_at::<u64>(4089).is_err());
+    /// # Ok::<(), rshm::Error>(())
+    /// ```
+    pub fn read_at<T: AnyBitPattern>(&self, offset: usize) -> Result<T> {
+        let from = self.place::<T>(offset, 1)?;
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: `place()` has checked the source; the target is a local variable of that size.
+        unsafe { copy(from.cast(), value.as_mut_ptr().cast(), size_of::<T>()) };
+        // SAFETY: All its bytes were written, and any bytes are a `T`.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Copies values out, into `to`. No more than each byte is read in one piece.
+    pub fn read_slice_at<T: AnyBitPattern + NoUninit>(
+        &self,
+        offset: usize,
+        to: &mut [T],
+    ) -> Result<()> {
+        let from = self.place::<T>(offset, to.len())?;
+        // SAFETY: `place()` has checked the source; the target is as large, any bytes are values of
+        // `T`, and `to` is borrowed, so it is no part of this memory.
+        unsafe { copy_bytes(from.cast(), to.as_mut_ptr().cast(), size_of_val(to)) };
+        Ok(())
+    }
+
+    /// Copies values out. No more than each byte is read in one piece.
+    pub fn read_vec_at<T: AnyBitPattern>(&self, offset: usize, count: usize) -> Result<Vec<T>> {
+        let from = self.place::<T>(offset, count)?;
+        let mut values = Vec::<T>::with_capacity(count);
+        // SAFETY: `place()` has checked the source; the vector has room for as much, and any bytes
+        // are values of `T`.
+        unsafe {
+            copy_bytes(
+                from.cast(),
+                values.as_mut_ptr().cast(),
+                size_of::<T>() * count,
+            );
+            values.set_len(count);
+        }
+        Ok(values)
+    }
+
+    /// The values themselves, for those who know that they are left alone.
+    ///
+    /// # Safety
+    ///
+    /// While the slice is used nobody writes to it: no other process that has the segment
+    /// attached, nor this one by any way.
+    pub unsafe fn as_slice<T: AnyBitPattern>(&self, offset: usize, count: usize) -> Result<&[T]> {
+        let place = self.aligned_place::<T>(offset, count)?;
+        // SAFETY: They are mapped, and aligned, and any bytes are values of `T`; by this
+        // function's requirement nobody changes them. The slice does not outlive the mapping.
+        Ok(unsafe { std::slice::from_raw_parts(place, count) })
+    }
+}
+
+impl Memory<ReadWrite> {
+    /// Where it is mapped. Whoever writes there has to think of all others who do.
+    pub fn as_mut_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// Copies a value in.
+    ///
+    /// If it has 1, 2, 4 or (in a 64-bit program) 8 bytes, and the offset is a multiple of that, it
+    /// is written in one piece, and whoever reads it finds what was written before too. Otherwise
+    /// others may see some of its bytes earlier than others.
+    pub fn write_at<T: NoUninit>(&self, offset: usize, value: T) -> Result<()> {
+        let to = self.place::<T>(offset, 1)?;
+        // SAFETY: `place()` has checked the target, which by the type invariant may be written to;
+        // the source is a local variable of that size, which has no padding.
+        unsafe { copy((&raw const value).cast(), to.cast(), size_of::<T>()) };
+        Ok(())
+    }
+
+    /// Copies values in. No more than each byte is written in one piece.
+    pub fn write_slice_at<T: NoUninit>(&self, offset: usize, values: &[T]) -> Result<()> {
+        let to = self.place::<T>(offset, values.len())?;
+        // SAFETY: As in `write_at()`. `values` is borrowed, so it is no part of this memory; if it
+        // is, by `as_slice()`, its caller has promised that this is not called.
+        unsafe { copy_bytes(values.as_ptr().cast(), to.cast(), size_of_val(values)) };
+        Ok(())
+    }
+
+    /// Sets bytes to a value.
+    pub fn fill(&self, offset: usize, size: usize, byte: u8) -> Result<()> {
+        let to = self.place::<u8>(offset, size)?;
+        // SAFETY: `place()` has checked the target, which by the type invariant may be written to.
+        unsafe { fill_bytes(to, size, byte) };
+        Ok(())
+    }
+
+    /// Integers that this process and others may change at the same time.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// # let memory = rshm::Anonymous::new(4096)?;
+    /// let [first, second] = memory.atomics::<AtomicU64>(0, 2)? else { unreachable!() };
+    /// first.store(7, Ordering::Relaxed);
+    /// second.store(1, Ordering::Release);
+    /// assert!(memory.atomics::<AtomicU64>(4, 1).is_err(), "not aligned");
+    /// # Ok::<(), rshm::Error>(())
+    /// ```
+    pub fn atomics<T: Atomic>(&self, offset: usize, count: usize) -> Result<&[T]> {
+        let place = self.aligned_place::<T>(offset, count)?;
+        // SAFETY: They are mapped for writing, and aligned, and any bytes are values of `T`, which
+        // may change at any time. The slice does not outlive the mapping. What else the functions
+        // here do with the memory is explained at `copy_bytes()`.
+        Ok(unsafe { std::slice::from_raw_parts(place, count) })
+    }
+
+    /// One such integer.
+    pub fn atomic<T: Atomic>(&self, offset: usize) -> Result<&T> {
+        Ok(&self.atomics(offset, 1)?[0])
+    }
+
+    /// The values themselves, for those who know that nobody else uses them.
+    ///
+    /// # Safety
+    ///
+    /// While the slice is used nobody reads or writes it: no other process that has the segment
+    /// attached, nor this one by any other way.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn as_mut_slice<T: AnyBitPattern + NoUninit>(
+        &self,
+        offset: usize,
+        count: usize,
+    ) -> Result<&mut [T]> {
+        let place = self.aligned_place::<T>(offset, count)?;
+        // SAFETY: They are mapped for writing, and aligned, and any bytes are values of `T`; by
+        // this function's requirement nobody else uses them. The slice does not outlive the
+        // mapping.
+        Ok(unsafe { std::slice::from_raw_parts_mut(place, count) })
+    }
+
+    /// Brings the pages of a range into memory, so that no later touch can fail for want of it.
+    pub fn populate(&self, offset: usize, size: usize) -> Result<()> {
+        let place = self.place::<u8>(offset, size)?;
+        // SAFETY: sysconf() has no requirements.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let before = offset % page;
+        // SAFETY: This is within the mapping too, which begins with a page.
+        let start = unsafe { place.sub(before) };
+        // SAFETY: This only makes pages present, and changes no byte.
+        let result =
+            unsafe { libc::madvise(start.cast(), size + before, libc::MADV_POPULATE_WRITE) };
+        if result < 0 {
+            return Err(Error::new(
+                Call::Populate,
+                Target::Memory,
+                &io::Error::last_os_error(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl<A: Access> fmt::Debug for Memory<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes at {:p}", self.length, self.start)
+    }
+}
+
+/// Shared memory that no device is needed for, and that only this process and the children it
+/// forks have: for tests.
+pub struct Anonymous(Memory<ReadWrite>);
+
+impl Anonymous {
+    /// Maps as many bytes, rounded up to whole pages. They are zero.
+    pub fn new(size: usize) -> Result<Self> {
+        let failed = |errno| Error::refused(Call::Map, Target::Memory, errno);
+        // SAFETY: sysconf() has no requirements.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let size = size
+            .checked_next_multiple_of(page)
+            .ok_or(failed(libc::ENOMEM))?;
+        // SAFETY: This maps new memory, where nothing is mapped.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(Error::new(
+                Call::Map,
+                Target::Memory,
+                &io::Error::last_os_error(),
+            ));
+        }
+        let start = NonNull::new(start.cast()).ok_or(failed(libc::ENOMEM))?;
+        // SAFETY: It was just mapped, and is ours until we are dropped.
+        Ok(Self(unsafe { Memory::new(start, size) }))
+    }
+}
+
+impl Deref for Anonymous {
+    type Target = Memory<ReadWrite>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Anonymous {
+    fn drop(&mut self) {
+        // SAFETY: We have mapped this, and nothing refers to it any more.
+        unsafe { libc::munmap(self.as_mut_ptr().cast(), self.len()) };
+    }
+}
+
+impl fmt::Debug for Anonymous {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Anonymous({:?})", self.0)
+    }
+}
+
+/// Copies a value: in one piece if it is of such a size, and both places are aligned.
+///
+/// # Safety
+///
+/// As [`copy_bytes`].
+unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
+    macro_rules! one_piece {
+        ($class:ident, $of:literal, $type:ty) => {{
+            let value: $type;
+            // SAFETY: By this function's requirement. As explained at `copy_bytes()`.
+            unsafe {
+                asm!(concat!("mov {value", $of, "}, [{from}]"), from = in(reg) from, value = lateout($class) value,
+                    options(nostack, preserves_flags));
+                asm!(concat!("mov [{to}], {value", $of, "}"), to = in(reg) to, value = in($class) value,
+                    options(nostack, preserves_flags));
+            }
+        }};
+    }
+
+    let aligned = (from as usize | to as usize) % size.max(1) == 0;
+    match size {
+        1 => one_piece!(reg_byte, "", u8),
+        2 if aligned => one_piece!(reg, ":x", u16),
+        4 if aligned => one_piece!(reg, ":e", u32),
+        #[cfg(target_arch = "x86_64")]
+        8 if aligned => one_piece!(reg, ":r", u64),
+        // SAFETY: By this function's requirement.
+        _ => unsafe { copy_bytes(from, to, size) },
+    }
+}
+
+/// Copies bytes, one of which is memory that others write to meanwhile.
+///
+/// For the compiler the instruction is something that it knows nothing of: it may not assume that
+/// the bytes are the same a moment later. So a race with another process is none in the sense of
+/// the language: what this does to bytes that are part of an [`Atomic`] elsewhere is what a series
+/// of relaxed loads, or of compare-and-swap of the whole integer, could do as well. That is what
+/// x86 makes of it: no byte of a store is seen that was not written.
+///
+/// # Safety
+///
+/// `size` bytes at `from` are mapped for reading, and at `to` for writing, and they do not overlap.
+/// Whichever is not memory of a [`Memory`] is used by nobody else meanwhile.
+unsafe fn copy_bytes(from: *const u8, to: *mut u8, size: usize) {
+    // SAFETY: By this function's requirement. The direction flag is clear, as the ABI has it.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!("rep movsb", inout("rcx") size => _, inout("rsi") from => _, inout("rdi") to => _,
+            options(nostack, preserves_flags));
+    }
+    // SAFETY: As above. The compiler keeps esi to itself, so it is put aside.
+    #[cfg(target_arch = "x86")]
+    unsafe {
+        asm!("xchg esi, {from}", "rep movsb", "mov esi, {from}", from = inout(reg) from => _,
+            inout("ecx") size => _, inout("edi") to => _, options(nostack, preserves_flags));
+    }
+}
+
+/// Sets bytes, as [`copy_bytes`].
+///
+/// # Safety
+///
+/// `size` bytes at `to` are mapped for writing.
+unsafe fn fill_bytes(to: *mut u8, size: usize, byte: u8) {
+    // SAFETY: By this function's requirement. The direction flag is clear, as the ABI has it.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!("rep stosb", inout("rcx") size => _, inout("rdi") to => _, in("al") byte, options(nostack, preserves_flags));
+    }
+    // SAFETY: As above.
+    #[cfg(target_arch = "x86")]
+    unsafe {
+        asm!("rep stosb", inout("ecx") size => _, inout("edi") to => _, in("al") byte, options(nostack, preserves_flags));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+    const PAGE: usize = 4096;
+
+    #[test]
+    fn new_memory_is_zero_and_whole_pages() {
+        let memory = Anonymous::new(1).unwrap();
+        assert_eq!(memory.len(), PAGE);
+        assert_eq!(memory.read_vec_at::<u8>(0, PAGE).unwrap(), vec![0; PAGE]);
+        assert!(Anonymous::new(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn nothing_goes_beyond_the_end() {
+        let memory = Anonymous::new(PAGE).unwrap();
+        for (offset, ok) in [
+            (PAGE - 4, true),
+            (PAGE - 3, false),
+            (PAGE, false),
+            (usize::MAX, false),
+        ] {
+            assert_eq!(memory.read_at::<u32>(offset).is_ok(), ok);
+            assert_eq!(memory.write_at(offset, 1_u32).is_ok(), ok);
+            assert_eq!(memory.fill(offset, 4, 0).is_ok(), ok);
+            assert_eq!(memory.atomic::<AtomicU32>(offset).is_ok(), ok);
+        }
+        assert!(memory.read_vec_at::<u64>(8, usize::MAX / 4).is_err());
+        assert!(memory.read_vec_at::<u64>(PAGE, 0).is_ok());
+        assert!(memory.write_slice_at(PAGE, &[] as &[u8]).is_ok());
+        assert!(memory.populate(0, PAGE + 1).is_err());
+    }
+
+    #[test]
+    fn references_are_aligned() {
+        let memory = Anonymous::new(PAGE).unwrap();
+        let error = memory.atomics::<AtomicU64>(12, 1).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Misaligned {
+                    offset: 12,
+                    align: 8
+                }
+            ),
+            "{error}"
+        );
+        memory.write_at(13, 0x0102_0304_0506_0708_u64).unwrap();
+        assert_eq!(memory.read_at::<u64>(13).unwrap(), 0x0102_0304_0506_0708);
+        // SAFETY: Nobody else has this memory.
+        assert!(unsafe { memory.as_slice::<u16>(1, 1) }.is_err());
+        // SAFETY: As above, and the one is gone before the other comes.
+        unsafe { memory.as_mut_slice::<u16>(0, 2).unwrap()[1] = 7 };
+        // SAFETY: As above.
+        assert_eq!(unsafe { memory.as_slice::<u16>(0, 2) }.unwrap(), [0, 7]);
+    }
+
+    #[test]
+    fn pages_come_in() {
+        let memory = Anonymous::new(64 * PAGE).unwrap();
+        memory.populate(PAGE + 5, 3 * PAGE).unwrap();
+        assert_eq!(memory.read_at::<u8>(PAGE).unwrap(), 0);
+    }
+
+    /// A value of the size of a word is never seen half written.
+    #[test]
+    fn one_piece() {
+        let memory = Anonymous::new(PAGE).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for i in 0..100_000_usize {
+                    memory
+                        .write_at(8, if i % 2 == 0 { 0 } else { usize::MAX })
+                        .unwrap();
+                }
+                memory.write_at(16, 1_u8).unwrap();
+            });
+            while memory.read_at::<u8>(16).unwrap() == 0 {
+                let seen: usize = memory.read_at(8).unwrap();
+                assert!(seen == 0 || seen == usize::MAX, "{seen:#x}");
+            }
+        });
+    }
+
+    /// Copies and atomics of the same bytes see each other's.
+    #[test]
+    fn atomics_and_copies() {
+        let memory = Anonymous::new(PAGE).unwrap();
+        let counter = memory.atomic::<AtomicU32>(40).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(memory.read_at::<u32>(40).unwrap(), 4000);
+        assert_eq!(memory.read_at::<[u8; 3]>(40).unwrap(), [0xa0, 0x0f, 0]);
+    }
+
+    proptest! {
+        /// Writes and reads of any place and length are those of an array.
+        #[test]
+        fn as_an_array(steps in prop::collection::vec((0..2 * PAGE + 9, prop::collection::vec(any::<u8>(), 0..40), 0..4), 1..40)) {
+            let memory = Anonymous::new(2 * PAGE).unwrap();
+            let mut array = vec![0_u8; 2 * PAGE];
+            for (offset, bytes, kind) in steps {
+                let range = array.get_mut(offset..offset + bytes.len());
+                match kind {
+                    0 => {
+                        prop_assert_eq!(memory.write_slice_at(offset, &bytes).is_ok(), range.is_some());
+                        if let Some(range) = range { range.copy_from_slice(&bytes) }
+                    }
+                    1 => {
+                        let byte = bytes.first().copied().unwrap_or(9);
+                        prop_assert_eq!(memory.fill(offset, bytes.len(), byte).is_ok(), range.is_some());
+                        if let Some(range) = range { range.fill(byte) }
+                    }
+                    2 => match range {
+                        Some(range) => {
+                            let mut read = vec![0; range.len()];
+                            memory.read_slice_at(offset, &mut read).unwrap();
+                            prop_assert_eq!(&read[..], &range[..]);
+                            prop_assert_eq!(memory.read_vec_at::<u8>(offset, range.len()).unwrap(), read);
+                        }
+                        None => prop_assert!(memory.read_vec_at::<u8>(offset, bytes.len()).is_err()),
+                    },
+                    _ => {
+                        let value: u32 = 0x8badf00d;
+                        let range = array.get_mut(offset..offset + 4);
+                        prop_assert_eq!(memory.write_at(offset, value).is_ok(), range.is_some());
+                        if let Some(range) = range {
+                            range.copy_from_slice(&value.to_ne_bytes());
+                            prop_assert_eq!(memory.read_at::<u32>(offset).unwrap(), value);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(memory.read_vec_at::<u8>(0, 2 * PAGE).unwrap(), array);
+        }
+    }
+}
