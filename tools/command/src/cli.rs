@@ -8,12 +8,13 @@ use crate::{
     units,
 };
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 use rshm::Key;
 use std::{ffi::OsString, path::PathBuf};
 
 pub const EXIT_STATUS: &str = "Exit status:
   0    all went well
-  1    something failed, or was not found
+  1    something failed, or was not found, or doctor has something to say
   2    wrong usage
   125  run: rshm itself failed, as when there is no library
   126  run: the program cannot be run, or not with a library put in front
@@ -40,6 +41,8 @@ pub enum Command {
     /// List segments
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Show all that is known of segments, and who has them attached
+    Show(Show),
     /// Make a segment, and print its id
     Create(Create),
     /// Remove segments
@@ -52,8 +55,25 @@ pub enum Command {
     Lock(Ids),
     /// Undo lock
     Unlock(Ids),
+    /// Show the limits, or set them
+    Limits(Limits),
+    /// Watch segments
+    Top(Top),
     /// Run a program whose System V shared memory is the module's
     Run(Run),
+    /// Say whether all is well, and what to do if not
+    Doctor(Doctor),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write man pages and completions into a directory, for packagers
+    #[command(hide = true)]
+    Generate {
+        /// The directory, which is made
+        directory: PathBuf,
+    },
 }
 
 /// Which segments, of all there are.
@@ -101,6 +121,22 @@ pub struct Ls {
     #[arg(short, long)]
     pub noheadings: bool,
     /// As JSON: sizes in bytes, times in seconds since 1970
+    #[arg(short = 'J', long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The segments
+    #[arg(required_unless_present = "key")]
+    pub ids: Vec<i32>,
+    /// The one with this key
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub key: Option<Key>,
+    /// Sizes in bytes
+    #[arg(short, long)]
+    pub bytes: bool,
+    /// As JSON
     #[arg(short = 'J', long)]
     pub json: bool,
 }
@@ -183,6 +219,50 @@ pub struct Ids {
 }
 
 #[derive(Args, Debug)]
+pub struct Limits {
+    /// Set the largest size of a segment (with a suffix, or "unlimited")
+    #[arg(long, value_name = "BYTES", value_parser = units::parse_limit)]
+    pub shmmax: Option<u64>,
+    /// Set how much all segments together may take, in pages
+    #[arg(long, value_name = "PAGES", value_parser = units::parse_limit)]
+    pub shmall: Option<u64>,
+    /// Set how many segments there may be
+    #[arg(long, value_name = "COUNT")]
+    pub shmmni: Option<u64>,
+    /// Sizes in bytes
+    #[arg(short, long)]
+    pub bytes: bool,
+    /// As JSON
+    #[arg(short = 'J', long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct Top {
+    /// Seconds between two looks
+    #[arg(short, long, default_value = "2", value_parser = units::parse_seconds)]
+    pub delay: f64,
+    /// Print one table after the other, for scripts
+    #[arg(short, long)]
+    pub batch: bool,
+    /// End after as many tables
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub iterations: Option<u64>,
+    /// Sort by this column, the largest first
+    #[arg(
+        short,
+        long,
+        value_name = "COLUMN",
+        value_enum,
+        default_value = "resident"
+    )]
+    pub sort: Column,
+    /// Sizes in bytes
+    #[arg(long)]
+    pub bytes: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct Run {
     /// The library; otherwise that of RUST_SHM_LIBRARY, or the one installed with rshm
     #[arg(short, long, value_name = "FILE")]
@@ -196,4 +276,14 @@ pub struct Run {
     /// The program and its arguments
     #[arg(required_unless_present = "print", trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENT]...", action = ArgAction::Append)]
     pub program: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// The preload library, as for run
+    #[arg(short, long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+    /// As JSON
+    #[arg(short = 'J', long)]
+    pub json: bool,
 }

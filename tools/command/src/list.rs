@@ -11,6 +11,7 @@ use crate::{
 use clap::ValueEnum;
 use rshm::{Device, Info};
 use serde_json::{json, Map, Value};
+use std::collections::HashMap;
 
 /// A column of `ls` and `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -188,6 +189,15 @@ impl Ls {
             && (!self.removed || info.is_removed())
             && self.key.is_none_or(|key| info.key() == key)
     }
+}
+
+/// Segments by id.
+pub fn by_id(device: &Device) -> Result<HashMap<i32, Info>> {
+    Ok(device
+        .list()?
+        .into_iter()
+        .map(|info| (info.id(), info))
+        .collect())
 }
 
 pub fn run(device: &Device, ls: &Ls) -> Result {

@@ -10,13 +10,18 @@
 mod change;
 mod cli;
 mod create;
+mod doctor;
 mod elf;
+mod generate;
+mod limits;
 mod list;
 mod names;
 mod output;
 mod processes;
 mod remove;
 mod run;
+mod show;
+mod top;
 mod units;
 
 use clap::Parser;
@@ -51,5 +56,11 @@ fn execute(cli: &Cli) -> Result {
             change::each(&device()?, &unlock.ids, |segment| segment.unlock())
         }
         Command::Run(run) => run::run(run),
+        Command::Show(show) => show::run(&device()?, show),
+        Command::Limits(limits) => limits::run(&device()?, limits),
+        Command::Top(top) => top::run(&device()?, top),
+        Command::Doctor(doctor) => doctor::run(&cli.device, doctor),
+        Command::Completions { shell } => generate::completions(*shell),
+        Command::Generate { directory } => generate::write(directory),
     }
 }

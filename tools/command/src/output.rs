@@ -72,12 +72,18 @@ fn colours() -> bool {
 pub enum Style {
     Plain,
     Bold,
+    Good,
+    Doubtful,
+    Bad,
 }
 
 /// Text in a colour, where there are colours.
 pub fn styled(style: Style, text: &str) -> String {
     let code = match style {
         Style::Bold => "1",
+        Style::Good => "32",
+        Style::Doubtful => "33",
+        Style::Bad => "31",
         Style::Plain => return text.into(),
     };
     if colours() {

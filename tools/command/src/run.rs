@@ -151,7 +151,7 @@ fn preload_for(class: Class, libraries: &[Library]) -> Result<PathBuf> {
                     other.path.display(),
                     other.class
                 ),
-                None => format!("{LIBRARY} is not found: install it, or give it by --library or RUST_SHM_LIBRARY"),
+                None => format!("{LIBRARY} is not found: install it, or give it by --library or RUST_SHM_LIBRARY (rshm doctor says where it is looked for)"),
             },
         ));
     };

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rshm doctor`: whether the module can be used here, and if not, what to do.
+
+use crate::{
+    cli::Doctor,
+    elf::Class,
+    output::{print_json, styled, Failure, Result, Style},
+    run,
+};
+use rshm::{abi, Device};
+use serde_json::json;
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
+
+/// The oldest kernel that the module is written for.
+const OLDEST: (u32, u32) = (7, 3);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Good,
+    /// It works, but not all of it, or it cannot be told.
+    Doubtful,
+    Bad,
+}
+
+#[derive(Debug)]
+struct Finding {
+    about: &'static str,
+    state: State,
+    text: String,
+    /// What to do.
+    advice: Option<String>,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn good(&mut self, about: &'static str, text: impl Into<String>) {
+        self.0.push(Finding {
+            about,
+            state: State::Good,
+            text: text.into(),
+            advice: None,
+        });
+    }
+
+    fn other(
+        &mut self,
+        about: &'static str,
+        state: State,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.0.push(Finding {
+            about,
+            state,
+            text: text.into(),
+            advice: Some(advice.into()),
+        });
+    }
+}
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    fs::read_to_string(path)
+        .ok()
+        .map(|text| text.trim().to_owned())
+}
+
+pub fn run(device: &Path, doctor: &Doctor) -> Result {
+    let mut findings = Findings::default();
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let loaded = Path::new("/sys/module/rust_shm").exists();
+
+    kernel(&mut findings, &release);
+    configuration(&mut findings, config(&release).as_deref());
+    module(&mut findings, &release, loaded);
+    opens(&mut findings, device, loaded);
+    probes(&mut findings);
+    libraries(&mut findings, doctor.library.as_deref());
+    let bad = findings
+        .0
+        .iter()
+        .filter(|finding| finding.state == State::Bad)
+        .count();
+
+    if doctor.json {
+        let object = |finding: &Finding| {
+            json!({
+                "about": finding.about,
+                "state": match finding.state {
+                    State::Good => "ok",
+                    State::Doubtful => "warning",
+                    State::Bad => "bad",
+                },
+                "text": finding.text,
+                "advice": finding.advice,
+            })
+        };
+        print_json(
+            &json!({ "findings": findings.0.iter().map(object).collect::<Vec<_>>(), "bad": bad }),
+        )?;
+    } else {
+        let mut out = io::stdout().lock();
+        for finding in &findings.0 {
+            let word = match finding.state {
+                State::Good => styled(Style::Good, "ok     "),
+                State::Doubtful => styled(Style::Doubtful, "warning"),
+                State::Bad => styled(Style::Bad, "bad    "),
+            };
+            writeln!(out, "{word}  {}: {}", finding.about, finding.text)?;
+            if let Some(advice) = &finding.advice {
+                writeln!(out, "         -> {advice}")?;
+            }
+        }
+        out.flush()?;
+    }
+    if bad > 0 {
+        return Err(Failure::new(1, ""));
+    }
+    Ok(())
+}
+
+/// Major and minor number of a release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn kernel(findings: &mut Findings, release: &str) {
+    const ABOUT: &str = "kernel";
+    let (major, minor) = OLDEST;
+    match version(release) {
+        Some(version) if version >= OLDEST => findings.good(ABOUT, format!("Linux {release}")),
+        Some(_) => findings.other(
+            ABOUT,
+            State::Bad,
+            format!("Linux {release} is too old"),
+            format!("boot Linux {major}.{minor} or later; on Debian 13 that is linux-image-amd64 of trixie-backports"),
+        ),
+        None => findings.other(ABOUT, State::Doubtful, format!("{release:?} is no version"), format!("see that it is {major}.{minor} or later")),
+    }
+    let machine =
+        nix::sys::utsname::uname().map(|name| name.machine().to_string_lossy().into_owned());
+    if let Ok(machine) = machine {
+        if machine != "x86_64" && machine != "i686" {
+            findings.other(
+                "processor",
+                State::Bad,
+                machine,
+                "the module is for x86-64 only",
+            );
+        }
+    }
+}
+
+/// The kernel's configuration, where there is one to be read.
+fn config(release: &str) -> Option<String> {
+    if let Ok(file) = fs::File::open("/proc/config.gz") {
+        let mut text = String::new();
+        if flate2::read::MultiGzDecoder::new(file)
+            .read_to_string(&mut text)
+            .is_ok()
+        {
+            return Some(text);
+        }
+    }
+    let places = [
+        format!("/boot/config-{release}"),
+        format!("/lib/modules/{release}/config"),
+        format!("/lib/modules/{release}/build/.config"),
+    ];
+    places.iter().find_map(read)
+}
+
+fn configuration(findings: &mut Findings, config: Option<&str>) {
+    const ABOUT: &str = "kernel configuration";
+    let Some(config) = config else {
+        findings.other(
+            ABOUT,
+            State::Doubtful,
+            "is not found in /proc/config.gz, /boot and /lib/modules",
+            "see yourself that it has CONFIG_RUST=y, CONFIG_KPROBES_ON_FTRACE=y, and no CONFIG_PREEMPT_RT",
+        );
+        return;
+    };
+    let has = |name: &str| {
+        config
+            .lines()
+            .any(|line| line.strip_prefix(name).is_some_and(|rest| rest == "=y"))
+    };
+    let mut bad = Vec::new();
+    if !has("CONFIG_RUST") {
+        bad.push("it lacks CONFIG_RUST=y");
+    }
+    if has("CONFIG_PREEMPT_RT") {
+        bad.push("it has CONFIG_PREEMPT_RT, which the module is not for");
+    }
+    if (has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS")) && !has("CONFIG_KPROBES_ON_FTRACE") {
+        bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");
+    }
+    if !has("CONFIG_MODULES") {
+        bad.push("it lacks CONFIG_MODULES=y");
+    }
+    if bad.is_empty() {
+        findings.good(ABOUT, "has what the module needs");
+    } else {
+        findings.other(
+            ABOUT,
+            State::Bad,
+            bad.join("; "),
+            "boot another kernel, as Debian's, or build one so",
+        );
+    }
+}
+
+fn find_module(directory: &Path, depth: u32) -> Option<PathBuf> {
+    for entry in fs::read_dir(directory).ok()?.flatten() {
+        let name = entry.file_name();
+        let kind = entry.file_type().ok()?;
+        if kind.is_file() && name.to_string_lossy().starts_with("rust_shm.ko") {
+            return Some(entry.path());
+        }
+        if kind.is_dir() && depth > 0 {
+            if let Some(found) = find_module(&entry.path(), depth - 1) {
+                return Some(found);
+            }
+        }
+    }
+    None
+}
+
+fn module(findings: &mut Findings, release: &str, loaded: bool) {
+    const ABOUT: &str = "module";
+    if loaded {
+        findings.good(ABOUT, "is loaded");
+        return;
+    }
+    // Where DKMS and packages put it; not all of the kernel's own.
+    let place = Path::new("/lib/modules").join(release);
+    let found = ["updates", "extra"]
+        .iter()
+        .find_map(|directory| find_module(&place.join(directory), 3));
+    let advice = match found {
+        Some(file) => format!("sudo modprobe rust_shm (it is installed: {})", file.display()),
+        None => "build it for this kernel and load it: see \"Load it on a machine of your own\" in the README".into(),
+    };
+    findings.other(ABOUT, State::Bad, "is not loaded", advice);
+    let locked = read("/sys/kernel/security/lockdown").is_some_and(|text| !text.contains("[none]"));
+    if locked {
+        findings.other(
+            "lockdown",
+            State::Doubtful,
+            "this kernel takes only modules that are signed by a key it knows",
+            "sign the module with a key that is enrolled (mokutil; DKMS can do it), or turn Secure Boot off",
+        );
+    }
+}
+
+fn opens(findings: &mut Findings, path: &Path, loaded: bool) {
+    const ABOUT: &str = "device";
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_char_device() => {
+            findings.other(
+                ABOUT,
+                State::Bad,
+                format!("{shown} is no device"),
+                "remove it, and load the module anew",
+            );
+            return;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let advice = if loaded {
+                "see whether /dev is a devtmpfs, as in few containers; it can be given to one (docker run --device), or the --device option names it"
+            } else {
+                "it appears when the module is loaded"
+            };
+            findings.other(ABOUT, State::Bad, format!("{shown} is not there"), advice);
+            return;
+        }
+        _ => {}
+    }
+    let device = match Device::open_path(path) {
+        Ok(device) => device,
+        Err(error) => {
+            let advice = error
+                .hint()
+                .unwrap_or("see whether the module is loaded, and the device is its");
+            findings.other(
+                ABOUT,
+                State::Bad,
+                format!(
+                    "{shown} cannot be opened ({})",
+                    error.errno_name().unwrap_or("?")
+                ),
+                advice,
+            );
+            return;
+        }
+    };
+    let abilities = match device.abilities() {
+        Ok(abilities) => abilities,
+        Err(error) => {
+            findings.other(
+                ABOUT,
+                State::Bad,
+                error.to_string(),
+                "name the module's device by --device",
+            );
+            return;
+        }
+    };
+    findings.good(ABOUT, format!("{shown} is open to you"));
+    let (ours, its) = (abi::ABI_VERSION, abilities.revision);
+    let text = format!("the module speaks revision {its}, this program {ours}");
+    if its < ours {
+        findings.other(
+            "interface",
+            State::Bad,
+            text,
+            "build and load the module that came with this program",
+        );
+    } else {
+        findings.good("interface", text);
+    }
+    if let (Ok(limits), Ok(usage)) = (device.limits(), device.usage()) {
+        let text = format!(
+            "{} of {} segments, {} of {} pages",
+            usage.segments, limits.shmmni, usage.pages, limits.shmall
+        );
+        if u64::from(usage.segments) >= limits.shmmni || usage.pages >= limits.shmall {
+            findings.other(
+                "limits",
+                State::Doubtful,
+                format!("reached: {text}"),
+                "remove segments (rshm rm), or raise the limits (rshm limits)",
+            );
+        } else {
+            findings.good("limits", text);
+        }
+    }
+}
+
+/// What tells the module of processes and namespaces that end.
+fn probes(findings: &mut Findings) {
+    const ABOUT: &str = "probes";
+    if read("/proc/sys/kernel/ftrace_enabled").is_some_and(|value| value == "0") {
+        findings.other(
+            ABOUT,
+            State::Doubtful,
+            "kernel.ftrace_enabled is 0: segments of IPC namespaces that end are left over",
+            "sudo sysctl kernel.ftrace_enabled=1",
+        );
+    } else if read("/sys/kernel/debug/kprobes/enabled").is_some_and(|value| value == "0") {
+        findings.other(
+            ABOUT,
+            State::Doubtful,
+            "kprobes are off: segments of IPC namespaces that end are left over",
+            "echo 1 | sudo tee /sys/kernel/debug/kprobes/enabled",
+        );
+    } else {
+        findings.good(ABOUT, "may work");
+    }
+}
+
+fn libraries(findings: &mut Findings, asked: Option<&Path>) {
+    const ABOUT: &str = "preload library";
+    const ADVICE: &str = "build and install it (make tools), or name it by --library or RUST_SHM_LIBRARY; it is looked for beside rshm, \
+        in ../lib, ../lib/rshm and the like from there, in /usr/local/lib, /usr/lib, and where the loader looks";
+    match run::libraries(asked) {
+        Err(failure) => findings.other(ABOUT, State::Bad, failure.message, ADVICE),
+        Ok(libraries) => {
+            let of = |class| libraries.iter().find(|library| library.class == class);
+            match (of(Class::Bits64), of(Class::Bits32)) {
+                (None, None) => findings.other(
+                    ABOUT,
+                    State::Doubtful,
+                    "is not found: rshm run needs it",
+                    ADVICE,
+                ),
+                (wide, narrow) => {
+                    let shown = |library: Option<&run::Library>, class| match library {
+                        Some(library) => format!("{} for {class} programs", library.path.display()),
+                        None => format!("none for {class} programs"),
+                    };
+                    findings.good(
+                        ABOUT,
+                        format!(
+                            "{}, {}",
+                            shown(wide, Class::Bits64),
+                            shown(narrow, Class::Bits32)
+                        ),
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn states(f: impl Fn(&mut Findings)) -> Vec<State> {
+        let mut findings = Findings::default();
+        f(&mut findings);
+        assert!(findings
+            .0
+            .iter()
+            .all(|finding| (finding.state == State::Good) == finding.advice.is_none()));
+        findings.0.iter().map(|finding| finding.state).collect()
+    }
+
+    #[test]
+    fn releases() {
+        for (release, state) in [
+            ("7.3.4+deb13-amd64", State::Good),
+            ("7.10.0", State::Good),
+            ("8.0-rc1", State::Good),
+            ("7.2.9", State::Bad),
+            ("6.12.41+deb13-amd64", State::Bad),
+            ("", State::Doubtful),
+        ] {
+            assert_eq!(
+                states(|findings| kernel(findings, release))[0],
+                state,
+                "{release}"
+            );
+        }
+    }
+
+    #[test]
+    fn configurations() {
+        let good = "CONFIG_RUST=y\nCONFIG_SYSVIPC=y\nCONFIG_KPROBES_ON_FTRACE=y\nCONFIG_MODULES=y\n# CONFIG_PREEMPT_RT is not set\n";
+        let small = good.replace("CONFIG_SYSVIPC=y\nCONFIG_KPROBES_ON_FTRACE=y\n", "");
+        for (config, state) in [
+            (Some(good.to_owned()), State::Good),
+            (Some(small.clone()), State::Good),
+            (Some(small + "CONFIG_IPC_NS=y\n"), State::Bad),
+            (Some(good.to_owned() + "CONFIG_PREEMPT_RT=y\n"), State::Bad),
+            (
+                Some(good.replace("CONFIG_RUST=y", "# CONFIG_RUST is not set")),
+                State::Bad,
+            ),
+            (
+                Some(good.replace("CONFIG_RUST=y", "CONFIG_RUST_IS_AVAILABLE=y")),
+                State::Bad,
+            ),
+            (None, State::Doubtful),
+        ] {
+            assert_eq!(
+                states(|findings| configuration(findings, config.as_deref())),
+                [state],
+                "{config:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn devices() {
+        for path in ["/nowhere/rust_shm", "/dev/null", "/etc/passwd"] {
+            assert_eq!(
+                states(|findings| opens(findings, Path::new(path), true)),
+                [State::Bad],
+                "{path}"
+            );
+        }
+    }
+}

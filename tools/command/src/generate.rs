@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rshm completions`, and for packagers `rshm generate`: both of what [`Cli`] is.
+
+use crate::{
+    cli::{Cli, EXIT_STATUS},
+    output::{Failure, Result},
+};
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+pub fn completions(shell: Shell) -> Result {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "rshm", &mut text);
+    let mut out = io::stdout();
+    out.write_all(&text)?;
+    Ok(out.flush()?)
+}
+
+/// Writes `man1/*.1`, and for each shell the file that it looks for.
+pub fn write(directory: &Path) -> Result {
+    let wrong = |error: io::Error| {
+        Failure::failed(format_args!(
+            "cannot write to {}: {error}",
+            directory.display()
+        ))
+    };
+    let man = directory.join("man1");
+    fs::create_dir_all(&man).map_err(wrong)?;
+    let command = Cli::command()
+        .after_help(None::<&str>)
+        .after_long_help(None::<&str>);
+    clap_mangen::generate_to(command, &man).map_err(wrong)?;
+    let mut page = fs::OpenOptions::new()
+        .append(true)
+        .open(man.join("rshm.1"))
+        .map_err(wrong)?;
+    page.write_all(exit_status().as_bytes()).map_err(wrong)?;
+
+    for (shell, place) in [
+        (Shell::Bash, "bash-completion/completions/rshm"),
+        (Shell::Zsh, "zsh/site-functions/_rshm"),
+        (Shell::Fish, "fish/vendor_completions.d/rshm.fish"),
+    ] {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "rshm", &mut text);
+        let file = directory.join(place);
+        fs::create_dir_all(file.parent().unwrap_or(directory)).map_err(wrong)?;
+        fs::write(file, text).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+/// The section of the man page.
+fn exit_status() -> String {
+    let mut text = String::from(".SH \"EXIT STATUS\"\n");
+    for line in EXIT_STATUS.lines().skip(1) {
+        match line
+            .trim()
+            .split_once("  ")
+            .filter(|_| line.starts_with("  "))
+        {
+            Some((status, meaning)) => text += &format!(".TP\n{status}\n{}\n", meaning.trim()),
+            None => text += &format!(".PP\n{}\n", line.trim()),
+        }
+    }
+    text
+        + ".SH \"SEE ALSO\"\n.BR shm_overview (7),\n.BR shmget (2),\n.BR ipcs (1),\n.BR ld.so (8)\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path()).unwrap();
+        let read = |file: &str| fs::read_to_string(directory.path().join(file)).unwrap();
+        let page = read("man1/rshm.1");
+        for text in [".SH NAME", "EXIT STATUS", "SEE ALSO", "rshm\\-run(1)"] {
+            assert!(page.contains(text), "{text}");
+        }
+        assert!(read("man1/rshm-ls.1").contains("\\-\\-output"));
+        assert!(
+            !directory.path().join("man1/rshm-generate.1").exists(),
+            "it is hidden"
+        );
+        assert!(read("bash-completion/completions/rshm").contains("--unattached"));
+        assert!(read("zsh/site-functions/_rshm").starts_with("#compdef rshm"));
+        assert!(read("fish/vendor_completions.d/rshm.fish").contains("complete -c rshm"));
+    }
+
+    #[test]
+    fn options_make_sense() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rshm show`.
+
+use crate::{
+    cli::Show,
+    list::{self, Column},
+    output::{complain, for_people, print_json, styled, Failure, Result, Style, Table},
+    processes::{self, Attached, Report},
+    units,
+};
+use clap::ValueEnum;
+use rshm::{Device, Info};
+use serde_json::{json, Map, Value};
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+};
+
+pub fn run(device: &Device, show: &Show) -> Result {
+    let all = list::by_id(device)?;
+    let mut ids = show.ids.clone();
+    let mut failed = false;
+    if let Some(key) = show.key {
+        match all
+            .values()
+            .find(|info| !key.is_private() && info.key() == key)
+        {
+            Some(info) => ids.push(info.id()),
+            None => {
+                return Err(Failure::failed(format_args!(
+                    "there is no segment with key {key}: rshm ls lists what there is"
+                )))
+            }
+        }
+    }
+    let mut infos = Vec::new();
+    for id in ids {
+        match all.get(&id) {
+            Some(info) => infos.push(info),
+            None => {
+                complain(format_args!(
+                    "there is no segment {id}: rshm ls lists what there is"
+                ));
+                failed = true;
+            }
+        }
+    }
+    let wanted: HashSet<i32> = infos.iter().map(|info| info.id()).collect();
+    let report = processes::attached(device, &wanted).map_err(|error| {
+        Failure::failed(format_args!("cannot look for processes: /proc: {error}"))
+    })?;
+
+    if show.json {
+        let segments: Vec<Value> = infos.iter().map(|info| object(info, &report)).collect();
+        print_json(&json!({ "segments": segments, "processes_not_seen": report.denied }))?;
+    } else {
+        for (number, info) in infos.iter().enumerate() {
+            if number > 0 {
+                writeln!(io::stdout())?;
+            }
+            describe(info, &report, show.bytes || !for_people())?;
+        }
+    }
+    if let Some(why) = &report.unknown {
+        complain(format_args!(
+            "cannot tell attaches of the module from the kernel's own, so none are shown: {why}"
+        ));
+        failed = true;
+    }
+    if report.denied > 0 && !show.json {
+        complain(format_args!(
+            "{} processes could not be looked at: be root to see them all",
+            report.denied
+        ));
+    }
+    if failed {
+        return Err(Failure::new(1, ""));
+    }
+    Ok(())
+}
+
+fn attached<'report>(info: &Info, report: &'report Report) -> &'report [Attached] {
+    report.attached.get(&info.id()).map_or(&[], Vec::as_slice)
+}
+
+fn object(info: &Info, report: &Report) -> Value {
+    let mut object: Map<_, _> = Column::value_variants()
+        .iter()
+        .map(|column| (column.name(), column.value(info)))
+        .collect();
+    let processes = attached(info, report).iter().map(|process| {
+        json!({
+            "pid": process.pid,
+            "command": process.command,
+            "mappings": process.mappings,
+            "mapped": process.mapped,
+            "writes": process.writes,
+        })
+    });
+    object.insert("processes".into(), processes.collect());
+    object.insert(
+        "elsewhere".into(),
+        json!(report.elsewhere.get(&info.id()).copied().unwrap_or(0)),
+    );
+    Value::Object(object)
+}
+
+fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
+    let mut out = io::stdout().lock();
+    for column in Column::value_variants() {
+        let text = column.text(info, bytes);
+        let text = if text.is_empty() { "-" } else { &text };
+        writeln!(
+            out,
+            "{} {}",
+            styled(Style::Bold, &format!("{:<9}", column.name())),
+            crate::output::printable(text)
+        )?;
+    }
+    drop(out);
+
+    let processes = attached(info, report);
+    if !processes.is_empty() {
+        let headings = [
+            ("PID", true),
+            ("COMMAND", false),
+            ("ACCESS", false),
+            ("MAPPINGS", true),
+            ("MAPPED", true),
+        ];
+        let mut table = Table::new(headings.map(|(name, right)| (name.to_owned(), right)));
+        for process in processes {
+            table.row(vec![
+                process.pid.to_string(),
+                process.command.clone(),
+                if process.writes { "rw" } else { "r" }.into(),
+                process.mappings.to_string(),
+                units::size(process.mapped, bytes),
+            ]);
+        }
+        writeln!(io::stdout())?;
+        table.print(true)?;
+    }
+    // For people: who is not there.
+    let seen: u64 = processes.iter().map(|process| process.mappings).sum();
+    if seen < info.attaches() {
+        complain(format_args!(
+            "segment {}: {seen} of {} attaches are shown; the others are of processes that cannot be seen from here",
+            info.id(),
+            info.attaches()
+        ));
+    }
+    if let Some(count) = report.elsewhere.get(&info.id()) {
+        complain(format_args!(
+            "segment {}: {count} mappings in other IPC namespaces have this id; most likely they are of other segments",
+            info.id()
+        ));
+    }
+    Ok(())
+}
