@@ -70,7 +70,7 @@ fn exit_status() -> String {
         }
     }
     text
-        + ".SH \"SEE ALSO\"\n.BR shm_overview (7),\n.BR shmget (2),\n.BR ipcs (1),\n.BR ld.so (8)\n"
+        + ".SH \"SEE ALSO\"\n.BR sysvipc (7),\n.BR shmget (2),\n.BR ipcs (1),\n.BR ld.so (8)\n"
 }
 
 #[cfg(test)]

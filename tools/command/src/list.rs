@@ -200,9 +200,9 @@ pub fn by_id(device: &Device) -> Result<HashMap<i32, Info>> {
         .collect())
 }
 
-pub fn run(device: &Device, ls: &Ls) -> Result {
+pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
     let columns = columns(ls.output.as_deref())?;
-    let mut infos = device.list()?;
+    let mut infos = open()?.list()?;
     infos.retain(|info| ls.takes(info));
     if let Some(column) = ls.sort {
         column.sort(&mut infos);

@@ -46,9 +46,9 @@ fn main() -> ExitCode {
 fn execute(cli: &Cli) -> Result {
     let device = || Device::open_path(&cli.device);
     match &cli.command {
-        Command::Ls(ls) => list::run(&device()?, ls),
+        Command::Ls(ls) => list::run(device, ls),
         Command::Create(create) => create::run(&device()?, create),
-        Command::Rm(rm) => remove::run(&device()?, rm),
+        Command::Rm(rm) => remove::run(device, rm),
         Command::Chmod(chmod) => change::chmod(&device()?, chmod),
         Command::Chown(chown) => change::chown(&device()?, chown),
         Command::Lock(lock) => change::each(&device()?, &lock.ids, |segment| segment.lock()),

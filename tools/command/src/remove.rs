@@ -15,7 +15,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 /// Of as many, a bar is worth while.
 const MANY: usize = 1000;
 
-pub fn run(device: &Device, rm: &Rm) -> Result {
+pub fn run(open: impl FnOnce() -> rshm::Result<Device>, rm: &Rm) -> Result {
     let by_filter = rm.all || rm.filter.is_any();
     if rm.ids.is_empty() && rm.key.is_empty() && !by_filter {
         return Err(Failure::usage(
@@ -28,6 +28,7 @@ pub fn run(device: &Device, rm: &Rm) -> Result {
         ));
     }
 
+    let device = open()?;
     let infos = device.list()?;
     let mut chosen: Vec<Info> = Vec::new();
     let mut failed = false;
