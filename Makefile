@@ -9,12 +9,13 @@ ifdef CMD
 override CMD := $(value CMD)
 endif
 export CMD SHARE GUESTS CPUS MEM KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
+export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: tools oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: install uninstall install-dkms deb test-install tools oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -28,6 +29,23 @@ module:
 ## make tools             build what is in tools/ for user space: build/tools/
 tools:
 	@$(TOOLBOX) enter -- qemu/in-toolbox tools
+
+## make install           install what is built, as root: PREFIX=/usr/local DESTDIR= KVER=; see Documentation/install.md
+## make install-dkms      hand the source to DKMS, which builds it for this kernel and the next ones
+## make uninstall         remove what these have installed
+install:
+	@MODULE="$(OUT)/rust_shm.ko" packaging/install
+install-dkms:
+	@packaging/install dkms
+	@$(if $(DESTDIR),,packaging/dkms-add)
+uninstall:
+	@packaging/install uninstall
+## make deb               Debian packages rust-shm-dkms and rust-shm-tools: build/deb/
+deb:
+	@$(TOOLBOX) enter -- qemu/in-toolbox deb
+## make test-install      install, DKMS, packages; a part of test-all
+test-install:
+	@$(TOOLBOX) enter -- qemu/in-toolbox test-install
 
 ## make test [T=program]  everything that is tested, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
 test:
