@@ -148,6 +148,10 @@ pub enum Call {
     Churn {
         count: u16,
     },
+    /// Makes a segment, goes to a new IPC namespace, makes one there and attaches it, and leaves that namespace, which ends.
+    Wander {
+        address: u64,
+    },
     /// What only a caller of the module's ioctls can do wrong.
     Strange {
         case: u8,

@@ -61,6 +61,10 @@ const PARAMETERS: &[(&str, &[&str], &[&str])] = &[
 
 /// Each takes what it should, and says what it has taken. The last value is the one that it has otherwise.
 fn parameters() -> Result<(), String> {
+    let device_mode = std::fs::read_to_string("/sys/module/rust_shm/parameters/device_mode");
+    if device_mode.ok().as_deref() != Some("0666\n") {
+        return Err("device_mode is not 0666".to_string());
+    }
     for (name, good, bad) in PARAMETERS {
         let path = format!("/sys/module/rust_shm/parameters/{name}");
         let now = || {

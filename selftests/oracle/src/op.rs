@@ -149,6 +149,9 @@ pub enum Action {
     Churn {
         count: u16,
     },
+    Wander {
+        slot: u8,
+    },
     Strange {
         case: u8,
     },
@@ -527,6 +530,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => unshare(),
         2 => sysctl(),
         1 => (1..100u16).prop_map(|count| Action::Churn { count }),
+        1 => (0..6u8).prop_map(|slot| Action::Wander { slot }),
         1 => (0..crate::backend::STRANGE).prop_map(|case| Action::Strange { case }),
     ]
 }

@@ -173,7 +173,7 @@ pub const RULES: &[Rule] = &[
     rule(
         Name::Orphans,
         "Life",
-        Seen::No("no worker makes a segment and then goes elsewhere; selftests/forced.c does"),
+        Seen::No("after each step there is a call in every namespace; selftests/forced.c looks in between"),
         "With `kernel.shm_rmid_forced`, segments of a creator that exits in another IPC namespace go with the next call in theirs.",
     ),
     rule(

@@ -339,6 +339,12 @@ impl<'a> Run<'a> {
                     self.look(slot)?;
                 }
             }
+            (_, Call::Wander { .. }) => {
+                let [builtin, _] = self.done(slot, &call, true)?;
+                if builtin.ok().is_some() {
+                    self.entered(slot, libc::CLONE_NEWIPC)?;
+                }
+            }
             (_, Call::Unshare { flags }) => {
                 let [builtin, _] = self.done(slot, &call, false)?;
                 if builtin.ok().is_some() {
@@ -689,6 +695,9 @@ impl<'a> Run<'a> {
                 })?
             }
             Action::Churn { count } => Call::Churn { count: *count },
+            Action::Wander { slot: at } => Call::Wander {
+                address: arena(*at),
+            },
             Action::Strange { case } => Call::Strange { case: *case },
             Action::MapAnonymous {
                 slot,
@@ -784,6 +793,7 @@ fn looks(call: &Call) -> bool {
             | Call::RemapPages { .. }
             | Call::Bind { .. }
             | Call::Fallocate { .. }
+            | Call::Wander { .. }
             | Call::MapAnonymous { .. }
     )
 }
@@ -824,6 +834,7 @@ fn name_of(call: &Call) -> &'static str {
         Call::MapAnonymous { .. } => "mmap",
         Call::Fallocate { .. } => "fallocate",
         Call::Churn { .. } => "create and remove",
+        Call::Wander { .. } => "wander",
         Call::Strange { .. } => "strange ioctl",
         Call::Report => "report",
         Call::Credentials { .. } => "credentials",

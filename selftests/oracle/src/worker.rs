@@ -203,6 +203,7 @@ fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
             length,
         } => plain(fallocate(start..end, mode, offset, length)),
         Call::Churn { count } => plain(churn(backend, count)),
+        Call::Wander { address } => plain(wander(backend, address)),
         Call::Strange { case } => plain(backend.strange(case)),
         Call::Report => match backend.report() {
             Ok(text) => (Ok(0), Payload::Text(text)),
@@ -267,6 +268,16 @@ fn churn(backend: &dyn Backend, count: u16) -> Answer {
         removed.0?;
     }
     Ok(last)
+}
+
+/// The address of the attach, or a negative errno; an error if it did not get away.
+fn wander(backend: &dyn Backend, address: u64) -> Answer {
+    let before = backend.get(libc::IPC_PRIVATE, 1, 0o600);
+    sys::unshare(libc::CLONE_NEWIPC)?;
+    let id = backend.get(libc::IPC_PRIVATE, 3 * PAGE, 0o600);
+    let attached = id.and_then(|id| backend.attach(id as i32, address, 0));
+    sys::unshare(libc::CLONE_NEWIPC)?;
+    Ok(before.and(attached).unwrap_or_else(|error| (-error).into()))
 }
 
 fn write_sysctl(name: &str, value: &str) -> Answer {
