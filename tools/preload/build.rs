@@ -14,4 +14,6 @@ fn main() {
     ] {
         println!("cargo::rustc-cdylib-link-arg=-Wl,{argument}");
     }
+    // The crate `libc` leaves that to std where another crate of the workspace has it with std.
+    println!("cargo::rustc-cdylib-link-arg=-lc");
 }
