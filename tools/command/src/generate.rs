@@ -69,8 +69,7 @@ fn exit_status() -> String {
             None => text += &format!(".PP\n{}\n", line.trim()),
         }
     }
-    text
-        + ".SH \"SEE ALSO\"\n.BR sysvipc (7),\n.BR shmget (2),\n.BR ipcs (1),\n.BR ld.so (8)\n"
+    text + ".SH \"SEE ALSO\"\n.BR sysvipc (7),\n.BR shmget (2),\n.BR ipcs (1),\n.BR ld.so (8)\n"
 }
 
 #[cfg(test)]

@@ -320,7 +320,11 @@ fn keys(until: Instant, ended: &AtomicBool) -> io::Result<Key> {
 
 /// What does not fit is cut off.
 fn draw(text: &[String]) -> io::Result<()> {
-    let (width, height) = terminal::size()?;
+    // Some terminals do not say.
+    let (width, height) = match terminal::size()? {
+        (0, _) | (_, 0) => (80, 24),
+        size => size,
+    };
     let mut out = io::stdout().lock();
     queue!(out, MoveTo(0, 0))?;
     let last = "q quits; sort by: i id, s size, r resident, h huge, a attached".to_owned();
