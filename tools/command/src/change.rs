@@ -25,7 +25,7 @@ impl ModeChange {
     fn apply(&self, mode: u32) -> u32 {
         self.0
             .iter()
-            .fold(mode, |mode, step| mode & !step.clear | step.set)
+            .fold(mode, |mode, step| (mode & !step.clear) | step.set)
     }
 }
 

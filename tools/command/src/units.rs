@@ -133,7 +133,7 @@ pub fn symbolic_mode(mode: u32) -> String {
     (0..9)
         .rev()
         .map(|bit| {
-            if mode & 1 << bit == 0 {
+            if mode & (1 << bit) == 0 {
                 '-'
             } else {
                 ['x', 'w', 'r'][bit % 3]

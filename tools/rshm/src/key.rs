@@ -57,9 +57,8 @@ impl Key {
         let path = path.as_ref();
         let file = std::fs::metadata(path)
             .map_err(|error| Error::new(Call::Ftok, Target::Path(path.into()), &error))?;
-        let number = file.ino() as u32 & 0xffff
-            | (file.dev() as u32 & 0xff) << 16
-            | u32::from(project) << 24;
+        let (inode, device) = (file.ino() as u32 & 0xffff, file.dev() as u32 & 0xff);
+        let number = inode | (device << 16) | (u32::from(project) << 24);
         Ok(Self(number as i32))
     }
 }
