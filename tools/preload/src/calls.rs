@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_the_kernel_ignores_is_not_passed_on() {
         assert_eq!(known_of_get(0o1777), 0o1777);
-        assert_eq!(known_of_get(!0), 0o17777 | 0x3f << abi::HUGE_SHIFT);
+        assert_eq!(known_of_get(!0), 0o17777 | (0x3f << abi::HUGE_SHIFT));
         // The size of a huge page says nothing without SHM_HUGETLB.
         assert_eq!(known_of_get(abi::HUGE_2MB | 0o600), 0o600);
         assert_eq!(
