@@ -8,14 +8,14 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE GUESTS CPUS MEM KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
+export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: install uninstall install-dkms deb test-install tools oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: install uninstall install-dkms deb test-install test-programs tools oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -53,6 +53,9 @@ test:
 ## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, all of them as 32-bit programs, ...
 test-all:
 	@qemu/test all
+## make test-programs [T=program]   programs that others have written, unchanged, on rust_shm: PostgreSQL, X, ipcs, stress-ng, ...
+test-programs:
+	@qemu/test programs
 ## make stress [SECONDS=120]   all that there is to do, at once and at random, on 8 CPUs; STRESS_SEED=n says what, STRESS_PROCESSES=16
 stress:
 	@STRESS_SECONDS="$(SECONDS)" $(TOOLBOX) enter -- qemu/in-toolbox stress
