@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2086
+# shellcheck shell=bash disable=SC2086,SC2317
 # What the drivers of programs share. A driver runs as root in a guest; its tests are TAP, what it measures are comments.
 #
 # On the built-in, a program is started as it is. On rust_shm, it is started by `rshm run`, and by no-sysv, in whose reach the kernel's own

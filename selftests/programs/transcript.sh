@@ -32,6 +32,7 @@ run ipcmk -M 4096 -p 0400
 
 # A process that stays: attached once and twice, for reading only too; with a segment of its own, with one that is locked, and with one
 # that is to be removed below.
+rm -f "$TMP/holder" "$TMP/ready"
 mkfifo "$TMP/holder"
 cat >"$TMP/holder.py" <<'END'
 import ctypes, os, sys
