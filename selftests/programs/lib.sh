@@ -29,6 +29,8 @@ cleanup() {
 	local pid
 	for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null; done
 	wait
+	# What is left by a program that failed is not for the next one.
+	{ [ -z "$(rows $table shmid)" ] || "$rshm" run -- ipcrm --all=shm; [ -z "$(rows $table_builtin shmid)" ] || ipcrm --all=shm; } >/dev/null 2>&1
 	[ -n "${KEEP:-}" ] || rm -rf "$work"
 }
 trap cleanup EXIT
@@ -85,10 +87,10 @@ on() {
 
 # within SECONDS COMMAND [ARGUMENT...]: until it succeeds.
 within() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1)) said
 	shift
-	until "$@"; do
-		[ $SECONDS -le $end ] || return 1
+	until said=$("$@"); do
+		[ $SECONDS -le $end ] || { echo "$said"; return 1; }
 		sleep 0.2
 	done
 }
@@ -146,7 +148,7 @@ watched() {
 }
 
 # ratio A B: A / B
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf (b > 0 ? "%.2f" : "-"), b > 0 ? a / b : 0 }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
 
 # The last line of every driver.
 finish() {
