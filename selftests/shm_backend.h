@@ -130,6 +130,9 @@ bool shm_limits_are_parameters(void);
 /* Where the module's parameters are. */
 #define SHM_PARAMETERS "/sys/module/rust_shm/parameters"
 
+/* From now on, whoever makes one of the four system calls is killed by SIGSYS: this process and its children. 0, or -1. For root. */
+int shm_forbid_builtin(void);
+
 /* Write a string to a file in one write(2); 0 or -1. */
 int shm_write_file(const char *path, const char *text);
 

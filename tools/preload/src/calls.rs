@@ -7,14 +7,11 @@
 
 use crate::device;
 use crate::layout::native::{Information, Segment, Use, Wanted};
-use crate::sys::{self, Errno, Result, UserMemory};
-use core::ffi::c_int;
+use crate::sys::{self, number, Errno, Result, UserMemory};
+use core::ffi::{c_int, c_long};
 use core::sync::atomic::{AtomicU8, Ordering};
 use rust_shm_abi as abi;
 use rust_shm_abi::{Attach, Ctl, Detach, Get, Limits, Stat, Usage};
-
-/// In a command, on old 32-bit systems: the structures are the new ones. They are, always.
-const IPC_64: c_int = 0x100;
 
 /// Whether the kernel's own calls are made where there is no device.
 static FALLBACK: AtomicU8 = AtomicU8::new(UNKNOWN);
@@ -32,11 +29,7 @@ pub(crate) fn is_fallback_wanted() -> bool {
 }
 
 /// A result of the device; or, where there is none, of the system call if that is wanted.
-fn or_builtin(
-    result: Result<usize>,
-    number: core::ffi::c_long,
-    arguments: [usize; 3],
-) -> Result<usize> {
+fn or_builtin(result: Result<usize>, number: c_long, arguments: [usize; 3]) -> Result<usize> {
     match result {
         Err(Errno::NOSYS) if is_fallback_wanted() => sys::builtin(number, arguments),
         result => result,
@@ -52,11 +45,7 @@ pub(crate) fn get(key: c_int, size: usize, flags: c_int) -> Result<usize> {
             size: size as u64,
         },
     );
-    or_builtin(
-        result,
-        libc::SYS_shmget,
-        [key as usize, size, flags as usize],
-    )
+    or_builtin(result, number::SHMGET, [key as usize, size, flags as usize])
 }
 
 fn known_of_get(flags: u32) -> u32 {
@@ -80,7 +69,7 @@ pub(crate) fn attach(id: c_int, address: usize, flags: c_int) -> Result<usize> {
     let result = device::call(abi::IOC_ATTACH, &mut argument).map(|_| argument.addr as usize);
     or_builtin(
         result,
-        libc::SYS_shmat,
+        number::SHMAT,
         [id as usize, address, flags as usize],
     )
 }
@@ -94,19 +83,14 @@ pub(crate) fn detach(address: usize) -> Result<usize> {
         match device::call(abi::IOC_DETACH, &mut argument) {
             // A signal has come while another thread detached. `shmdt` knows no such error.
             Err(Errno::INTR) => continue,
-            result => return or_builtin(result, libc::SYS_shmdt, [address, 0, 0]),
+            result => return or_builtin(result, number::SHMDT, [address, 0, 0]),
         }
     }
 }
 
 pub(crate) fn control(id: c_int, command: c_int, to: usize) -> Result<usize> {
-    let command = command & !IPC_64;
     let result = control_device(id, command, UserMemory(to));
-    or_builtin(
-        result,
-        libc::SYS_shmctl,
-        [id as usize, command as usize, to],
-    )
+    or_builtin(result, number::SHMCTL, [id as usize, command as usize, to])
 }
 
 fn control_device(id: c_int, command: c_int, to: UserMemory) -> Result<usize> {

@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::sys::{self, Errno, Next, Result, UserMemory};
+use crate::sys::{self, Errno, Next, Result};
 use crate::{calls, device, files};
 use core::ffi::{c_char, c_int, c_void, CStr};
 use core::mem::transmute;
@@ -80,6 +80,17 @@ fn answer_open(result: Result<c_int>) -> c_int {
     answer(result.map(|fd| fd as usize))
 }
 
+/// The path that the kernel has found something by, or nothing. Of any other it is not known whether
+/// it can be read: that may be the error.
+fn path_of<'a>(path: *const c_char, kernels: &Result<c_int>) -> Option<&'a CStr> {
+    match kernels {
+        // SAFETY: The kernel has just read it, to its NUL. It stays for as long as the function that
+        // it was given to runs, as the program calls it with it.
+        Ok(_) | Err(Errno(libc::ENOENT)) => Some(unsafe { CStr::from_ptr(path) }),
+        Err(_) => None,
+    }
+}
+
 /// The functions that open a file: each is passed on to the next library's of the same name.
 ///
 /// In C, `open` and `openat` take their mode as a variable argument. Here it is a usual one: on x86,
@@ -103,19 +114,21 @@ macro_rules! opening {
 
             #[no_mangle]
             extern "C" fn $name($($argument: $argument_type),*) -> c_int {
-                let kernels = || {
-                    let next = $next.address();
-                    if next.is_null() {
-                        // SAFETY: The path is what the program gave.
-                        return unsafe { sys::openat($directory, $path, $kernels_flags, $mode) };
-                    }
+                let next = $next.address();
+                let kernels = if next.is_null() {
+                    // SAFETY: The path is what the program gave.
+                    unsafe { sys::openat($directory, $path, $kernels_flags, $mode) }
+                } else {
                     // SAFETY: libc's function of this name has this type; and any library that is
                     // put before libc, as this one is, must have it too.
                     let next = unsafe { transmute::<*mut c_void, $type>(next) };
                     // SAFETY: The arguments are what the program gave.
                     from_libc(unsafe { next($($argument),*) })
                 };
-                answer_open(files::open(UserMemory($path as usize), $flags, kernels))
+                answer_open(match path_of($path, &kernels) {
+                    Some(path) => files::opened(path, $flags, kernels),
+                    None => kernels,
+                })
             }
         )*
 
@@ -146,13 +159,6 @@ opening! {
 
 /// `fopen` may not be called by a signal handler, so it may look the next one up.
 fn fopen_by(next: &Next, path: *const c_char, mode: *const c_char) -> *mut libc::FILE {
-    if files::is_ours(UserMemory(path as usize)) {
-        // SAFETY: It is the program's: a string, or libc would not know the mode either.
-        let flags = files::flags_of_mode(unsafe { CStr::from_ptr(mode) });
-        if let Some(flags) = flags {
-            return fopen_for_reading(path, mode, flags);
-        }
-    }
     if next.address().is_null() {
         next.look_up();
     }
@@ -164,22 +170,42 @@ fn fopen_by(next: &Next, path: *const c_char, mode: *const c_char) -> *mut libc:
     // SAFETY: As for the functions above.
     let next = unsafe { transmute::<*mut c_void, Fopen>(address) };
     // SAFETY: The arguments are what the program gave.
-    unsafe { next(path, mode) }
-}
-
-fn fopen_for_reading(path: *const c_char, mode: *const c_char, flags: c_int) -> *mut libc::FILE {
-    let fd = open64(path, flags, 0);
-    if fd < 0 {
-        return ptr::null_mut();
+    let kernels = unsafe { next(path, mode) };
+    let result = if kernels.is_null() {
+        from_libc(-1)
+    } else {
+        Ok(0)
+    };
+    let Some(path) = path_of(path, &result) else {
+        return kernels;
+    };
+    // SAFETY: libc has just read it.
+    let Some(flags) = files::flags_of_mode(unsafe { CStr::from_ptr(mode) }) else {
+        return kernels;
+    };
+    let Some(instead) = files::instead(path, flags, kernels.is_null()) else {
+        return kernels;
+    };
+    if !kernels.is_null() {
+        // SAFETY: It was opened just now, and nobody else has it.
+        unsafe { libc::fclose(kernels) };
     }
-    // SAFETY: The descriptor has just been opened, and the mode is the program's.
-    let file = unsafe { libc::fdopen(fd, mode) };
-    if file.is_null() {
-        let error = Errno::get();
-        sys::close(fd);
-        error.set();
+    match instead {
+        Ok(fd) => {
+            // SAFETY: The descriptor has just been opened, and the mode is the program's.
+            let file = unsafe { libc::fdopen(fd, mode) };
+            if file.is_null() {
+                let error = Errno::get();
+                sys::close(fd);
+                error.set();
+            }
+            file
+        }
+        Err(error) => {
+            error.set();
+            ptr::null_mut()
+        }
     }
-    file
 }
 
 static FOPEN: Next = Next::new(c"fopen");

@@ -8,8 +8,11 @@
 //!
 //! They are known by just these paths. Whatever else is opened, and all where there is no device, is
 //! the kernel's.
+//!
+//! The kernel is asked first, always: it has then read the path, so that this can be looked at
+//! here, and a program that opens other files pays for nothing.
 
-use crate::sys::{self, Errno, Result, UserMemory};
+use crate::sys::{self, Errno, Result};
 use crate::{calls, device};
 use core::ffi::{c_int, CStr};
 use rust_shm_abi::Limits;
@@ -29,32 +32,38 @@ const LIMITS: [Limit; 3] = [
 const NOT_TO_READ: c_int =
     libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_DIRECTORY | libc::O_PATH;
 
-/// Opens a file; `kernels` opens the kernel's.
-pub(crate) fn open(
-    path: UserMemory,
-    flags: c_int,
-    kernels: impl FnOnce() -> Result<c_int>,
-) -> Result<c_int> {
-    if flags & NOT_TO_READ != libc::O_RDONLY {
-        return kernels();
-    }
-    if path.is(TABLE) {
-        return match device::open(libc::O_RDONLY | flags & (libc::O_CLOEXEC | libc::O_NONBLOCK)) {
-            Err(Errno::NOSYS) => kernels(),
-            result => result,
-        };
-    }
-    match kernels() {
-        Err(error @ Errno(libc::ENOENT)) => limit(path, flags).ok_or(error),
-        result => result,
+/// What a program gets that has opened `path` with these flags, where `kernels` is the descriptor that
+/// it got, or `ENOENT`.
+pub(crate) fn opened(path: &CStr, flags: c_int, kernels: Result<c_int>) -> Result<c_int> {
+    match instead(path, flags, kernels.is_err()) {
+        Some(result) => {
+            if let Ok(fd) = kernels {
+                sys::close(fd);
+            }
+            result
+        }
+        None => kernels,
     }
 }
 
-fn limit(path: UserMemory, flags: c_int) -> Option<c_int> {
-    let (name, limit) = LIMITS.iter().find(|(name, _)| path.is(name))?;
+/// Opens what a program gets instead of the kernel's file, if anything.
+pub(crate) fn instead(path: &CStr, flags: c_int, is_missing: bool) -> Option<Result<c_int>> {
+    if flags & NOT_TO_READ != libc::O_RDONLY {
+        return None;
+    }
+    if path == TABLE {
+        return match device::open(libc::O_RDONLY | flags & (libc::O_CLOEXEC | libc::O_NONBLOCK)) {
+            Err(Errno::NOSYS) => None,
+            result => Some(result),
+        };
+    }
+    if !is_missing {
+        return None;
+    }
+    let (name, limit) = LIMITS.iter().find(|(name, _)| path == *name)?;
     let mut text = [0; 21];
     let text = line(limit(&calls::limits().ok()?), &mut text);
-    sys::file_with(name, text, flags & libc::O_CLOEXEC != 0).ok()
+    Some(sys::file_with(name, text, flags & libc::O_CLOEXEC != 0))
 }
 
 /// The number in digits, and a newline, at the end of `text`.
@@ -90,11 +99,6 @@ pub(crate) fn flags_of_mode(mode: &CStr) -> Option<c_int> {
     })
 }
 
-/// Whether this is one of the files that [`open`] answers for.
-pub(crate) fn is_ours(path: UserMemory) -> bool {
-    path.is(TABLE) || LIMITS.iter().any(|(name, _)| path.is(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,20 +124,6 @@ mod tests {
         assert_eq!(flags_of_mode(c"r,ccs=e+"), Some(0));
         for mode in [c"", c"r+", c"rb+", c"w", c"a", c"e"] {
             assert_eq!(flags_of_mode(mode), None);
-        }
-    }
-
-    #[test]
-    fn paths_are_compared_as_far_as_they_are_there() {
-        let text = |text: &CStr| UserMemory(text.as_ptr() as usize);
-        assert!(is_ours(text(c"/proc/sysvipc/shm")));
-        assert!(is_ours(text(c"/proc/sys/kernel/shmmni")));
-        assert!(!is_ours(text(c"/proc/sysvipc/sh")));
-        assert!(!is_ours(text(c"/proc/sysvipc/shm/")));
-        assert!(!is_ours(text(c"proc/sysvipc/shm")));
-        assert!(!is_ours(text(c"")));
-        for nowhere in [0, 1, 8, usize::MAX, usize::MAX - 7] {
-            assert!(!is_ours(UserMemory(nowhere)));
         }
     }
 }
