@@ -247,8 +247,14 @@ fn module(findings: &mut Findings, release: &str, loaded: bool) {
         .iter()
         .find_map(|directory| find_module(&place.join(directory), 3));
     let advice = match found {
-        Some(file) => format!("sudo modprobe rust_shm (it is installed: {})", file.display()),
-        None => "build it for this kernel and load it: see \"On a machine of your own\" in the README".into(),
+        Some(file) => format!(
+            "sudo modprobe rust_shm (it is installed: {})",
+            file.display()
+        ),
+        None => {
+            "build it for this kernel and load it: see \"On a machine of your own\" in the README"
+                .into()
+        }
     };
     findings.other(ABOUT, State::Bad, "is not loaded", advice);
     let locked = read("/sys/kernel/security/lockdown").is_some_and(|text| !text.contains("[none]"));
