@@ -144,14 +144,17 @@ pub enum Call {
         offset: u64,
         length: u64,
     },
-    /// Makes a segment and removes it, so often.
+    /// Makes a segment and removes it, so often; or makes so many, and removes them all.
     Churn {
         count: u16,
+        at_once: bool,
     },
     /// Makes a segment, goes to a new IPC namespace, makes one there and attaches it, and leaves that namespace, which ends.
     Wander {
         address: u64,
     },
+    /// Goes to a new IPC namespace, back to make a segment, and to the new one again.
+    Visit,
     /// What only a caller of the module's ioctls can do wrong.
     Strange {
         case: u8,

@@ -148,10 +148,12 @@ pub enum Action {
     },
     Churn {
         count: u16,
+        at_once: bool,
     },
     Wander {
         slot: u8,
     },
+    Visit,
     Strange {
         case: u8,
     },
@@ -529,7 +531,8 @@ fn action() -> impl Strategy<Value = Action> {
         8 => credentials(),
         2 => unshare(),
         2 => sysctl(),
-        1 => (1..100u16).prop_map(|count| Action::Churn { count }),
+        1 => (1..100u16, any::<bool>()).prop_map(|(count, at_once)| Action::Churn { count, at_once }),
+        1 => Just(Action::Visit),
         1 => (0..6u8).prop_map(|slot| Action::Wander { slot }),
         1 => (0..crate::backend::STRANGE).prop_map(|case| Action::Strange { case }),
     ]

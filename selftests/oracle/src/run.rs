@@ -339,8 +339,8 @@ impl<'a> Run<'a> {
                     self.look(slot)?;
                 }
             }
-            (_, Call::Wander { .. }) => {
-                let [builtin, _] = self.done(slot, &call, true)?;
+            (_, Call::Wander { .. } | Call::Visit) => {
+                let [builtin, _] = self.done(slot, &call, looks(&call))?;
                 if builtin.ok().is_some() {
                     self.entered(slot, libc::CLONE_NEWIPC)?;
                 }
@@ -694,7 +694,11 @@ impl<'a> Run<'a> {
                     length,
                 })?
             }
-            Action::Churn { count } => Call::Churn { count: *count },
+            Action::Churn { count, at_once } => Call::Churn {
+                count: *count,
+                at_once: *at_once,
+            },
+            Action::Visit => Call::Visit,
             Action::Wander { slot: at } => Call::Wander {
                 address: arena(*at),
             },
@@ -835,6 +839,7 @@ fn name_of(call: &Call) -> &'static str {
         Call::Fallocate { .. } => "fallocate",
         Call::Churn { .. } => "create and remove",
         Call::Wander { .. } => "wander",
+        Call::Visit => "visit",
         Call::Strange { .. } => "strange ioctl",
         Call::Report => "report",
         Call::Credentials { .. } => "credentials",

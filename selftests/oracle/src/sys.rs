@@ -223,6 +223,11 @@ pub fn unshare(flags: c_int) -> Answer {
     call!(libc::SYS_unshare, flags)
 }
 
+/// setns(2).
+pub fn enter(namespace: c_int, kind: c_int) -> Answer {
+    call!(libc::SYS_setns, namespace, kind)
+}
+
 pub fn set_groups(groups: &[u32]) -> Answer {
     call!(libc::SYS_setgroups, groups.len(), groups.as_ptr())
 }

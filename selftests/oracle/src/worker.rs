@@ -202,7 +202,8 @@ fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
             offset,
             length,
         } => plain(fallocate(start..end, mode, offset, length)),
-        Call::Churn { count } => plain(churn(backend, count)),
+        Call::Churn { count, at_once } => plain(churn(backend, count, at_once)),
+        Call::Visit => plain(visit(backend)),
         Call::Wander { address } => plain(wander(backend, address)),
         Call::Strange { case } => plain(backend.strange(case)),
         Call::Report => match backend.report() {
@@ -255,19 +256,50 @@ fn fallocate(mapping: std::ops::Range<u64>, mode: i32, offset: u64, length: u64)
 }
 
 /// The last id.
-fn churn(backend: &dyn Backend, count: u16) -> Answer {
+fn churn(backend: &dyn Backend, count: u16, at_once: bool) -> Answer {
+    // Together these are more than what the module commits in one step.
+    const SIZE: u64 = 15 * PAGE;
     let nobody = NewOwner {
         uid: 0,
         gid: 0,
         mode: 0,
     };
+    let get = || backend.get(libc::IPC_PRIVATE, SIZE, 0o600);
+    let remove = |id: i64| {
+        backend
+            .ctl(id as i32, libc::IPC_RMID, Pointer::Null, &nobody)
+            .0
+    };
+    if at_once {
+        let made: Vec<Answer> = (0..count).map(|_| get()).collect();
+        for id in made.iter().flatten() {
+            remove(*id)?;
+        }
+        return made.last().copied().unwrap_or(Ok(0));
+    }
     let mut last = 0;
     for _ in 0..count {
-        last = backend.get(libc::IPC_PRIVATE, 1, 0o600)?;
-        let removed = backend.ctl(last as i32, libc::IPC_RMID, Pointer::Null, &nobody);
-        removed.0?;
+        last = get()?;
+        remove(last)?;
     }
     Ok(last)
+}
+
+/// The id, or a negative errno; an error if it did not get away.
+fn visit(backend: &dyn Backend) -> Answer {
+    let namespace = || sys::open(c"/proc/self/ns/ipc", libc::O_RDONLY);
+    let home = namespace()? as i32;
+    let away = sys::unshare(libc::CLONE_NEWIPC).and_then(|_| namespace());
+    let answer = away.and_then(|away| {
+        sys::enter(home, libc::CLONE_NEWIPC)?;
+        let id = backend.get(libc::IPC_PRIVATE, 2, 0o600);
+        let gone = sys::enter(away as i32, libc::CLONE_NEWIPC);
+        sys::close(away as i32);
+        gone?;
+        Ok(id.unwrap_or_else(|error| (-error).into()))
+    });
+    sys::close(home);
+    answer
 }
 
 /// The address of the attach, or a negative errno; an error if it did not get away.
