@@ -19,13 +19,22 @@ const UNKNOWN: u8 = 0;
 const NO: u8 = 1;
 const YES: u8 = 2;
 
-/// Says what `RUST_SHM_FALLBACK` was when the program, or this library, was loaded.
-pub(crate) fn is_fallback_wanted() -> bool {
-    if FALLBACK.load(Ordering::Relaxed) == UNKNOWN {
-        let wanted = sys::is_one_in_environment(c"RUST_SHM_FALLBACK");
-        FALLBACK.store(if wanted { YES } else { NO }, Ordering::Relaxed);
+fn read_environment() -> bool {
+    sys::is_one_in_environment(c"RUST_SHM_FALLBACK")
+}
+
+/// Remembers what `RUST_SHM_FALLBACK` is, when the library is loaded.
+pub(crate) fn remember_environment() {
+    let wanted = if read_environment() { YES } else { NO };
+    FALLBACK.store(wanted, Ordering::Relaxed);
+}
+
+fn is_fallback_wanted() -> bool {
+    match FALLBACK.load(Ordering::Relaxed) {
+        // Not loaded yet; and libc may not have found the environment yet: nothing to remember.
+        UNKNOWN => read_environment(),
+        wanted => wanted == YES,
     }
-    FALLBACK.load(Ordering::Relaxed) == YES
 }
 
 /// A result of the device; or, where there is none, of the system call if that is wanted.

@@ -22,7 +22,7 @@
 
 use crate::sys::{self, Errno, Plain, Result};
 use core::ffi::{c_int, CStr};
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use rust_shm_abi::{Version, ABI_VERSION, IOC_VERSION};
 
 /// [`rust_shm_abi::DEVICE`].
@@ -37,13 +37,44 @@ const LOWEST_OF_ALL: c_int = 3;
 /// How often a descriptor may be taken away from under a call before the call fails.
 const ATTEMPTS: u32 = 16;
 
-/// Where it was last.
-static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+/// Where it was last: the number, and above it how often that has been said. So who finds a number
+/// stale does not take for stale what another thread has put at the same number meanwhile.
+static LAST: AtomicU64 = AtomicU64::new(Place::NOWHERE.0);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place(u64);
+
+impl Place {
+    const NOWHERE: Self = Self(u32::MAX as u64);
+
+    fn last() -> Self {
+        Self(LAST.load(Ordering::Acquire))
+    }
+
+    fn descriptor(self) -> c_int {
+        self.0 as u32 as c_int
+    }
+
+    /// Says that it is there now, or what has been said instead since this was the last.
+    fn replace(self, fd: c_int) -> core::result::Result<(), Self> {
+        let next = (self.0 >> 32).wrapping_add(1) << 32 | fd as u32 as u64;
+        LAST.compare_exchange(self.0, next, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+            .map_err(Self)
+    }
+}
+
 /// The number of the device that it was.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 fn is_device(fd: c_int) -> bool {
     fd >= 0 && sys::character_device(fd) == Some(NUMBER.load(Ordering::Acquire))
+}
+
+/// Whether this is a module that has what this library needs. Later ones have, too.
+fn speaks_our_language(fd: c_int) -> bool {
+    let mut version = Version::default();
+    sys::ioctl(fd, IOC_VERSION, &mut version).is_ok() && version.abi >= ABI_VERSION
 }
 
 /// Opens the device. `ENOSYS` where there is none, or one that is none of ours, or one of a module
@@ -59,11 +90,8 @@ pub(crate) fn open(flags: c_int) -> Result<c_int> {
             result => break result?,
         }
     };
-    let mut version = Version::default();
     match sys::character_device(fd) {
-        Some(number)
-            if sys::ioctl(fd, IOC_VERSION, &mut version).is_ok() && version.abi >= ABI_VERSION =>
-        {
+        Some(number) if speaks_our_language(fd) => {
             NUMBER.store(number, Ordering::Release);
             Ok(fd)
         }
@@ -98,37 +126,41 @@ fn open_high() -> Result<c_int> {
 
 /// The descriptor, which has just been the device.
 pub(crate) fn descriptor() -> Result<c_int> {
-    let known = DESCRIPTOR.load(Ordering::Acquire);
-    if is_device(known) {
-        return Ok(known);
+    let mut last = Place::last();
+    if is_device(last.descriptor()) {
+        return Ok(last.descriptor());
+    }
+    // It is where it was put first, if that number was another process's, with this memory.
+    if is_device(LOWEST) && speaks_our_language(LOWEST) {
+        let _ = last.replace(LOWEST);
+        return Ok(LOWEST);
     }
     let new = open_high()?;
-    match DESCRIPTOR.compare_exchange(known, new, Ordering::AcqRel, Ordering::Acquire) {
-        Err(other) if other != new && is_device(other) => {
+    while let Err(other) = last.replace(new) {
+        if other.descriptor() != new && is_device(other.descriptor()) {
             // Another thread was faster.
             if is_device(new) {
                 sys::close(new);
             }
-            Ok(other)
+            return Ok(other.descriptor());
         }
-        Err(_) => {
-            // It was a process with this memory and other descriptors.
-            DESCRIPTOR.store(new, Ordering::Release);
-            Ok(new)
-        }
-        Ok(_) => Ok(new),
+        last = other;
     }
+    Ok(new)
 }
 
 /// An ioctl on the device.
 pub(crate) fn call<T: Plain>(request: u32, argument: &mut T) -> Result<usize> {
     let mut attempts = 0;
     loop {
+        let last = Place::last();
         let fd = descriptor()?;
         match sys::ioctl(fd, request, argument) {
             Err(error) if attempts < ATTEMPTS && (error == Errno::BADF || !is_device(fd)) => {
                 // Not ours any more, or opened by somebody in a way that does not do (O_PATH).
-                let _ = DESCRIPTOR.compare_exchange(fd, -1, Ordering::AcqRel, Ordering::Relaxed);
+                if last.descriptor() == fd {
+                    let _ = last.replace(-1);
+                }
                 attempts += 1;
             }
             result => return result,

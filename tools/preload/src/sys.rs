@@ -217,13 +217,16 @@ pub(crate) fn file_with(name: &CStr, text: &[u8], close_on_exec: bool) -> Result
             [name.as_ptr() as usize, flags, 0, 0],
         )
     }? as c_int;
-    // SAFETY: The kernel reads as many bytes as the text has. This does not move the position.
+    // SAFETY: The kernel reads as many bytes as the text has.
     let written = unsafe {
         syscall(
-            libc::SYS_pwrite64,
+            libc::SYS_write,
             [fd as usize, text.as_ptr() as usize, text.len(), 0],
         )
     };
+    // SAFETY: No pointer is passed. The descriptor is one of this function's own.
+    let begin = unsafe { syscall(libc::SYS_lseek, [fd as usize, 0, 0, 0]) };
+    let written = begin.and(written);
     match written {
         Ok(length) if length == text.len() => Ok(fd),
         _ => {
