@@ -289,17 +289,20 @@ fn churn(backend: &dyn Backend, count: u16, at_once: bool) -> Answer {
 fn visit(backend: &dyn Backend) -> Answer {
     let namespace = || sys::open(c"/proc/self/ns/ipc", libc::O_RDONLY);
     let home = namespace()? as i32;
-    let away = sys::unshare(libc::CLONE_NEWIPC).and_then(|_| namespace());
-    let answer = away.and_then(|away| {
-        sys::enter(home, libc::CLONE_NEWIPC)?;
-        let id = backend.get(libc::IPC_PRIVATE, 2, 0o600);
-        let gone = sys::enter(away as i32, libc::CLONE_NEWIPC);
-        sys::close(away as i32);
-        gone?;
-        Ok(id.unwrap_or_else(|error| (-error).into()))
-    });
+    let gone = sys::unshare(libc::CLONE_NEWIPC);
+    if gone.is_ok() {
+        let away = namespace()? as i32;
+        // Where there is no way back, it is away all the same.
+        let id = sys::enter(home, libc::CLONE_NEWIPC).and_then(|_| {
+            let id = backend.get(libc::IPC_PRIVATE, 2, 0o600);
+            sys::enter(away, libc::CLONE_NEWIPC).and(id)
+        });
+        sys::close(away);
+        sys::close(home);
+        return Ok(id.unwrap_or_else(|error| (-error).into()));
+    }
     sys::close(home);
-    answer
+    gone
 }
 
 /// The address of the attach, or a negative errno; an error if it did not get away.
