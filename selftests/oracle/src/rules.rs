@@ -48,6 +48,7 @@ pub enum Name {
     DeviceNumber,
     LateInode,
     Orphans,
+    LastRemap,
     Unload,
 }
 
@@ -148,7 +149,7 @@ pub const RULES: &[Rule] = &[
         "Memory",
         Seen::Here,
         "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. So \
-         one byte may take 2 MiB. The module's parameter `huge` decides that (`never`, `within_size`, `always`, as tmpfs's mount option), \
+         one byte may take 2 MiB (and `mbind` with `MPOL_MF_STRICT` find more pages). The module's parameter `huge` decides that (`never`, `within_size`, `always`, as tmpfs's mount option), \
          and `/sys/kernel/mm/transparent_hugepage/shmem_enabled` has no say.",
     ),
     rule(
@@ -175,6 +176,12 @@ pub const RULES: &[Rule] = &[
         "Life",
         Seen::No("after each step there is a call in every namespace; selftests/forced.c looks in between"),
         "With `kernel.shm_rmid_forced`, segments of a creator that exits in another IPC namespace go with the next call in theirs.",
+    ),
+    rule(
+        Name::LastRemap,
+        "Life",
+        Seen::Here,
+        "Attaches keep an IPC namespace that has ended, files do not: so `remap_file_pages` of the last attach from one may be EINVAL.",
     ),
     rule(
         Name::Unload,
@@ -256,6 +263,25 @@ impl Applied {
         let found = matches!(*call, Call::Get { size, flags: of, .. } if of & flags == flags && size > i64::MAX as u64 - HUGE);
         if found {
             self.note(Name::HugeAtOnce);
+        }
+        found
+    }
+
+    /// `LargestBlock`: a strict mbind depends on what is mapped, so it is not made.
+    pub fn strict_bind(&mut self, call: &Call) -> bool {
+        const MPOL_MF_STRICT: u32 = 1;
+        let found = matches!(*call, Call::Bind { flags, .. } if flags & MPOL_MF_STRICT != 0 && !self.small_pages);
+        if found {
+            self.note(Name::LargestBlock);
+        }
+        found
+    }
+
+    /// `LastRemap`: by a process that has left its namespace, it is not made.
+    pub fn last_remap(&mut self, call: &Call, at_home: bool) -> bool {
+        let found = matches!(call, Call::RemapPages { .. }) && !at_home;
+        if found {
+            self.note(Name::LastRemap);
         }
         found
     }

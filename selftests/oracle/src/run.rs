@@ -304,7 +304,13 @@ impl<'a> Run<'a> {
         let Some(call) = self.call(slot, &op.action) else {
             return Ok(false);
         };
-        if self.is_of_huge(slot, &call) || self.stage.applied.huge_size(&call) {
+        let at_home = self.model.namespaces[slot] == 0;
+        let applied = &mut self.stage.applied;
+        if applied.huge_size(&call)
+            || applied.strict_bind(&call)
+            || applied.last_remap(&call, at_home)
+            || self.is_of_huge(slot, &call)
+        {
             return Ok(false);
         }
         if let Some(now) = &mut self.stage.clock {
