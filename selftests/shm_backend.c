@@ -133,8 +133,9 @@ static int builtin_stat_by(int id, int cmd, struct rust_shm_stat *stat)
 		.seq = ds.shm_perm.seq,
 	};
 
+	/* To read the table takes long where there are many. Nothing is in memory of what nobody has ever attached. */
 	saved = errno;
-	if (!shm_table_row(&shm_builtin, cmd == IPC_STAT ? id : result, &row, NULL, 0))
+	if (stat->atime && !shm_table_row(&shm_builtin, cmd == IPC_STAT ? id : result, &row, NULL, 0))
 		stat->rss = row.rss;
 	errno = saved;
 	return result;
