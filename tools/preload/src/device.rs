@@ -57,7 +57,7 @@ impl Place {
 
     /// Says that it is there now, or what has been said instead since this was the last.
     fn replace(self, fd: c_int) -> core::result::Result<(), Self> {
-        let next = (self.0 >> 32).wrapping_add(1) << 32 | fd as u32 as u64;
+        let next = ((self.0 >> 32).wrapping_add(1) << 32) | u64::from(fd as u32);
         LAST.compare_exchange(self.0, next, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
             .map_err(Self)
