@@ -10,8 +10,13 @@
 //! of the device it is does not matter, as it carries the calls for whoever makes them.
 //!
 //! Another thread may put another file there between that look and the ioctl. The ioctl then fails on
-//! that file, without effect: its number means something on this device only. What failed is
-//! repeated if, looked at again, the descriptor is not the device.
+//! that file, without effect: its number means something on this device only. So what may have failed
+//! like that is repeated; and nothing is lost by repeating what the device itself has refused.
+//!
+//! What this library closes is what it has opened a moment ago: the number that the device had before
+//! it was moved out of the way, and one that another thread turns out to have opened as well. That
+//! too is looked at before. A thread that puts a file at a number that it has not been given, just
+//! between the two, loses it, as it may with any library that opens files.
 //!
 //! Opening the device for each call would be simpler. But it cannot be opened after `chroot`, or when
 //! all descriptors are in use, and to open it takes a lock that is one for all of the machine
@@ -34,8 +39,10 @@ const LOWEST: c_int = 500;
 /// Where the limit is lower: no standard one, at least.
 const LOWEST_OF_ALL: c_int = 3;
 
-/// How often a descriptor may be taken away from under a call before the call fails.
-const ATTEMPTS: u32 = 16;
+/// How often a descriptor may be taken away from under a call before the call fails. A thread that
+/// closes it without end is faster than one that opens it, and sixteen times in a row do happen. There
+/// is an end, as some other device might answer just so.
+const ATTEMPTS: u32 = 1000;
 
 /// Where it was last: the number, and above it how often that has been said. So who finds a number
 /// stale does not take for stale what another thread has put at the same number meanwhile.
@@ -149,6 +156,13 @@ pub(crate) fn descriptor() -> Result<c_int> {
     Ok(new)
 }
 
+/// Whether this error of an ioctl need not be the device's: by now the descriptor may be the device
+/// again, which another thread has opened, and that this has happened shows in the place that was the
+/// last before the call. The device itself never says `EBADF` or `ENOTTY`.
+fn may_be_another_files(error: Errno, fd: c_int, before: Place) -> bool {
+    matches!(error, Errno::BADF | Errno::NOTTY) || Place::last() != before || !is_device(fd)
+}
+
 /// An ioctl on the device.
 pub(crate) fn call<T: Plain>(request: u32, argument: &mut T) -> Result<usize> {
     let mut attempts = 0;
@@ -156,9 +170,10 @@ pub(crate) fn call<T: Plain>(request: u32, argument: &mut T) -> Result<usize> {
         let last = Place::last();
         let fd = descriptor()?;
         match sys::ioctl(fd, request, argument) {
-            Err(error) if attempts < ATTEMPTS && (error == Errno::BADF || !is_device(fd)) => {
-                // Not ours any more, or opened by somebody in a way that does not do (O_PATH).
-                if last.descriptor() == fd {
+            Err(error) if attempts < ATTEMPTS && may_be_another_files(error, fd, last) => {
+                // It may be one of the device still, but opened by somebody in a way that does not
+                // do (O_PATH).
+                if error == Errno::BADF && last.descriptor() == fd {
                     let _ = last.replace(-1);
                 }
                 attempts += 1;

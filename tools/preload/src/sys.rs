@@ -26,6 +26,7 @@ impl Errno {
     pub(crate) const INTR: Self = Self(libc::EINTR);
     pub(crate) const INVAL: Self = Self(libc::EINVAL);
     pub(crate) const MFILE: Self = Self(libc::EMFILE);
+    pub(crate) const NOTTY: Self = Self(libc::ENOTTY);
     pub(crate) const NOSYS: Self = Self(libc::ENOSYS);
 
     /// What `errno` is now.
