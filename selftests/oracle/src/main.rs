@@ -98,7 +98,7 @@ impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             seeds: vec![1, 2, 3, 4],
-            steps: 1000,
+            steps: 600,
             shrink_seconds: SHRINK_SECONDS,
         };
         while let Some(argument) = arguments.next() {
