@@ -180,7 +180,10 @@ pub enum Call {
         value: String,
     },
     /// All that a privileged onlooker sees.
-    Observe,
+    Observe {
+        /// Whether indices that the table does not have are asked for too.
+        every_index: bool,
+    },
     /// Whether what the module tells root in debugfs agrees with its table.
     Report,
 }
@@ -231,7 +234,7 @@ pub struct Observation {
     pub table: String,
     pub limits: (Answer, Payload),
     pub usage: (Answer, Payload),
-    /// SHM_STAT_ANY of each index in use.
+    /// SHM_STAT_ANY of indices, without those that are not in use.
     pub stats: Vec<(Answer, Payload)>,
 }
 
@@ -252,4 +255,13 @@ pub struct Hello {
     pub pid: i32,
     /// Its number where the controller lives.
     pub outer_pid: i32,
+}
+
+/// The part of an id that is the index in its namespace's table (IPCMNI_SHIFT).
+pub const INDEX: i32 = 0x7fff;
+
+/// The ids in a table such as `/proc/sysvipc/shm`.
+pub fn ids_in_table(table: &str) -> impl Iterator<Item = i32> + '_ {
+    let rows = table.lines().skip(1);
+    rows.filter_map(|row| row.split_ascii_whitespace().nth(1)?.parse().ok())
 }

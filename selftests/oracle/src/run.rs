@@ -3,7 +3,7 @@
 //! A sequence of operations, in both worlds.
 
 use crate::backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY};
-use crate::call::{Call, Kind, Payload, Reply, Request};
+use crate::call::{ids_in_table, Call, Kind, Payload, Reply, Request, INDEX};
 use crate::compare::{describe, Clock, Comparison, Difference, STEP_SECONDS};
 use crate::layout::{ARENA, ARENA_SLOT, HUGE, PAGE, TASK_SIZE};
 use crate::op::{Action, IdRef, MoveTo, Op, Part, Place};
@@ -75,10 +75,7 @@ struct Model {
 impl Model {
     /// The segments that a namespace's table does not have are gone: their ids may be given out again.
     fn forget(&mut self, namespace: u32, table: &str) {
-        let ids: HashSet<i32> = table
-            .lines()
-            .filter_map(|row| row.split_ascii_whitespace().nth(1)?.parse().ok())
-            .collect();
+        let ids: HashSet<i32> = ids_in_table(table).collect();
         let is_left = |(of, id): &(u32, i32)| *of != namespace || ids.contains(id);
         self.sizes.retain(|key, _| is_left(key));
         self.huge.retain(is_left);
@@ -362,8 +359,9 @@ impl<'a> Run<'a> {
             }
         }
         self.compare_living()?;
-        self.observe(slot)?;
-        if self.steps % LOOK_AROUND == 0 {
+        let around = self.steps % LOOK_AROUND == 0;
+        self.observe(slot, around)?;
+        if around {
             self.quiet(|run| run.done(ONLOOKER, &Call::Report, false))?;
             for other in 1..SLOTS {
                 if self.alive(other) {
@@ -379,10 +377,11 @@ impl<'a> Run<'a> {
     }
 
     /// What an onlooker sees, and the worker itself where that is another namespace.
-    fn observe(&mut self, slot: usize) -> Result<(), Failure> {
-        self.quiet(|run| run.done(ONLOOKER, &Call::Observe, false))?;
+    fn observe(&mut self, slot: usize, every_index: bool) -> Result<(), Failure> {
+        let call = Call::Observe { every_index };
+        self.quiet(|run| run.done(ONLOOKER, &call, false))?;
         if slot != ONLOOKER && self.alive(slot) && self.model.namespaces[slot] != 0 {
-            self.quiet(|run| run.done(slot, &Call::Observe, false))?;
+            self.quiet(|run| run.done(slot, &call, false))?;
         }
         Ok(())
     }
@@ -452,7 +451,6 @@ impl<'a> Run<'a> {
             let nth = usize::from(nth) % ids.len().max(1);
             ids.iter().rev().nth(nth).copied().unwrap_or(0)
         };
-        const INDEX: i32 = 0x7fff;
         match id {
             IdRef::Last(nth) => last(*nth),
             IdRef::OtherSequence(nth) => last(*nth).wrapping_add(INDEX + 1) & i32::MAX,
@@ -852,7 +850,7 @@ fn name_of(call: &Call) -> &'static str {
         Call::Unshare { .. } => "unshare",
         Call::Sysctl { .. } => "sysctl",
         Call::Look => "look",
-        Call::Observe => "observe",
+        Call::Observe { .. } => "observe",
     }
 }
 

@@ -3,7 +3,7 @@
 //! A process of a world: does what it is told, and tells what came of it.
 
 use crate::backend::{backend, Backend, IPC_INFO, SHM_INFO, SHM_STAT_ANY};
-use crate::call::{Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply, Request};
+use crate::call::{ids_in_table, Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply, Request, INDEX};
 use crate::layout::{BUFFER, PAGE};
 use crate::sys::{self, Answer};
 
@@ -224,7 +224,7 @@ fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
         Call::Unshare { flags } => plain(sys::unshare(flags)),
         Call::Look => plain(Ok(0)),
         Call::Sysctl { name, value } => plain(write_sysctl(&name, &value)),
-        Call::Observe => match observe(backend) {
+        Call::Observe { every_index } => match observe(backend, every_index) {
             Ok(observation) => (Ok(0), Payload::Observation(Box::new(observation))),
             Err(error) => plain(Err(error)),
         },
@@ -323,7 +323,7 @@ fn write_sysctl(name: &str, value: &str) -> Answer {
     answer
 }
 
-fn observe(backend: &dyn Backend) -> Result<Observation, i32> {
+fn observe(backend: &dyn Backend, every_index: bool) -> Result<Observation, i32> {
     let nobody = NewOwner {
         uid: 0,
         gid: 0,
@@ -332,14 +332,22 @@ fn observe(backend: &dyn Backend) -> Result<Observation, i32> {
     let ctl = |id, command| backend.ctl(id, command, Pointer::Good, &nobody);
     let usage = ctl(0, SHM_INFO);
     let highest = usage.0.unwrap_or(0) as i32;
+    let table = backend.table(PAGE as usize)?;
+    let indices: Vec<i32> = if every_index {
+        (0..=highest).collect()
+    } else {
+        // Those in use are few, and where many were created they lie far apart.
+        ids_in_table(&table).map(|id| id & INDEX).collect()
+    };
     Ok(Observation {
-        table: backend.table(PAGE as usize)?,
         limits: ctl(0, IPC_INFO),
         usage,
-        stats: (0..=highest)
+        stats: indices
+            .into_iter()
             .map(|index| ctl(index, SHM_STAT_ANY))
             .filter(|(answer, _)| *answer != Err(libc::EINVAL))
             .collect(),
+        table,
     })
 }
 
