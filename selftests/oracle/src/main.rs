@@ -202,8 +202,9 @@ fn test(options: &Options) -> bool {
     if own_clock {
         let _ = sys::set_clock(started + since.elapsed().as_secs() as i64);
     }
-    for (name, [well, badly]) in &stage.calls {
-        println!("# {name}: {well} went well, {badly} did not");
+    for (name, done) in &stage.calls {
+        let (well, badly, time) = (done.well, done.badly, done.time.as_millis());
+        println!("# {name}: {well} went well, {badly} did not, in {time} ms");
     }
     for rule in rules::RULES {
         match rule.seen {

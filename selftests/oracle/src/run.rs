@@ -10,7 +10,8 @@ use crate::op::{Action, IdRef, MoveTo, Op, Part, Place};
 use crate::rules::Applied;
 use crate::sys;
 use crate::world::{Outcome, World, ONLOOKER, SLOTS};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 /// What sequences have in common.
 pub struct Stage {
@@ -21,8 +22,16 @@ pub struct Stage {
     pub applied: Applied,
     /// How many steps were done, in all sequences.
     pub steps: u64,
-    /// Which calls were done, and how often they went well and badly.
-    pub calls: std::collections::BTreeMap<&'static str, [u64; 2]>,
+    pub calls: BTreeMap<&'static str, Done>,
+}
+
+/// How often a call was done, in both worlds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    pub well: u64,
+    pub badly: u64,
+    /// Until both worlds had answered.
+    pub time: Duration,
 }
 
 /// Two worlds that differ.
@@ -205,8 +214,12 @@ impl<'a> Run<'a> {
         if !differences.is_empty() {
             return Err(Failure { differences });
         }
-        let count = self.stage.calls.entry(name_of(call)).or_default();
-        count[usize::from(outcomes[0].ok().is_none())] += 1;
+        let done = self.stage.calls.entry(name_of(call)).or_default();
+        if outcomes[0].ok().is_some() {
+            done.well += 1;
+        } else {
+            done.badly += 1;
+        }
         if let Outcome::Reply(Reply {
             maps: Some(maps), ..
         }) = &outcomes[0]
@@ -240,6 +253,7 @@ impl<'a> Run<'a> {
 
     /// Does a call in both worlds, and compares.
     fn done(&mut self, slot: usize, call: &Call, maps: bool) -> Result<[Outcome; 2], Failure> {
+        let since = Instant::now();
         let outcomes = if let Some(known) = self.stage.applied.unknown_flags(call) {
             let builtin = self.one(0, slot, call, maps);
             let refused = self.one(1, slot, call, maps);
@@ -252,6 +266,7 @@ impl<'a> Run<'a> {
         } else {
             self.both(slot, call, maps)
         };
+        self.stage.calls.entry(name_of(call)).or_default().time += since.elapsed();
         self.check(slot, call, &outcomes)?;
         Ok(outcomes)
     }
