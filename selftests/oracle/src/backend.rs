@@ -4,7 +4,10 @@
 
 use crate::call::{Kind, NewOwner, Payload, Pointer, Stat};
 use crate::layout::{BUFFER, BUFFER_NONE, BUFFER_READ_ONLY, PAGE};
+use crate::strange;
 use crate::sys::{self, Answer};
+use rust_shm_abi as abi;
+use rust_shm_abi::{IOC_ATTACH, IOC_CTL, IOC_DETACH, IOC_GET};
 
 /// System V shared memory.
 pub trait Backend {
@@ -23,30 +26,6 @@ pub trait Backend {
 
 /// What [`Backend::report`] says when all is well.
 const AGREES: &str = "agrees";
-
-/// How many cases [`Backend::strange`] has.
-pub const STRANGE: u8 = 17;
-
-/// What the header says of them.
-const STRANGE_ANSWERS: [Answer; STRANGE as usize] = [
-    Ok(2),
-    Err(libc::EFAULT),
-    Err(libc::ENOTTY),
-    Err(libc::ENOTTY),
-    Err(libc::EFAULT),
-    Err(libc::EINVAL),
-    Err(libc::EINVAL),
-    Err(libc::EINVAL),
-    Ok(0),
-    Err(libc::E2BIG),
-    Err(libc::EINVAL),
-    Err(libc::E2BIG),
-    Err(libc::EINVAL),
-    Err(libc::EFAULT),
-    Err(libc::EFAULT),
-    Err(libc::EINVAL),
-    Err(libc::EFAULT),
-];
 
 pub fn backend(kind: Kind, device: i32) -> Box<dyn Backend> {
     match kind {
@@ -137,7 +116,7 @@ impl Backend for Builtin {
     }
 
     fn strange(&self, case: u8) -> Answer {
-        STRANGE_ANSWERS[usize::from(case)]
+        strange::CASES[usize::from(case)].expected
     }
 
     fn report(&self) -> Result<String, i32> {
@@ -162,86 +141,24 @@ pub fn read_all(
 }
 
 // Commands of shmctl(2) that not every C library names; the module has the same numbers.
-pub const IPC_INFO: i32 = 3;
-pub const SHM_STAT: i32 = 13;
-pub const SHM_INFO: i32 = 14;
-pub const SHM_STAT_ANY: i32 = 15;
+pub const IPC_INFO: i32 = abi::IPC_INFO as i32;
+pub const SHM_STAT: i32 = abi::STAT as i32;
+pub const SHM_INFO: i32 = abi::INFO as i32;
+pub const SHM_STAT_ANY: i32 = abi::STAT_ANY as i32;
 
 /// The module, by the numbers of `include/uapi/rust_shm.h`.
 struct Module {
     device: i32,
 }
 
-#[repr(C)]
-struct Get {
-    key: i32,
-    flags: u32,
-    size: u64,
-}
-
-#[repr(C)]
-struct Attach {
-    id: i32,
-    flags: u32,
-    addr: u64,
-    length: u64,
-}
-
-#[repr(C)]
-struct Detach {
-    addr: u64,
-    flags: u32,
-    reserved: u32,
-}
-
-#[repr(C)]
-struct Ctl {
-    id: i32,
-    cmd: u32,
-    arg: u64,
-    arg_size: u32,
-    flags: u32,
-}
-
-/// `struct rust_shm_stat`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub struct ModuleStat {
-    key: i32,
-    uid: u32,
-    gid: u32,
-    cuid: u32,
-    cgid: u32,
-    mode: u32,
-    cpid: i32,
-    lpid: i32,
-    segsz: u64,
-    nattch: u64,
-    atime: i64,
-    dtime: i64,
-    ctime: i64,
-    rss: u64,
-    huge: u64,
-    seq: u32,
-    reserved: u32,
-}
-
-const fn ioc(direction: u32, number: u32, size: usize) -> u32 {
-    (direction << 30) | ((size as u32) << 16) | (0xD5 << 8) | number
-}
-const IOC_GET: u32 = ioc(1, 1, size_of::<Get>());
-const IOC_ATTACH: u32 = ioc(3, 2, size_of::<Attach>());
-const IOC_DETACH: u32 = ioc(1, 3, size_of::<Detach>());
-const IOC_CTL: u32 = ioc(1, 4, size_of::<Ctl>());
-
 impl Backend for Module {
     fn get(&self, key: i32, size: u64, flags: i32) -> Answer {
         let flags = flags as u32;
-        sys::ioctl_with(self.device, IOC_GET, &mut Get { key, flags, size })
+        sys::ioctl_with(self.device, IOC_GET, &mut abi::Get { key, flags, size })
     }
 
     fn attach(&self, id: i32, address: u64, flags: i32) -> Answer {
-        let mut attach = Attach {
+        let mut attach = abi::Attach {
             id,
             flags: flags as u32,
             addr: address,
@@ -252,7 +169,7 @@ impl Backend for Module {
     }
 
     fn detach(&self, address: u64) -> Answer {
-        let mut detach = Detach {
+        let mut detach = abi::Detach {
             addr: address,
             flags: 0,
             reserved: 0,
@@ -264,21 +181,21 @@ impl Backend for Module {
         sys::put(BUFFER, &[0u8; PAGE as usize]);
         let arg_size = match command {
             libc::IPC_SET => {
-                let stat = ModuleStat {
+                let stat = abi::Stat {
                     uid: new.uid,
                     gid: new.gid,
                     mode: new.mode,
-                    ..ModuleStat::default()
+                    ..abi::Stat::default()
                 };
                 sys::put(BUFFER, &stat);
-                size_of::<ModuleStat>()
+                size_of::<abi::Stat>()
             }
-            libc::IPC_STAT | SHM_STAT | SHM_STAT_ANY => size_of::<ModuleStat>(),
-            IPC_INFO => size_of::<[u64; 5]>(),
-            SHM_INFO => size_of::<[u64; 6]>(),
+            libc::IPC_STAT | SHM_STAT | SHM_STAT_ANY => size_of::<abi::Stat>(),
+            IPC_INFO => size_of::<abi::Limits>(),
+            SHM_INFO => size_of::<abi::Usage>(),
             _ => 0,
         };
-        let mut ctl = Ctl {
+        let mut ctl = abi::Ctl {
             id,
             cmd: command as u32,
             arg: at(pointer),
@@ -328,80 +245,7 @@ impl Backend for Module {
     }
 
     fn strange(&self, case: u8) -> Answer {
-        const IOC_VERSION: u32 = ioc(2, 0, size_of::<[u32; 4]>());
-        const NOWHERE: u64 = 1 << 46;
-        let call = |request, at| sys::ioctl(self.device, request, at);
-        let detach = |flags, reserved| {
-            let addr = NOWHERE;
-            let mut detach = Detach {
-                addr,
-                flags,
-                reserved,
-            };
-            sys::ioctl_with(self.device, IOC_DETACH, &mut detach)
-        };
-        let ctl = |id, command: i32, arg_size, flags| {
-            let (cmd, arg) = (command as u32, BUFFER);
-            let mut ctl = Ctl {
-                id,
-                cmd,
-                arg,
-                arg_size,
-                flags,
-            };
-            sys::ioctl_with(self.device, IOC_CTL, &mut ctl)
-        };
-        let stat = size_of::<ModuleStat>() as u32;
-        sys::put(BUFFER, &[0u8; PAGE as usize]);
-        match case {
-            0 => {
-                let mut version = [0u32; 4];
-                sys::ioctl_with(self.device, IOC_VERSION, &mut version)?;
-                Ok(version[0].into())
-            }
-            1 => call(IOC_VERSION, BUFFER_NONE),
-            2 => call(ioc(1, 99, size_of::<Get>()), BUFFER),
-            3 => call(ioc(1, 1, size_of::<Get>() + 8), BUFFER),
-            4 => call(IOC_GET, 0xffff_8880_0000_0000),
-            5 => detach(1, 0),
-            6 => detach(0, 1),
-            7 => ctl(0, libc::IPC_RMID, 0, 1),
-            8 => {
-                sys::put(BUFFER, &[0xffu8; PAGE as usize]);
-                ctl(0, IPC_INFO, PAGE as u32, 0)?;
-                let numbers: [u64; 512] = sys::take_numbers(BUFFER);
-                // As many bytes as are not filled up with zeros.
-                Ok(numbers[5..].iter().filter(|number| **number != 0).count() as i64)
-            }
-            9 => ctl(0, IPC_INFO, PAGE as u32 + 1, 0),
-            10 => ctl(0, IPC_INFO, 8, 0),
-            11 => {
-                sys::put(BUFFER + PAGE / 2, &1u8);
-                ctl(0, libc::IPC_SET, PAGE as u32, 0)
-            }
-            12 => ctl(i32::MAX, libc::IPC_SET, stat + 200, 0),
-            13 => call(IOC_ATTACH, BUFFER_READ_ONLY),
-            14 => sys::read_to(self.device, BUFFER_NONE, 1),
-            15 => {
-                let mut attach = Attach {
-                    id: 0,
-                    flags: 1 << 30,
-                    addr: 0,
-                    length: 0,
-                };
-                sys::ioctl_with(self.device, IOC_ATTACH, &mut attach)
-            }
-            _ => {
-                let mut ctl = Ctl {
-                    id: 0,
-                    cmd: IPC_INFO as u32,
-                    arg: BUFFER_NONE - 40,
-                    arg_size: 4096,
-                    flags: 0,
-                };
-                sys::ioctl_with(self.device, IOC_CTL, &mut ctl)
-            }
-        }
+        strange::CASES[usize::from(case)].done(self.device)
     }
 
     fn report(&self) -> Result<String, i32> {

@@ -16,6 +16,7 @@ mod layout;
 mod op;
 mod rules;
 mod run;
+mod strange;
 mod sys;
 mod worker;
 mod world;

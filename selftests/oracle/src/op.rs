@@ -6,7 +6,7 @@
 use crate::backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY};
 use crate::call::{NewOwner, Pointer};
 use crate::layout::PAGE;
-use crate::rules::{drawn, Feature};
+use crate::strange;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -192,10 +192,15 @@ pub const IPC_EXCL: i32 = libc::IPC_EXCL;
 const REACH: u16 = 1300;
 
 fn size() -> impl Strategy<Value = u64> {
-    let mut hostile = vec![u64::MAX, u64::MAX - PAGE, u64::MAX - (1 << 24), 1 << 63];
-    if drawn(Feature::Commit) {
-        hostile.extend([(1 << 63) - 1, (1 << 63) - PAGE, 1 << 46]);
-    }
+    let hostile = vec![
+        u64::MAX,
+        u64::MAX - PAGE,
+        u64::MAX - (1 << 24),
+        1 << 63,
+        (1 << 63) - 1,
+        (1 << 63) - PAGE,
+        1 << 46,
+    ];
     prop_oneof![
         6 => select(vec![1, PAGE, 2 * PAGE, 3 * PAGE, PAGE - 1, PAGE + 1, 5 * PAGE, 16 * PAGE, 17 * PAGE]),
         2 => select(vec![0, (2 << 20) - PAGE, 2 << 20, (2 << 20) + 1, 5 << 20]),
@@ -227,18 +232,8 @@ fn get_flags() -> impl Strategy<Value = i32> {
     let unknown = prop_oneof![
         40 => Just(0), 1 => select(vec![1 << 13, 1 << 20, 1 << 26, 21 << 26, i32::MIN])
     ];
-    let reserve = if drawn(Feature::NoReserve) {
-        libc::SHM_NORESERVE
-    } else {
-        0
-    };
-    let reserve = prop_oneof![9 => Just(0), 1 => Just(reserve)];
-    let huge = if drawn(Feature::HugeTlb) {
-        HUGE_FLAGS
-    } else {
-        &[0]
-    };
-    let huge = prop_oneof![10 => Just(0), 1 => select(huge)];
+    let reserve = prop_oneof![9 => Just(0), 1 => Just(libc::SHM_NORESERVE)];
+    let huge = prop_oneof![10 => Just(0), 1 => select(HUGE_FLAGS)];
     (creation, mode(), reserve, huge, unknown).prop_map(
         |(creation, mode, reserve, huge, unknown)| creation | mode | reserve | huge | unknown,
     )
@@ -347,9 +342,8 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 fn command() -> impl Strategy<Value = i32> {
-    let lock = if drawn(Feature::Lock) { 2 } else { 0 };
     prop_oneof![
-        lock => select(vec![libc::SHM_LOCK, libc::SHM_UNLOCK]),
+        2 => select(vec![libc::SHM_LOCK, libc::SHM_UNLOCK]),
         4 => select(vec![libc::IPC_STAT, SHM_STAT, SHM_STAT_ANY]),
         3 => Just(libc::IPC_SET),
         2 => Just(libc::IPC_RMID),
@@ -441,14 +435,13 @@ fn sysctl() -> impl Strategy<Value = Action> {
     ]);
     let all = select(vec!["18446744073692774399", "0", "1", "20", "600", "5000"]);
     let count = select(vec!["4096", "0", "1", "3", "6", "32768", "32769", "-1"]);
-    let forced = if drawn(Feature::RmidForced) { 2 } else { 0 };
     prop_oneof![
         1 => max.prop_map(|value| Action::Sysctl { name: "kernel/shmmax", value }),
         1 => all.prop_map(|value| Action::Sysctl { name: "kernel/shmall", value }),
         1 => count.prop_map(|value| Action::Sysctl { name: "kernel/shmmni", value }),
         1 => select(vec!["-1", "0", "5", "32768", "32769", "65541", "2147483647"])
             .prop_map(|value| Action::Sysctl { name: "kernel/shm_next_id", value }),
-        forced => select(vec!["1", "0", "2"]).prop_map(|value| Action::Sysctl { name: "kernel/shm_rmid_forced", value }),
+        2 => select(vec!["1", "0", "2"]).prop_map(|value| Action::Sysctl { name: "kernel/shm_rmid_forced", value }),
     ]
 }
 
@@ -534,7 +527,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (1..100u16, any::<bool>()).prop_map(|(count, at_once)| Action::Churn { count, at_once }),
         1 => Just(Action::Visit),
         1 => (0..6u8).prop_map(|slot| Action::Wander { slot }),
-        1 => (0..crate::backend::STRANGE).prop_map(|case| Action::Strange { case }),
+        1 => (0..strange::CASES.len() as u8).prop_map(|case| Action::Strange { case }),
     ]
 }
 

@@ -8,29 +8,6 @@ use crate::layout::{HUGE, PAGE};
 use crate::op::{IPC_CREAT, IPC_EXCL};
 use std::collections::BTreeMap;
 
-/// What is not drawn yet. To be emptied.
-pub const NOT_YET: &[Feature] = &[];
-
-/// What the built-in does and the module may not yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feature {
-    /// Segments larger than what memory there is are ENOMEM.
-    Commit,
-    /// SHM_HUGETLB.
-    HugeTlb,
-    /// SHM_LOCK and SHM_UNLOCK.
-    Lock,
-    /// SHM_NORESERVE.
-    NoReserve,
-    /// kernel.shm_rmid_forced.
-    RmidForced,
-}
-
-/// Whether it is drawn.
-pub fn drawn(feature: Feature) -> bool {
-    !NOT_YET.contains(&feature)
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     UnknownFlags,
@@ -149,8 +126,8 @@ pub const RULES: &[Rule] = &[
         "Memory",
         Seen::Here,
         "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. So \
-         one byte may take 2 MiB (and `mbind` with `MPOL_MF_STRICT` find more pages). The module's parameter `huge` decides that (`never`, `within_size`, `always`, as tmpfs's mount option), \
-         and `/sys/kernel/mm/transparent_hugepage/shmem_enabled` has no say.",
+         one byte may take 2 MiB (and `mbind` with `MPOL_MF_STRICT` find more pages). The module's parameter `huge` decides that (`never`, \
+         `within_size`, `always`, as tmpfs's mount option), and `/sys/kernel/mm/transparent_hugepage/shmem_enabled` has no say.",
     ),
     rule(
         Name::AlignedAttach,
@@ -162,7 +139,7 @@ pub const RULES: &[Rule] = &[
         Name::DeviceNumber,
         "Memory",
         Seen::Here,
-"`/proc/PID/maps` shows another device number; name and inode are those of the built-in. `map_files` entries cannot be read or \
+        "`/proc/PID/maps` shows another device number; name and inode are those of the built-in. `map_files` entries cannot be read or \
          written, and `fallocate` on one beyond the end is EPERM. `MADV_COLLAPSE` of small pages is EAGAIN.",
     ),
     rule(

@@ -82,7 +82,7 @@ pub fn take_shmid_ds(address: u64) -> libc::shmid_ds {
 }
 
 /// `struct rust_shm_stat`.
-pub fn take_module_stat(address: u64) -> crate::backend::ModuleStat {
+pub fn take_module_stat(address: u64) -> rust_shm_abi::Stat {
     // SAFETY: It consists of numbers.
     unsafe { take(address) }
 }

@@ -3,7 +3,9 @@
 //! A process of a world: does what it is told, and tells what came of it.
 
 use crate::backend::{backend, Backend, IPC_INFO, SHM_INFO, SHM_STAT_ANY};
-use crate::call::{ids_in_table, Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply, Request, INDEX};
+use crate::call::{
+    ids_in_table, Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply, Request, INDEX,
+};
 use crate::layout::{BUFFER, PAGE};
 use crate::sys::{self, Answer};
 
