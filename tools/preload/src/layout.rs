@@ -12,303 +12,108 @@
 use crate::sys::Plain;
 use rust_shm_abi::{Limits, Stat, Usage};
 
-/// The kernel's `lower_32_bits()`.
-const fn low(value: u64) -> u32 {
-    value as u32
-}
-
-/// The kernel's `upper_32_bits()`.
-const fn high(value: u64) -> u32 {
-    (value >> 32) as u32
-}
-
 /// The names of the structures for programs of this library's own width.
 #[cfg(target_pointer_width = "32")]
 pub(crate) use narrow as native;
 #[cfg(target_pointer_width = "64")]
 pub(crate) use wide as native;
 
-/// In 64-bit programs.
-#[cfg_attr(target_pointer_width = "32", allow(dead_code))]
-pub(crate) mod wide {
-    use super::*;
+/// A time in a 32-bit program, which may see but the first half.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Halves {
+    pub(crate) low: u32,
+    pub(crate) high: u32,
+}
 
-    /// `struct ipc_perm`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Permission {
-        pub(crate) key: i32,
-        pub(crate) uid: u32,
-        pub(crate) gid: u32,
-        pub(crate) cuid: u32,
-        pub(crate) cgid: u32,
-        pub(crate) mode: u32,
-        pub(crate) seq: u16,
-        pub(crate) padding: u16,
-        pub(crate) hole: u32,
-        pub(crate) reserved: [u64; 2],
-    }
-
-    /// `struct shmid_ds`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Segment {
-        pub(crate) permission: Permission,
-        pub(crate) segsz: u64,
-        pub(crate) atime: i64,
-        pub(crate) dtime: i64,
-        pub(crate) ctime: i64,
-        pub(crate) cpid: i32,
-        pub(crate) lpid: i32,
-        pub(crate) nattch: u64,
-        pub(crate) reserved: [u64; 2],
-    }
-
-    /// `struct shminfo`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Information {
-        pub(crate) shmmax: u64,
-        pub(crate) shmmin: u64,
-        pub(crate) shmmni: u64,
-        pub(crate) shmseg: u64,
-        pub(crate) shmall: u64,
-        pub(crate) reserved: [u64; 4],
-    }
-
-    /// `struct shm_info`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Use {
-        pub(crate) used_ids: u32,
-        pub(crate) hole: u32,
-        pub(crate) shm_tot: u64,
-        pub(crate) shm_rss: u64,
-        pub(crate) shm_swp: u64,
-        pub(crate) swap_attempts: u64,
-        pub(crate) swap_successes: u64,
-    }
-
-    const _: () = {
-        assert!(size_of::<Permission>() == 48);
-        assert!(size_of::<Segment>() == 112);
-        assert!(size_of::<Information>() == 72);
-        assert!(size_of::<Use>() == 48);
-    };
-
-    // SAFETY: The sizes above are the sums of the fields', which are whole numbers: there is no
-    // padding.
-    unsafe impl Plain for Permission {}
-    // SAFETY: As above.
-    unsafe impl Plain for Segment {}
-    // SAFETY: As above.
-    unsafe impl Plain for Information {}
-    // SAFETY: As above.
-    unsafe impl Plain for Use {}
-
-    /// What IPC_SET reads.
-    pub(crate) type Wanted = Segment;
-
-    impl Segment {
-        pub(crate) fn wanted(&self) -> &Permission {
-            &self.permission
-        }
-    }
-
-    impl From<&Stat> for Segment {
-        fn from(stat: &Stat) -> Self {
-            Self {
-                permission: stat.into(),
-                segsz: stat.segsz,
-                atime: stat.atime,
-                dtime: stat.dtime,
-                ctime: stat.ctime,
-                cpid: stat.cpid,
-                lpid: stat.lpid,
-                nattch: stat.nattch,
-                reserved: [0; 2],
-            }
-        }
-    }
-
-    impl From<&Limits> for Information {
-        fn from(limits: &Limits) -> Self {
-            Self {
-                shmmax: limits.shmmax,
-                shmmin: limits.shmmin,
-                shmmni: limits.shmmni,
-                shmseg: limits.shmseg,
-                shmall: limits.shmall,
-                reserved: [0; 4],
-            }
-        }
-    }
-
-    impl From<&Usage> for Use {
-        fn from(usage: &Usage) -> Self {
-            Self {
-                used_ids: usage.used_ids,
-                hole: 0,
-                shm_tot: usage.shm_tot,
-                shm_rss: usage.shm_rss,
-                shm_swp: usage.shm_swp,
-                swap_attempts: usage.swap_attempts,
-                swap_successes: usage.swap_successes,
-            }
+impl From<i64> for Halves {
+    fn from(seconds: i64) -> Self {
+        // The kernel's `lower_32_bits()` and `upper_32_bits()`.
+        Self {
+            low: seconds as u32,
+            high: (seconds as u64 >> 32) as u32,
         }
     }
 }
 
-/// In 32-bit programs. What does not fit loses its upper half, as in `copy_compat_shmid_to_user()`
-/// and `put_compat_shm_info()`; `shmmax` alone is cut to the largest that fits.
-#[cfg_attr(target_pointer_width = "64", allow(dead_code))]
-pub(crate) mod narrow {
-    use super::*;
-
-    /// `struct ipc_perm`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Permission {
-        pub(crate) key: i32,
-        pub(crate) uid: u32,
-        pub(crate) gid: u32,
-        pub(crate) cuid: u32,
-        pub(crate) cgid: u32,
-        pub(crate) mode: u32,
-        pub(crate) seq: u16,
-        pub(crate) padding: u16,
-        pub(crate) reserved: [u32; 2],
-    }
-
-    /// A time, of which a program may see but the first half.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Time {
-        pub(crate) low: u32,
-        pub(crate) high: u32,
-    }
-
-    /// `struct shmid_ds`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Segment {
-        pub(crate) permission: Permission,
-        pub(crate) segsz: u32,
-        pub(crate) atime: Time,
-        pub(crate) dtime: Time,
-        pub(crate) ctime: Time,
-        pub(crate) cpid: i32,
-        pub(crate) lpid: i32,
-        pub(crate) nattch: u32,
-        pub(crate) reserved: [u32; 2],
-    }
-
-    /// `struct shminfo`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Information {
-        pub(crate) shmmax: u32,
-        pub(crate) shmmin: u32,
-        pub(crate) shmmni: u32,
-        pub(crate) shmseg: u32,
-        pub(crate) shmall: u32,
-        pub(crate) reserved: [u32; 4],
-    }
-
-    /// `struct shm_info`.
-    #[repr(C)]
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Use {
-        pub(crate) used_ids: u32,
-        pub(crate) shm_tot: u32,
-        pub(crate) shm_rss: u32,
-        pub(crate) shm_swp: u32,
-        pub(crate) swap_attempts: u32,
-        pub(crate) swap_successes: u32,
-    }
-
-    const _: () = {
-        assert!(size_of::<Permission>() == 36);
-        assert!(size_of::<Segment>() == 84);
-        assert!(size_of::<Information>() == 36);
-        assert!(size_of::<Use>() == 24);
+/// A structure of `shmctl(2)`, in full.
+macro_rules! structure {
+    ($(#[$doc:meta])* $name:ident, $size:literal: { $($field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub(crate) struct $name { $(pub(crate) $field: $type,)* }
+        const _: () = assert!(size_of::<$name>() == $size && 0 $(+ size_of::<$type>())* == $size);
+        // SAFETY: Its fields are whole numbers, and its size is the sum of theirs: there is no
+        // padding.
+        unsafe impl Plain for $name {}
     };
-
-    // SAFETY: The sizes above are the sums of the fields', which are whole numbers: there is no
-    // padding.
-    unsafe impl Plain for Permission {}
-    // SAFETY: As above.
-    unsafe impl Plain for Segment {}
-    // SAFETY: As above.
-    unsafe impl Plain for Information {}
-    // SAFETY: As above.
-    unsafe impl Plain for Use {}
-
-    /// What IPC_SET reads: `get_compat_ipc64_perm()` reads no more.
-    pub(crate) type Wanted = Permission;
-
-    impl Permission {
-        pub(crate) fn wanted(&self) -> &Self {
-            self
-        }
-    }
-
-    impl From<i64> for Time {
-        fn from(seconds: i64) -> Self {
-            Self {
-                low: low(seconds as u64),
-                high: high(seconds as u64),
-            }
-        }
-    }
-
-    impl From<&Stat> for Segment {
-        fn from(stat: &Stat) -> Self {
-            Self {
-                permission: stat.into(),
-                segsz: low(stat.segsz),
-                atime: stat.atime.into(),
-                dtime: stat.dtime.into(),
-                ctime: stat.ctime.into(),
-                cpid: stat.cpid,
-                lpid: stat.lpid,
-                nattch: low(stat.nattch),
-                reserved: [0; 2],
-            }
-        }
-    }
-
-    impl From<&Limits> for Information {
-        fn from(limits: &Limits) -> Self {
-            Self {
-                shmmax: low(limits.shmmax.min(i32::MAX as u64)),
-                shmmin: low(limits.shmmin),
-                shmmni: low(limits.shmmni),
-                shmseg: low(limits.shmseg),
-                shmall: low(limits.shmall),
-                reserved: [0; 4],
-            }
-        }
-    }
-
-    impl From<&Usage> for Use {
-        fn from(usage: &Usage) -> Self {
-            Self {
-                used_ids: usage.used_ids,
-                shm_tot: low(usage.shm_tot),
-                shm_rss: low(usage.shm_rss),
-                shm_swp: low(usage.shm_swp),
-                swap_attempts: low(usage.swap_attempts),
-                swap_successes: low(usage.swap_successes),
-            }
-        }
-    }
 }
 
-/// Both have the fields of `struct ipc_perm` by the same names.
-macro_rules! permissions {
-    ($($width:ident)*) => {$(
-        impl From<&Stat> for $width::Permission {
+/// The structures for a width of programs. `$word` is C's `unsigned long`; `$holes` is how many
+/// `u32` are there only for the next field's alignment; `$largest` is what shmmax is cut to.
+macro_rules! layout {
+    ($word:ident, $time:ident, holes: $holes:literal, largest: $largest:expr,
+     sizes: $permission:literal $segment:literal $information:literal $use:literal) => {
+        use super::*;
+
+        structure! {
+            /// `struct ipc_perm`.
+            Permission, $permission: {
+                key: i32,
+                uid: u32,
+                gid: u32,
+                cuid: u32,
+                cgid: u32,
+                mode: u32,
+                seq: u16,
+                padding: u16,
+                hole: [u32; $holes],
+                reserved: [$word; 2],
+            }
+        }
+
+        structure! {
+            /// `struct shmid_ds`.
+            Segment, $segment: {
+                permission: Permission,
+                segsz: $word,
+                atime: $time,
+                dtime: $time,
+                ctime: $time,
+                cpid: i32,
+                lpid: i32,
+                nattch: $word,
+                reserved: [$word; 2],
+            }
+        }
+
+        structure! {
+            /// `struct shminfo`.
+            Information, $information: {
+                shmmax: $word,
+                shmmin: $word,
+                shmmni: $word,
+                shmseg: $word,
+                shmall: $word,
+                reserved: [$word; 4],
+            }
+        }
+
+        structure! {
+            /// `struct shm_info`.
+            Use, $use: {
+                used_ids: u32,
+                hole: [u32; $holes],
+                shm_tot: $word,
+                shm_rss: $word,
+                shm_swp: $word,
+                swap_attempts: $word,
+                swap_successes: $word,
+            }
+        }
+
+        impl From<&Stat> for Permission {
             fn from(stat: &Stat) -> Self {
                 Self {
                     key: stat.key,
@@ -325,7 +130,7 @@ macro_rules! permissions {
         }
 
         #[cfg_attr(not(test), allow(dead_code))]
-        impl $width::Permission {
+        impl Permission {
             /// What IPC_SET sets.
             pub(crate) fn to_stat(self) -> Stat {
                 Stat {
@@ -336,9 +141,82 @@ macro_rules! permissions {
                 }
             }
         }
-    )*};
+
+        impl From<&Stat> for Segment {
+            fn from(stat: &Stat) -> Self {
+                Self {
+                    permission: stat.into(),
+                    segsz: stat.segsz as $word,
+                    atime: stat.atime.into(),
+                    dtime: stat.dtime.into(),
+                    ctime: stat.ctime.into(),
+                    cpid: stat.cpid,
+                    lpid: stat.lpid,
+                    nattch: stat.nattch as $word,
+                    ..Self::default()
+                }
+            }
+        }
+
+        impl From<&Limits> for Information {
+            fn from(limits: &Limits) -> Self {
+                Self {
+                    shmmax: limits.shmmax.min($largest) as $word,
+                    shmmin: limits.shmmin as $word,
+                    shmmni: limits.shmmni as $word,
+                    shmseg: limits.shmseg as $word,
+                    shmall: limits.shmall as $word,
+                    ..Self::default()
+                }
+            }
+        }
+
+        impl From<&Usage> for Use {
+            fn from(usage: &Usage) -> Self {
+                Self {
+                    used_ids: usage.used_ids,
+                    shm_tot: usage.shm_tot as $word,
+                    shm_rss: usage.shm_rss as $word,
+                    shm_swp: usage.shm_swp as $word,
+                    swap_attempts: usage.swap_attempts as $word,
+                    swap_successes: usage.swap_successes as $word,
+                    ..Self::default()
+                }
+            }
+        }
+    };
 }
-permissions!(wide narrow);
+
+/// In 64-bit programs.
+#[cfg_attr(target_pointer_width = "32", allow(dead_code))]
+pub(crate) mod wide {
+    layout!(u64, i64, holes: 1, largest: u64::MAX, sizes: 48 112 72 48);
+
+    /// What IPC_SET reads.
+    pub(crate) type Wanted = Segment;
+
+    impl Segment {
+        pub(crate) fn wanted(&self) -> &Permission {
+            &self.permission
+        }
+    }
+}
+
+/// In 32-bit programs. What does not fit loses its upper half, as in `copy_compat_shmid_to_user()`
+/// and `put_compat_shm_info()`; `shmmax` alone is cut to the largest that fits.
+#[cfg_attr(target_pointer_width = "64", allow(dead_code))]
+pub(crate) mod narrow {
+    layout!(u32, Halves, holes: 0, largest: i32::MAX as u64, sizes: 36 84 36 24);
+
+    /// What IPC_SET reads: `get_compat_ipc64_perm()` reads no more.
+    pub(crate) type Wanted = Permission;
+
+    impl Permission {
+        pub(crate) fn wanted(&self) -> &Self {
+            self
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -430,7 +308,7 @@ mod tests {
         assert_eq!(offset_of!(narrow::Segment, dtime), 48);
         assert_eq!(offset_of!(narrow::Segment, ctime), 56);
         assert_eq!(offset_of!(narrow::Segment, cpid), 64);
-        assert_eq!(offset_of!(narrow::Time, high), 4);
+        assert_eq!(offset_of!(Halves, high), 4);
     }
 
     #[test]
