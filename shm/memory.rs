@@ -8,6 +8,7 @@
 //! ([`Rare`]), which nothing is taken under.
 
 use super::{
+    limits,
     policy::Policies,
     sys::{
         folio::{
@@ -416,7 +417,7 @@ pub(crate) fn has_huge_pages(size_log: u32) -> bool {
 /// file.
 pub(crate) fn in_huge_pages(size: usize) -> Option<usize> {
     size.checked_next_multiple_of(HUGE_BYTES)
-        .filter(|bytes| isize::try_from(*bytes).is_ok())
+        .filter(|bytes| limits::file_fits(*bytes).is_ok())
 }
 
 /// Fills an empty page cache with huge pages, all of them; `ENOMEM` if there are not enough. A task
