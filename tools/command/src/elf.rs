@@ -2,11 +2,16 @@
 
 //! Programs and libraries: for which class of processor, and whether the loader has a say.
 
+use object::{
+    elf::{FileHeader32, FileHeader64, PT_INTERP},
+    read::elf::{FileHeader, ProgramHeader},
+    FileKind, LittleEndian, ReadCache, ReadRef,
+};
 use std::{
     ffi::OsStr,
     fmt,
     fs::File,
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Read, Seek},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -56,9 +61,6 @@ pub enum Program {
     Unknown,
 }
 
-/// The type of a program header that names the loader.
-const PT_INTERP: u32 = 3;
-
 /// Looks at the beginning of a file.
 pub fn inspect(path: &Path) -> io::Result<Program> {
     let mut file = match File::open(path) {
@@ -81,48 +83,36 @@ pub fn inspect(path: &Path) -> io::Result<Program> {
             Program::Script(Path::new(OsStr::from_bytes(word)).into())
         }));
     }
-    Ok(elf(&mut file, &head)?.unwrap_or(Program::Unknown))
+    Ok(elf(file).unwrap_or(Program::Unknown))
 }
 
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-}
-
-fn elf(file: &mut (impl Read + Seek), head: &[u8]) -> io::Result<Option<Program>> {
-    let word16 = |at| number(head, at).map(u16::from_le_bytes);
-    // The class, and little-endian.
-    let class = match (head.starts_with(b"\x7fELF"), head.get(4..6)) {
-        (true, Some([1, 1])) => Class::Bits32,
-        (true, Some([2, 1])) => Class::Bits64,
-        _ => return Ok(None),
-    };
-    let (headers, size, count) = match class {
-        Class::Bits32 => (
-            number(head, 28).map(u32::from_le_bytes).map(u64::from),
-            word16(42),
-            word16(44),
+/// A file for our processor, of either class.
+fn elf(file: impl Read + Seek) -> Option<Program> {
+    let file = ReadCache::new(file);
+    let (class, dynamic) = match FileKind::parse(&file).ok()? {
+        FileKind::Elf32 => (
+            Class::Bits32,
+            has_loader::<FileHeader32<LittleEndian>>(&file),
         ),
-        Class::Bits64 => (
-            number(head, 32).map(u64::from_le_bytes),
-            word16(54),
-            word16(56),
+        FileKind::Elf64 => (
+            Class::Bits64,
+            has_loader::<FileHeader64<LittleEndian>>(&file),
         ),
+        _ => return None,
     };
-    let (Some(headers), Some(size), Some(count)) = (headers, size, count) else {
-        return Ok(None);
-    };
-    file.seek(SeekFrom::Start(headers))?;
-    let mut table = Vec::new();
-    file.take(u64::from(size) * u64::from(count))
-        .read_to_end(&mut table)?;
-    let mut types = table
-        .chunks(usize::from(size).max(1))
-        .filter_map(|header| number(header, 0).map(u32::from_le_bytes));
-    let has_loader = types.any(|kind| kind == PT_INTERP);
-    Ok(Some(Program::Elf {
+    Some(Program::Elf {
         class,
-        dynamic: has_loader,
-    }))
+        dynamic: dynamic.ok()?,
+    })
+}
+
+fn has_loader<'data, H: FileHeader>(file: impl ReadRef<'data>) -> object::Result<bool> {
+    let header = H::parse(file)?;
+    let endian = header.endian()?;
+    let headers = header.program_headers(endian, file)?;
+    Ok(headers
+        .iter()
+        .any(|header| header.p_type(endian) == PT_INTERP))
 }
 
 /// What is run in the end, as the kernel goes from script to interpreter.
@@ -240,8 +230,7 @@ mod tests {
             if elf_like && bytes.len() > 6 {
                 bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
             }
-            let head = bytes[..bytes.len().min(256)].to_vec();
-            let _ = elf(&mut Cursor::new(bytes), &head);
+            let _ = elf(Cursor::new(bytes));
         }
     }
 }
