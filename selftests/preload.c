@@ -480,6 +480,55 @@ TEST_F(preload, threads)
 	EXPECT_EQ(1, count_device_descriptors());
 }
 
+static atomic_int cleaned_up;
+
+static void clean_up(int *unused)
+{
+	(void)unused;
+	atomic_store(&cleaned_up, 1);
+}
+
+static void *opens_by_descriptor(void *path)
+{
+	int guard __attribute__((cleanup(clean_up), unused)) = 0;
+	long fd = open(path, O_RDONLY);
+
+	return (void *)fd;
+}
+
+static void *opens_by_stream(void *path)
+{
+	int guard __attribute__((cleanup(clean_up), unused)) = 0;
+
+	return fopen(path, "r");
+}
+
+/* It unwinds the stack, through the library's own open() and fopen(). This program is compiled with -fexceptions for that. */
+TEST_F(preload, a_thread_that_is_cancelled_cleans_up)
+{
+	void *(*const openers[])(void *) = { opens_by_descriptor, opens_by_stream };
+	char path[] = "/tmp/preload.XXXXXX";
+	pthread_t thread;
+	unsigned int i;
+	void *result;
+
+	ASSERT_NE(NULL, mkdtemp(path));
+	ASSERT_EQ(0, rmdir(path));
+	/* Nobody ever opens the other end. */
+	ASSERT_EQ(0, mkfifo(path, 0600));
+	for (i = 0; i < 2; i++) {
+		atomic_store(&cleaned_up, 0);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, openers[i], path));
+		usleep(10000);
+		ASSERT_EQ(0, pthread_cancel(thread));
+		ASSERT_EQ(0, pthread_join(thread, &result));
+		EXPECT_EQ(PTHREAD_CANCELED, result);
+		EXPECT_EQ(1, cleaned_up)
+			TH_LOG("function %u", i);
+	}
+	EXPECT_EQ(0, unlink(path));
+}
+
 TEST_F(preload, fork_and_exec)
 {
 	FORBID();
@@ -783,6 +832,33 @@ TEST_F(preload, the_table)
 	closefrom(3);
 	EXPECT_EQ(0, count_device_descriptors())
 		TH_LOG("nothing was opened twice");
+}
+
+/* As open(2) promises, also where there is but one. */
+TEST_F(preload, the_table_takes_the_lowest_descriptor)
+{
+	struct rlimit limit = { 64, 64 };
+	int fd, last = -1;
+	FILE *file;
+
+	FORBID();
+	ASSERT_EQ(0, close(0));
+	EXPECT_EQ(0, open(TABLE, O_RDONLY));
+	ASSERT_EQ(0, close(0));
+	file = fopen(TABLE, "r");
+	ASSERT_NE(NULL, file);
+	EXPECT_EQ(0, fileno(file));
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	while ((fd = open("/dev/null", O_RDONLY)) >= 0)
+		last = fd;
+	ASSERT_EQ(EMFILE, errno);
+	EXPECT_ERRNO(EMFILE, open(TABLE, O_RDONLY));
+	ASSERT_EQ(0, close(last));
+	EXPECT_EQ(last, open(TABLE, O_RDONLY));
+	ASSERT_EQ(0, close(last));
+	file = fopen(TABLE, "r");
+	ASSERT_NE(NULL, file);
+	EXPECT_EQ(last, fileno(file));
 }
 
 TEST_F(preload, other_files_are_the_kernels)

@@ -7,7 +7,7 @@ fn main() {
         "-soname,librust_shm.so",
         // Its descriptor stays open, so whoever loads it a second time should find the first.
         "-z,nodelete",
-        // Nothing unwinds here. But core, as it comes with the compiler, has the name.
+        // Nothing is caught or dropped here. But core, as it comes with the compiler, has the name.
         "--defsym=rust_eh_personality=0",
         "-z,defs",
         "-z,now",

@@ -183,13 +183,15 @@ fn fopen_by(next: &Next, path: *const c_char, mode: *const c_char) -> *mut libc:
     let Some(flags) = files::flags_of_mode(unsafe { CStr::from_ptr(mode) }) else {
         return kernels;
     };
-    let Some(instead) = files::instead(path, flags, kernels.is_null()) else {
+    let close = || {
+        if !kernels.is_null() {
+            // SAFETY: It was opened just now, and nobody else has it.
+            unsafe { libc::fclose(kernels) };
+        }
+    };
+    let Some(instead) = files::instead(path, flags, kernels.is_null(), close) else {
         return kernels;
     };
-    if !kernels.is_null() {
-        // SAFETY: It was opened just now, and nobody else has it.
-        unsafe { libc::fclose(kernels) };
-    }
     match instead {
         Ok(fd) => {
             // SAFETY: The descriptor has just been opened, and the mode is the program's.

@@ -35,27 +35,33 @@ const NOT_TO_READ: c_int =
 /// What a program gets that has opened `path` with these flags, where `kernels` is the descriptor that
 /// it got, or `ENOENT`.
 pub(crate) fn opened(path: &CStr, flags: c_int, kernels: Result<c_int>) -> Result<c_int> {
-    match instead(path, flags, kernels.is_err()) {
-        Some(result) => {
-            if let Ok(fd) = kernels {
-                sys::close(fd);
-            }
-            result
+    let close = || {
+        if let Ok(fd) = kernels {
+            sys::close(fd);
         }
-        None => kernels,
-    }
+    };
+    instead(path, flags, kernels.is_err(), close).unwrap_or(kernels)
 }
 
-/// Opens what a program gets instead of the kernel's file, if anything.
-pub(crate) fn instead(path: &CStr, flags: c_int, is_missing: bool) -> Option<Result<c_int>> {
+/// Opens what a program gets instead of the kernel's file, if anything. Before that it lets the
+/// kernel's go: the program is to get the lowest descriptor, and it may be the last.
+pub(crate) fn instead(
+    path: &CStr,
+    flags: c_int,
+    is_missing: bool,
+    let_go: impl FnOnce(),
+) -> Option<Result<c_int>> {
     if flags & NOT_TO_READ != libc::O_RDONLY {
         return None;
     }
     if path == TABLE {
-        return match device::open(libc::O_RDONLY | flags & (libc::O_CLOEXEC | libc::O_NONBLOCK)) {
-            Err(Errno::NOSYS) => None,
-            result => Some(result),
-        };
+        if device::descriptor() == Err(Errno::NOSYS) {
+            return None;
+        }
+        let_go();
+        return Some(device::open(
+            libc::O_RDONLY | flags & (libc::O_CLOEXEC | libc::O_NONBLOCK),
+        ));
     }
     if !is_missing {
         return None;

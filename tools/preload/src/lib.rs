@@ -18,9 +18,14 @@
 //! of which is right whatever the others are. It takes no `std`, which also keeps it to a few pages,
 //! and lets it be built where Debian has no `std`, for i386.
 //!
-//! `unsafe` is in `sys.rs` and `export.rs` alone.
+//! A thread that is cancelled in libc's `open` unwinds its stack through the function here that has
+//! called it: there are tables for that (`.cargo/config.toml`), and those functions have nothing to
+//! drop.
+//!
+//! `unsafe` is in `sys.rs` and `export.rs`, and in `layout.rs` to say that structures have no padding.
 
 #![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 // In the test program there are no C functions: it would open its own files by them.
