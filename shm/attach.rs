@@ -174,7 +174,8 @@ impl DetachTurns {
     fn take(&self) -> Result<Turn<'_>> {
         let mm = MmId::current();
         let share = self.shares.get(mm.choose(Self::COUNT)).ok_or(EINVAL)?;
-        let node = RBTreeNode::new(mm, (), GFP_KERNEL_ACCOUNT)?;
+        // Gone when the call is: no cgroup need account for it, or be too full for a detach.
+        let node = RBTreeNode::new(mm, (), GFP_KERNEL)?;
         let mut taken = share.taken.lock();
         while taken.get(&mm).is_some() {
             if share.given_back.wait_interruptible(&mut taken) {

@@ -146,7 +146,10 @@ struct rust_shm_get {
  *           multiple of 2 MiB, and the segment is one with RUST_SHM_HUGETLB
  *   EIDRM   the segment is removed by somebody else at this very moment
  *   EACCES  the segment's mode does not allow it
+ *   ENFILE  fs.file-max: each attach is an open file of the kernel's
  *   EPERM   addr is below vm.mmap_min_addr
+ *   EAGAIN  all memory is locked (mlockall(2), MCL_FUTURE), and this would be more than
+ *           RLIMIT_MEMLOCK
  *   ENOMEM  no address space or no memory is left
  *   EFAULT  the structure cannot be written: the segment is not attached
  */
@@ -167,7 +170,11 @@ struct rust_shm_attach {
  * have broken it into pieces.
  * The ioctl returns 0.
  *
- * Errors: EINVAL if nothing is attached at @addr, or @flags or @reserved are not zero.
+ * Errors:
+ *   EINVAL  nothing is attached at addr, or flags or reserved are not zero
+ *   EINTR   a signal came while another thread was detaching, and nothing has been unmapped; or the
+ *           caller is killed
+ *   ENOMEM  the kernel has no memory for the call itself
  */
 struct rust_shm_detach {
 	__u64 addr;

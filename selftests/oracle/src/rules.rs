@@ -86,7 +86,8 @@ pub const RULES: &[Rule] = &[
         Name::Piecemeal,
         "Calls",
         Seen::No("the workers have one thread each"),
-        "Detach unmaps an attach piece by piece. Another thread that unmaps and maps in that range meanwhile may come between.",
+        "Detach unmaps an attach piece by piece. Another thread that unmaps and maps in that range meanwhile may come between. A signal \
+         that comes while another thread detaches is EINTR.",
     ),
     rule(
         Name::NoSwap,

@@ -30,6 +30,8 @@ pub const HUGETLB: u32 = 0o4000;
 pub const NORESERVE: u32 = 0o10000;
 /// [`Get::flags`], with [`HUGETLB`]: the logarithm of a huge page's size is this far to the left.
 pub const HUGE_SHIFT: u32 = 26;
+/// [`Get::flags`], with [`HUGETLB`]: the bits that it has, before they are shifted there.
+pub const HUGE_MASK: u32 = 0x3f;
 /// [`Get::flags`], with [`HUGETLB`]: huge pages of 2 MiB, the only size there is.
 pub const HUGE_2MB: u32 = 21 << HUGE_SHIFT;
 

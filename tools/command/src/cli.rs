@@ -248,7 +248,7 @@ pub struct Top {
     /// End after as many tables
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub iterations: Option<u64>,
-    /// Sort by this column, the largest first
+    /// Sort by this column, the largest first (but the smallest id)
     #[arg(
         short,
         long,

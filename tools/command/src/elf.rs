@@ -3,7 +3,7 @@
 //! Programs and libraries: for which class of processor, and whether the loader has a say.
 
 use object::{
-    elf::{FileHeader32, FileHeader64, PT_INTERP},
+    elf::{FileHeader32, FileHeader64, EM_386, EM_X86_64, PT_INTERP},
     read::elf::{FileHeader, ProgramHeader},
     FileKind, LittleEndian, ReadCache, ReadRef,
 };
@@ -89,30 +89,34 @@ pub fn inspect(path: &Path) -> io::Result<Program> {
 /// A file for our processor, of either class.
 fn elf(file: impl Read + Seek) -> Option<Program> {
     let file = ReadCache::new(file);
-    let (class, dynamic) = match FileKind::parse(&file).ok()? {
+    let (class, header) = match FileKind::parse(&file).ok()? {
         FileKind::Elf32 => (
             Class::Bits32,
-            has_loader::<FileHeader32<LittleEndian>>(&file),
+            look::<FileHeader32<LittleEndian>>(&file).ok()?,
         ),
         FileKind::Elf64 => (
             Class::Bits64,
-            has_loader::<FileHeader64<LittleEndian>>(&file),
+            look::<FileHeader64<LittleEndian>>(&file).ok()?,
         ),
         _ => return None,
     };
-    Some(Program::Elf {
-        class,
-        dynamic: dynamic.ok()?,
-    })
+    let ours = match class {
+        Class::Bits32 => EM_386,
+        Class::Bits64 => EM_X86_64,
+    };
+    let (machine, dynamic) = header;
+    (machine == ours).then_some(Program::Elf { class, dynamic })
 }
 
-fn has_loader<'data, H: FileHeader>(file: impl ReadRef<'data>) -> object::Result<bool> {
+/// The machine, and whether there is a program header that names the loader.
+fn look<'data, H: FileHeader>(file: impl ReadRef<'data>) -> object::Result<(u16, bool)> {
     let header = H::parse(file)?;
     let endian = header.endian()?;
     let headers = header.program_headers(endian, file)?;
-    Ok(headers
+    let has_loader = headers
         .iter()
-        .any(|header| header.p_type(endian) == PT_INTERP))
+        .any(|header| header.p_type(endian) == PT_INTERP);
+    Ok((header.e_machine(endian), has_loader))
 }
 
 /// What is run in the end, as the kernel goes from script to interpreter.
@@ -178,6 +182,15 @@ mod tests {
             io::ErrorKind::NotFound
         );
         assert!(inspect(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn for_another_machine() {
+        let mut program = fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(elf(Cursor::new(&program)).is_some());
+        // AArch64's number.
+        program[18..20].copy_from_slice(&183u16.to_le_bytes());
+        assert_eq!(elf(Cursor::new(&program)), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Attached {
 #[derive(Debug, Default)]
 pub struct Report {
     pub attached: HashMap<i32, Vec<Attached>>,
-    /// Processes of other IPC namespaces with a segment of such an id.
+    /// In processes of other IPC namespaces, how many mappings there are of a segment of such an id.
     pub elsewhere: HashMap<i32, u64>,
     /// How many processes could not be looked at.
     pub denied: u64,

@@ -24,7 +24,8 @@
  *	EACCES		The device may not be opened by the caller.
  *	EMFILE, ENFILE	The device could not be opened, as there is no descriptor left.
  *
- * The device is opened when the library is loaded, by a descriptor of 500 or more that exec closes.
+ * The device is opened when the library is loaded, by a descriptor of 500 or more (where RLIMIT_NOFILE
+ * is lower: 3 or more) that exec closes.
  * If that fails, and when a program has closed it, the next call opens it. A program that
  * changes its root directory need do nothing, unless it also closes descriptors that it does not
  * know: then it needs the device in there.

@@ -58,7 +58,7 @@ pub(crate) fn get(key: c_int, size: usize, flags: c_int) -> Result<usize> {
 }
 
 fn known_of_get(flags: u32) -> u32 {
-    const HUGE_SIZE: u32 = 0x3f << abi::HUGE_SHIFT;
+    const HUGE_SIZE: u32 = abi::HUGE_MASK << abi::HUGE_SHIFT;
     let known = 0o777 | abi::IPC_CREAT | abi::IPC_EXCL | abi::HUGETLB | abi::NORESERVE;
     if flags & abi::HUGETLB != 0 {
         flags & (known | HUGE_SIZE)
