@@ -520,6 +520,32 @@ TEST_F(device_namespace, table_is_that_of_the_caller)
 	EXPECT_EQ(NULL, strstr(text, "19088743"));
 }
 
+/* Also of who reads on, in the middle of a row, where another namespace's reader has stopped. */
+TEST_F(device_namespace, table_is_that_of_whoever_reads_on)
+{
+	char text[1024];
+	char *end_of_header;
+	ssize_t length;
+
+	ASSERT_LE(0, shm_rust.get(SHM_KEY, 12345, IPC_CREAT | 0600));
+	length = pread(self->fd, text, sizeof(text) - 1, 0);
+	ASSERT_LT(0, length);
+	text[length] = 0;
+	ASSERT_NE(NULL, strstr(text, "12345"));
+	end_of_header = strchr(text, '\n');
+	ASSERT_NE(NULL, end_of_header);
+	ASSERT_EQ(end_of_header + 10 - text, read(self->fd, text, end_of_header + 10 - text));
+	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+	EXPECT_EQ(0, read(self->fd, text, sizeof(text) - 1))
+		TH_LOG("there is nothing in this namespace");
+	ASSERT_LE(0, shm_rust.get(SHM_KEY, 54321, IPC_CREAT | 0600));
+	length = read(self->fd, text, sizeof(text) - 1);
+	ASSERT_LT(0, length);
+	text[length] = 0;
+	EXPECT_NE(NULL, strstr(text, "54321"));
+	EXPECT_EQ(NULL, strstr(text, "12345"));
+}
+
 TEST_F(device_namespace, table_shows_pids_as_the_reader_knows_them)
 {
 	struct shm_row row;

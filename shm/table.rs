@@ -5,7 +5,10 @@
 
 use super::{
     registry::Registry,
-    sys::cred::Credentials,
+    sys::{
+        cred::Credentials,
+        ipc_ns::NamespaceId, //
+    },
     uapi, //
 };
 use core::fmt::{
@@ -65,6 +68,8 @@ impl Write for Line {
 /// length takes little memory; between two reads the table may change, as it may with
 /// `/proc/sysvipc/shm`.
 pub(crate) struct Cursor {
+    /// Whose table it is, if any of it has been read.
+    of: Option<NamespaceId>,
     /// Where in the text `line` begins.
     start: i64,
     line: Line,
@@ -76,6 +81,7 @@ impl Cursor {
     /// At the beginning.
     pub(crate) fn new() -> Self {
         let mut cursor = Self {
+            of: None,
             start: 0,
             line: Line::EMPTY,
             next_index: 0,
@@ -119,8 +125,11 @@ impl Cursor {
         viewer: &Credentials<'_>,
         position: i64,
     ) -> Option<Line> {
-        if position < self.start || position == 0 {
+        // A reader of another namespace is shown nothing that was made for the last one.
+        let of = Some(registry.namespace());
+        if position < self.start || position == 0 || self.of != of {
             self.rewind();
+            self.of = of;
         }
         loop {
             let skip = usize::try_from(position - self.start).ok()?;
