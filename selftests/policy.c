@@ -531,4 +531,56 @@ TEST_F_TIMEOUT(policy, races, 60)
 	EXPECT_EQ(0, shm_count(self->shm));
 }
 
+/* Of two that attach first. */
+struct first {
+	const struct shm_backend *shm;
+	pthread_barrier_t barrier;
+	int id, rounds;
+};
+
+static void *attach_first(void *arg)
+{
+	struct first *first = arg;
+	char *addr;
+	int round;
+
+	for (round = 0; round < first->rounds; round++) {
+		pthread_barrier_wait(&first->barrier);
+		addr = first->shm->attach(first->id, NULL, 0);
+		pthread_barrier_wait(&first->barrier);
+		if (addr != SHM_FAILED)
+			first->shm->detach(addr);
+		pthread_barrier_wait(&first->barrier);
+	}
+	return NULL;
+}
+
+/* The slower one has nothing to take back, and it takes nothing back. */
+TEST_F_TIMEOUT(policy, stays_when_two_attach_first, 60)
+{
+	struct first first = { .shm = self->shm, .rounds = 500 };
+	pthread_t thread;
+	int round;
+
+	pthread_barrier_init(&first.barrier, NULL, 2);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, attach_first, &first));
+	for (round = 0; round < first.rounds; round++) {
+		char *addr;
+
+		first.id = self->shm->get(IPC_PRIVATE, self->page, 0600);
+		ASSERT_LE(0, first.id);
+		pthread_barrier_wait(&first.barrier);
+		addr = self->shm->attach(first.id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, addr);
+		ASSERT_EQ(0, do_mbind(addr, self->page, MPOL_BIND, NODE1, 0));
+		pthread_barrier_wait(&first.barrier);
+		EXPECT_EQ(POLICY(MPOL_BIND, NODE1), policy_at(addr))
+			TH_LOG("round %d", round);
+		ASSERT_EQ(0, self->shm->detach(addr));
+		pthread_barrier_wait(&first.barrier);
+		ASSERT_EQ(0, self->shm->rmid(first.id));
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
 TEST_HARNESS_MAIN

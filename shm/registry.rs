@@ -36,6 +36,7 @@ use super::{
         Request, //
     },
     segment::{
+        self,
         Life,
         Plan,
         Remains,
@@ -386,7 +387,7 @@ impl Registry {
                 return Err(EPERM);
             }
             let bytes = memory::in_huge_pages(wanted.size).ok_or(ENOMEM)?;
-            let file = Ownerless::new(&self.mount, fmt!("SYSV{:08x}", wanted.key.0), bytes)?;
+            let file = segment::new_file(&self.mount, wanted.key, bytes)?;
             if !wanted.no_reserve {
                 memory::fill(file.page_cache(), bytes)?;
             }
@@ -468,12 +469,11 @@ impl Registry {
             None => table.cycle.next(numbering, index),
         };
         segment.as_mut().value_mut().set_id(id);
-        let published = table.publish(index, segment, |segment| {
+        let segment = table.publish(index, segment, |segment| {
             if let Some((pages, module)) = provision.pages.take() {
                 segment.provide(pages.give(id.number(), segment.clone(), module));
             }
         });
-        let segment = published.inspect_err(|_| table.release(index))?;
         if let Some(node) = key_node {
             let named = Named { segment, ownership };
             table.keys.insert(node.into_node(wanted.key, named));
@@ -551,19 +551,19 @@ impl Registry {
     /// there is none; `EPERM`.
     pub(crate) fn remove(&self, caller: &impl Caller, id: i32) -> Result {
         let segment = self.find(id)?;
-        if !segment.lock().ownership.allows_control(caller) {
-            return Err(EPERM);
-        }
-        self.doom(&segment)
+        self.doom(&segment, |ownership| ownership.allows_control(caller))
     }
 
     /// Takes the key of a segment away, and the segment itself if nobody is attached:
-    /// `do_shm_rmid()`. `EIDRM` if it is gone.
-    fn doom(&self, segment: &Segment) -> Result {
+    /// `do_shm_rmid()`. `EINVAL` if it is gone, `EPERM` if it may not.
+    fn doom(&self, segment: &Segment, may: impl FnOnce(&Ownership) -> bool) -> Result {
         let mut table = self.table.lock();
         let mut state = segment.lock();
         if state.life == Life::Gone {
-            return Err(EIDRM);
+            return Err(EINVAL);
+        }
+        if !may(&state.ownership) {
+            return Err(EPERM);
         }
         if state.is_attached() {
             let key = core::mem::replace(&mut state.key, Key::PRIVATE);
@@ -759,7 +759,7 @@ impl WorkItem for Registry {
         let mut index = 0;
         while let Some((at, segment)) = this.first_from(index) {
             // One that is gone meanwhile is fine.
-            let _ = this.doom(&segment);
+            let _ = this.doom(&segment, |_| true);
             index = at + 1;
         }
         // Open devices may hold the registry for long.

@@ -37,7 +37,8 @@ use super::{
         },
         file::{
             Access,
-            BackingFile, //
+            BackingFile,
+            Ownerless, //
         },
         folio::PMD_ORDER,
         ipc_ns::{
@@ -47,6 +48,7 @@ use super::{
         },
         memlock::LockedPages,
         module_ref::ModuleRef,
+        mount::MountRef,
         pid::{
             self,
             Pid, //
@@ -105,8 +107,8 @@ pub(crate) struct State {
     locked: Option<KBox<LockedPages>>,
     /// Its namespace, while somebody is attached: as on the built-in, it does not end before that.
     namespace: Option<IpcNamespace>,
-    /// Its inode, since the first attach, or, with SHM_HUGETLB, from the beginning. The inode owns the segment in turn: that circle ends with
-    /// [`Life::Gone`].
+    /// Its inode, since the first attach, or, with SHM_HUGETLB, from the beginning. The inode owns
+    /// the segment in turn: that circle ends with [`Life::Gone`].
     backing: Option<BackingFile<Shared>>,
     /// Whose table it is in, until [`Life::Gone`].
     registry: Option<Arc<Registry>>,
@@ -134,6 +136,8 @@ pub(crate) struct Segment {
     /// Its [`Id`], once it has one: before the table shows it to anybody.
     id: Id,
     size: usize,
+    /// The key that it was made with: its files have it in their names, also when it is removed.
+    first_key: Key,
     /// Who made it, as others see it.
     made_by: Option<Pid>,
     memory: Memory,
@@ -205,6 +209,7 @@ impl Segment {
             memory: Memory::new(plan.huge.unwrap_or(plan.size)),
             id: Id::NONE,
             size: plan.size,
+            first_key: plan.key,
             made_by: Pid::current(),
             is_huge: plan.huge.is_some(),
             is_pooled: plan.is_pooled,
@@ -315,15 +320,16 @@ impl Segment {
         last.finish(self);
     }
 
-    /// Sets owner and mode (IPC_SET), and returns what they are now; `EPERM` for who may not,
-    /// `EIDRM` if it is gone.
+    /// Sets owner and mode (IPC_SET), and returns what they are now; `EINVAL` if it is gone, as
+    /// who looks it up under the lock of the table has it (`shmctl_down()`); `EPERM` for who may
+    /// not.
     pub(crate) fn set(&self, caller: &impl Caller, new: &uapi::Stat) -> Result<(Key, Ownership)> {
         let mut state = self.state.lock();
+        if state.life == Life::Gone {
+            return Err(EINVAL);
+        }
         if !state.ownership.allows_control(caller) {
             return Err(EPERM);
-        }
-        if state.life == Life::Gone {
-            return Err(EIDRM);
         }
         let uid = cred::uid_from_user(new.uid)?;
         let gid = cred::gid_from_user(new.gid)?;
@@ -338,7 +344,9 @@ impl Segment {
     /// who may, and who pays. As `shmctl_do_lock()`.
     pub(crate) fn lock_in_memory(&self, caller: &impl Caller, lock: bool) -> Result {
         // Memory for it is to be had before the lock.
-        let room = KBox::<LockedPages>::new_uninit(GFP_KERNEL_ACCOUNT)?;
+        let room = lock
+            .then(|| KBox::<LockedPages>::new_uninit(GFP_KERNEL_ACCOUNT))
+            .transpose()?;
         let mut state = self.state.lock();
         if state.life == Life::Gone {
             return Err(EIDRM);
@@ -355,12 +363,16 @@ impl Segment {
         if self.is_huge {
             return Ok(());
         }
-        if !lock {
-            let locked = state.locked.take();
-            drop(state);
-            drop(locked);
-        } else if state.locked.is_none() {
-            state.locked = Some(room.write(LockedPages::new(self.pages())?));
+        match room {
+            None => {
+                let locked = state.locked.take();
+                drop(state);
+                drop(locked);
+            }
+            Some(room) if state.locked.is_none() => {
+                state.locked = Some(room.write(LockedPages::new(self.pages())?));
+            }
+            Some(_) => {}
         }
         Ok(())
     }
@@ -466,7 +478,7 @@ pub(crate) struct Usage {
     pub(crate) life: Life,
     /// Its key.
     pub(crate) key: Key,
-    /// The nine permission bits.
+    /// The nine permission bits, SHM_DEST and SHM_LOCKED.
     pub(crate) mode: u32,
     /// Its owner.
     pub(crate) owner: Uid,
@@ -632,15 +644,25 @@ impl State {
     }
 }
 
+/// A file of `bytes` for a segment that is made with a key; its name is that of the built-in's.
+pub(crate) fn new_file(
+    mount: &MountRef<Shared>,
+    key: Key,
+    bytes: usize,
+) -> Result<Ownerless<Shared>> {
+    Ownerless::new(mount, fmt!("SYSV{:08x}", key.0), bytes)
+}
+
 impl Pinned<'_> {
     /// A file to map, made when the segment has none yet.
     ///
     /// No two attaches that exist at the same time have the same file, as on the built-in:
-    /// neighbours do not merge, and a detach knows its own. The first attach takes the segment's
-    /// file itself, which saves opening another.
+    /// neighbours do not merge, and a detach knows its own. A first attach takes the segment's
+    /// file itself, which saves opening another, if that has the caller's credentials: security
+    /// modules may judge a mapping by those of its file.
     pub(crate) fn file(&self, access: Access) -> Result<BackingFile<Shared>> {
         let backing = self.backing()?;
-        if self.sole && access == Access::ReadWrite {
+        if self.sole && access == Access::ReadWrite && backing.has_current_credentials() {
             Ok(backing)
         } else {
             backing.reopen(access)
@@ -649,29 +671,29 @@ impl Pinned<'_> {
 
     fn backing(&self) -> Result<BackingFile<Shared>> {
         let segment = self.segment;
-        let (registry, key) = {
+        let registry = {
             let state = segment.state.lock();
             if let Some(file) = &state.backing {
                 return Ok(file.clone());
             }
             // It is pinned, and so not gone.
-            (state.registry.clone().ok_or(EIDRM)?, state.key)
+            state.registry.clone().ok_or(EIDRM)?
         };
-        let new = BackingFile::new(
-            registry.mount(),
-            fmt!("SYSV{:08x}", key.0),
-            segment.id().number(),
-            if segment.is_huge {
-                segment.memory.bytes()
-            } else {
-                segment.size
-            },
-            segment.clone(),
-        )?;
+        let bytes = if segment.is_huge {
+            segment.memory.bytes()
+        } else {
+            segment.size
+        };
+        let new = new_file(registry.mount(), segment.first_key, bytes)?;
+        let module = ModuleRef::get()?;
         let mut state = segment.state.lock();
-        // Somebody may have been faster; then `new` is dropped, after the lock.
-        let file = state.backing.get_or_insert_with(|| new.clone()).clone();
-        drop(state);
+        // Somebody may have been faster. Then `new` is dropped, after the lock: its inode never
+        // owned the segment, whose pages do not end with it.
+        if let Some(file) = &state.backing {
+            return Ok(file.clone());
+        }
+        let file = new.give(segment.id().number(), segment.clone(), module);
+        state.backing = Some(file.clone());
         Ok(file)
     }
 }

@@ -48,6 +48,11 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        atomic::{
+            self,
+            Acquire,
+            Release, //
+        },
         Arc,
         ArcBorrow, //
     },
@@ -165,26 +170,13 @@ impl<T: MappedObject> BackingFile<T> {
         ..pin_init::zeroed()
     };
 
-    /// Makes an inode of `size` bytes that owns `object`, and a file for reading and writing on it.
-    /// The inode's number is `ino` and the file's name is `name`, as `/proc/PID/maps` shows them.
-    /// No page is allocated.
-    pub(crate) fn new(
-        mount: &MountRef<T>,
-        name: fmt::Arguments<'_>,
-        ino: u32,
-        size: usize,
-        object: Arc<T>,
-    ) -> Result<Self> {
-        let module = ModuleRef::get()?;
-        Ok(Ownerless::new(mount, name, size)?.give(ino, object, module))
-    }
-
     /// Makes a file one for attaches.
     ///
     /// # Safety
     ///
-    /// `file` must be an open file of an inode that `new()` made, known to nobody else, and its
-    /// count the caller's.
+    /// `file` must be an open file of an inode that `Ownerless::new()` made, known to nobody else,
+    /// and its count the caller's. Where the inode owns nothing yet, what is returned must stay in
+    /// an [`Ownerless`].
     unsafe fn adopt(file: *mut bindings::file) -> Self {
         // SAFETY: By this function's requirement. The old operations have the same owner as the
         // new.
@@ -195,7 +187,7 @@ impl<T: MappedObject> BackingFile<T> {
         }
         Self {
             // SAFETY: By this function's requirement it is not null.
-            // INVARIANT: By this function's requirement.
+            // INVARIANT: By this function's requirement, also for what is in an `Ownerless`.
             file: unsafe { NonNull::new_unchecked(file) },
             _owns: PhantomData,
         }
@@ -219,6 +211,18 @@ impl<T: MappedObject> BackingFile<T> {
         })?;
         // SAFETY: The file is new, its count ours, and its inode that of `self`.
         Ok(unsafe { Self::adopt(file) })
+    }
+
+    /// Whether it was opened with the credentials that the caller has now.
+    pub(crate) fn has_current_credentials(&self) -> bool {
+        // SAFETY: By the type invariant the file is valid, and holds its credentials; `current`
+        // holds its own. The pointers are compared, not used.
+        unsafe {
+            ptr::eq(
+                (*self.file.as_ptr()).f_cred,
+                (*bindings::get_current()).cred,
+            )
+        }
     }
 
     /// The pages.
@@ -260,7 +264,7 @@ impl<T: MappedObject> BackingFile<T> {
     pub(crate) fn size(&self) -> usize {
         // SAFETY: By the type invariant the file and its inode are valid; the size never changes.
         let size = unsafe { (*(*self.file.as_ptr()).f_inode).i_size };
-        // CAST: `new()` made it from a `usize`.
+        // CAST: `Ownerless::new()` made it from a `usize`.
         size as usize
     }
 
@@ -281,7 +285,7 @@ impl<T: MappedObject> BackingFile<T> {
     ///
     /// As for [`object()`](Self::object).
     unsafe fn page_cache_of<'a>(file: *const bindings::file) -> PageCache<'a> {
-        // SAFETY: By this function's requirement; `new()` set the mapping up by
+        // SAFETY: By this function's requirement; `Ownerless::new()` set the mapping up by
         // `PageCache::init()`.
         unsafe { PageCache::from_raw((*file).f_mapping) }
     }
@@ -395,7 +399,7 @@ impl<T: MappedObject> BackingFile<T> {
     ///
     /// As for `vm_open()`.
     unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: As in `vm_open()`. The VMA drops the file after this.
+        // SAFETY: As in `vm_open()`. The VMA drops the file only after this.
         T::closed(unsafe { Self::object((*vma).vm_file) });
     }
 
@@ -408,7 +412,9 @@ impl<T: MappedObject> BackingFile<T> {
         vma: *mut bindings::vm_area_struct,
         address: c_ulong,
     ) -> c_int {
-        // SAFETY: As in `vm_open()`.
+        // SAFETY: `mmap()` and `raw_mmap()` alone give a VMA these operations, and the VMA holds its
+        // file. That is as the type invariant says, or was opened through such a one's mapping in
+        // `/proc/PID/map_files`, so that their inode owns an object.
         let alignment = unsafe { Self::object((*vma).vm_file) }.alignment();
         if address % alignment == 0 {
             0
@@ -419,9 +425,9 @@ impl<T: MappedObject> BackingFile<T> {
 
     /// # Safety
     ///
-    /// Called by mm with a fault in a VMA that has `VM_OPS`, locked for reading.
+    /// Called by mm with a fault in a VMA that has `RAW_VM_OPS` or more, locked for reading.
     unsafe extern "C" fn vm_fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: As in `vm_open()`. The VMA is locked, and so keeps its file.
+        // SAFETY: As in `vm_may_split()`. The VMA is locked, and so keeps its file.
         let (object, fault) = unsafe {
             let file = (*(*vmf).__bindgen_anon_1.vma).vm_file;
             let cache = Self::page_cache_of(file);
@@ -451,7 +457,7 @@ impl<T: MappedObject> BackingFile<T> {
                 // SAFETY: By this function's requirement nobody else has the policy yet.
                 .map(|policy| unsafe { SharedPolicy::copy_of(policy) })
                 .transpose()?;
-            // SAFETY: As in `vm_open()`. The VMA is locked.
+            // SAFETY: As in `vm_may_split()`. The VMA is locked.
             let (object, pages) = unsafe {
                 let bounds = (*vma).__bindgen_anon_1.__bindgen_anon_1;
                 let count = (bounds.vm_end - bounds.vm_start) >> PAGE_SHIFT;
@@ -473,11 +479,11 @@ impl<T: MappedObject> BackingFile<T> {
         address: usize,
         interleave: *mut c_ulong,
     ) -> *mut bindings::mempolicy {
-        // SAFETY: As in `vm_open()`. The last line is `linear_page_index()`, which is inline.
+        // SAFETY: As in `vm_may_split()`. The last line is `linear_page_index()`, which is inline.
         let (object, page) = unsafe {
             let file = (*vma).vm_file;
             // As `shmem_get_policy()`: segments begin on different nodes.
-            // CAST: `new()` made it from a `u32`.
+            // CAST: `give()` made it from a `u32`.
             *interleave = (*(*file).f_inode).i_ino as usize;
             let start = (*vma).__bindgen_anon_1.__bindgen_anon_1.vm_start;
             let page = (*vma).vm_pgoff + ((address - start) >> PAGE_SHIFT);
@@ -493,7 +499,7 @@ impl<T: MappedObject> BackingFile<T> {
     ///
     /// # Safety
     ///
-    /// Called by mm with a folio of a page cache that `new()` has set up, locked.
+    /// Called by mm with a folio of a page cache that `Ownerless::new()` has set up, locked.
     unsafe extern "C" fn error_remove_folio(
         mapping: *mut bindings::address_space,
         folio: *mut bindings::folio,
@@ -501,7 +507,8 @@ impl<T: MappedObject> BackingFile<T> {
         // SAFETY: By this function's requirement. While the folio is locked and in the cache, the
         // inode is not evicted, and has its object.
         unsafe {
-            let private = (*(*mapping).host).i_private;
+            // The other half is in `give()`: who comes by a page may come before that.
+            let private = atomic::atomic_load(&raw mut (*(*mapping).host).i_private, Acquire);
             // That of an `Ownerless`, which nobody has written to.
             if private.is_null() {
                 return EBUSY.to_errno();
@@ -553,7 +560,8 @@ impl<T: MappedObject> BackingFile<T> {
     }
 }
 
-/// The file of an inode that owns no object yet, known to nobody else.
+/// The file of an inode that owns no object yet. Nobody else has it, and it is not mapped; only
+/// memory-failure.c may come to the inode, by a page.
 ///
 /// # Invariants
 ///
@@ -611,13 +619,13 @@ impl<T: MappedObject> Ownerless<T> {
     /// Makes the inode own `object`, and gives it its number. `module` is a reference for the inode
     /// itself, which can outlive its files where somebody has opened it with O_PATH.
     pub(crate) fn give(self, ino: u32, object: Arc<T>, module: ModuleRef) -> BackingFile<T> {
-        // SAFETY: By the type invariant the inode is valid, nobody else knows it, and it owns
-        // nothing yet.
+        // SAFETY: By the type invariant the inode is valid, and it owns nothing yet. Nobody else
+        // has its file, and `error_remove_folio()` reads no more of it than `i_private`, as an atomic.
         // INVARIANT: The count of `object` goes to the inode, and the reference to the module.
         unsafe {
             let inode = (*self.0.file.as_ptr()).f_inode;
             (*inode).i_ino = ino.into();
-            (*inode).i_private = object.into_foreign();
+            atomic::atomic_store(&raw mut (*inode).i_private, object.into_foreign(), Release);
         }
         module.into_raw();
         self.0

@@ -21,7 +21,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::to_result,
     prelude::*,
     sync::{
         rcu,
@@ -242,14 +241,15 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         index: u32,
         object: Pin<UniqueArc<Published<T>>>,
         before: impl FnOnce(&Arc<Published<T>>),
-    ) -> Result<Arc<Published<T>>> {
+    ) -> Arc<Published<T>> {
         let object = Arc::from(object);
         before(&object);
         let entry = Arc::into_raw(object.clone());
-        // SAFETY: By the type invariant the lock is held. The entry is reserved, so that no memory
-        // is needed.
+        // The entry is reserved: it takes no memory, and so cannot fail.
+        //
+        // SAFETY: By the type invariant the lock is held.
         // INVARIANT: It was unique until now: in no table. Its count goes to the table.
-        let old = unsafe {
+        unsafe {
             bindings::__xa_store(
                 self.table.xa.get(),
                 index as usize,
@@ -257,13 +257,7 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
                 bindings::GFP_NOWAIT,
             )
         };
-        // SAFETY: `old` is what `__xa_store()` returned.
-        if let Err(e) = to_result(unsafe { bindings::xa_err(old) }) {
-            // SAFETY: The store failed, so the count is still ours.
-            drop(unsafe { Arc::from_raw(entry) });
-            return Err(e);
-        }
-        Ok(object)
+        object
     }
 
     /// Gives a reserved index back.
