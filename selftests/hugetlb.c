@@ -474,6 +474,12 @@ TEST_F(hugetlb, parts_of_a_huge_page)
 	pattern_fill(memory, 2 * HUGE_SIZE, 3);
 	EXPECT_ERRNO(EINVAL, munmap(memory + self->page, self->page));
 	EXPECT_ERRNO(EINVAL, mprotect(memory + self->page, self->page, PROT_READ));
+	/* A mapping that cannot be locked is not cut for that either. */
+	if (self->shm == &shm_builtin) {
+		EXPECT_EQ(0, mlock(memory + self->page, self->page));
+	} else {
+		EXPECT_ERRNO(EINVAL, mlock(memory + self->page, self->page));
+	}
 	EXPECT_EQ(1, shm_nattch(self->shm, id));
 	/* A whole one may be taken out. */
 	ASSERT_EQ(0, munmap(memory + HUGE_SIZE, HUGE_SIZE));
@@ -588,6 +594,28 @@ TEST_F(hugetlb, noreserve_is_accepted)
 	pattern_fill(memory, HUGE_SIZE, 5);
 	EXPECT_TRUE(pattern_stands(memory, HUGE_SIZE, 5));
 	EXPECT_EQ((long)HUGE_SIZE, huge_mapped(self->shm, memory));
+}
+
+/* Whatever else is set, also where fallocate(2) brings them in. */
+TEST_F(hugetlb, fallocate_brings_in_huge_pages)
+{
+	static const char huge[] = "/sys/module/rust_shm/parameters/huge";
+	int id = self->shm->get(IPC_PRIVATE, 2 * HUGE_SIZE, SHM_HUGETLB | SHM_NORESERVE | 0600);
+	char *memory, path[96];
+	int fd;
+
+	ASSERT_LE(0, id);
+	memory = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)memory, (unsigned long)memory + 2 * HUGE_SIZE);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, shm_write_file(huge, "never"));
+	EXPECT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, HUGE_SIZE + self->page, self->page));
+	ASSERT_EQ(0, shm_write_file(huge, "within_size"));
+	memory[HUGE_SIZE] = 1;
+	EXPECT_EQ((long)HUGE_SIZE, huge_mapped(self->shm, memory));
+	close(fd);
 }
 
 TEST_F(hugetlb, nothing_is_committed)

@@ -267,7 +267,7 @@ impl MappedObject for Shared {
     }
 
     fn reserve(&self, cache: PageCache<'_>, range: Range<usize>) -> Result {
-        self.memory().reserve(cache, range)
+        self.memory().reserve(cache, range, self.is_huge())
     }
 
     fn poisoned(&self, index: usize) -> Result {

@@ -296,13 +296,20 @@ impl Memory {
     }
 
     /// Brings the pages of a range of bytes in, or none of them (`fallocate(2)`). As
-    /// `shmem_fallocate()`, of a file that may not grow.
-    pub(crate) fn reserve(&self, cache: PageCache<'_>, bytes: Range<usize>) -> Result {
+    /// `shmem_fallocate()`, of a file that may not grow. `is_huge` is as in [`Self::fault()`].
+    pub(crate) fn reserve(
+        &self,
+        cache: PageCache<'_>,
+        bytes: Range<usize>,
+        is_huge: bool,
+    ) -> Result {
         let pages = bytes.start >> PAGE_SHIFT..bytes.end.div_ceil(PAGE_SIZE);
         if pages.end > self.pages {
             return Err(EPERM);
         }
-        let blocks = if HUGE.value() == Huge::Never {
+        let blocks = if is_huge {
+            0..self.pages
+        } else if HUGE.value() == Huge::Never {
             0..0
         } else {
             pages.clone()

@@ -36,8 +36,10 @@
 //! 1. The caller's turn in [`DetachTurns`](attach::DetachTurns), one for each address space. Only
 //!    `detach` takes one; what is shared with others is a spinlock that nothing is taken under.
 //! 2. The `mmap_lock` of the caller's address space. Held when a mapping is made, copied or closed.
-//! 3. The `invalidate_lock` of a segment's page cache, then the lock of a folio. Held by a fault,
-//!    and by who punches a hole; nothing below is taken under them.
+//! 3. The `i_rwsem` of a segment's inode (`fallocate(2)` and `MADV_REMOVE`), then the
+//!    `invalidate_lock` of its page cache, then the lock of a folio (also a fault), then the
+//!    spinlocks of what is rare about its memory: policies, spoilt pages. Nothing below is taken
+//!    under them.
 //! 4. The spinlock of [`Namespaces`](namespace::Namespaces), and those of
 //!    [`Creators`](creator::Creators). Nothing below is taken under them.
 //! 5. The spinlock of a [`Registry`](registry::Registry)'s table.

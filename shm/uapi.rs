@@ -197,4 +197,11 @@ const _: () = {
     assert!(SHM_INFO == c::RUST_SHM_INFO);
     assert!(SHM_STAT_ANY == c::RUST_SHM_STAT_ANY);
     assert!(SHM_DEST == c::RUST_SHM_MODE_DEST);
+    assert!(SHM_LOCKED == c::RUST_SHM_MODE_LOCKED);
+    assert!(SHM_HUGETLB == c::RUST_SHM_HUGETLB);
+    assert!(SHM_NORESERVE == c::RUST_SHM_NORESERVE);
+    assert!(SHM_HUGE_SHIFT == c::RUST_SHM_HUGE_SHIFT);
+    assert!(SHM_HUGE_MASK == c::RUST_SHM_HUGE_MASK);
+    assert!(SHM_LOCK == c::RUST_SHM_LOCK);
+    assert!(SHM_UNLOCK == c::RUST_SHM_UNLOCK);
 };

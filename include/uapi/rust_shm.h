@@ -117,6 +117,7 @@ struct rust_shm_version {
  *           kernel.shmmax; or there are no huge pages of the size; or an unknown flag
  *   EACCES  a segment has the key, and its mode does not allow what the permission bits ask for
  *   ENOSPC  kernel.shmmni segments exist, or kernel.shmall pages would be exceeded
+ *   ENFILE  fs.file-max: a segment of 1 MiB or more, or with RUST_SHM_HUGETLB, is an open file
  *   EPERM   RUST_SHM_HUGETLB by a caller without CAP_IPC_LOCK that is not in the group
  *           vm.hugetlb_shm_group
  *   ENOMEM  the kernel has no memory for the segment's record; or the size cannot be committed
@@ -200,7 +201,7 @@ struct rust_shm_detach {
  *   EINVAL  id is negative (whatever cmd is), cmd is unknown, arg_size is too small, flags is not
  *           zero, no such segment (or not any more); for IPC_SET also a uid or gid that the
  *           caller's user namespace does not know, or reserved that is not zero
- *   EIDRM   the segment is removed by somebody else at this very moment
+ *   EIDRM   the segment is removed by somebody else at this very moment (not for IPC_SET, IPC_RMID)
  *   EACCES  IPC_STAT or RUST_SHM_STAT without read permission
  *   EPERM   IPC_SET or IPC_RMID by a caller that is neither owner nor creator, and has no
  *           CAP_SYS_ADMIN in the user namespace that owns the IPC namespace; RUST_SHM_LOCK or

@@ -105,8 +105,9 @@ impl<'a> PageCache<'a> {
         unsafe { (&raw const (*self.mapping.as_ptr()).nrpages).read_volatile() }
     }
 
-    /// Keeps the pages that are there from being taken out, for as long as the guard lives. Who
-    /// allocates a page holds this. `EINTR` for a task that is killed while it waits.
+    /// Keeps the pages that are there from being taken out, for as long as the guard lives, but for
+    /// one that is spoilt. Who allocates a page holds this. `EINTR` for a task that is killed while
+    /// it waits.
     pub(crate) fn hold(&self) -> Result<Held<'a>> {
         // SAFETY: By the type invariant. As `filemap_invalidate_lock_shared()`, which is inline,
         // but for the kill.
@@ -118,7 +119,7 @@ impl<'a> PageCache<'a> {
     }
 
     /// Keeps everybody from putting pages in, for as long as the guard lives. Who takes pages out
-    /// holds this.
+    /// holds this, where they are not spoilt.
     pub(crate) fn exclude(&self) -> Excluded<'a> {
         // SAFETY: By the type invariant. As `filemap_invalidate_lock()`, which is inline.
         unsafe { bindings::down_write(&raw mut (*self.mapping.as_ptr()).invalidate_lock) };
@@ -261,7 +262,7 @@ pub(crate) enum InsertError {
     NoRoom,
 }
 
-/// A page cache from which nothing is taken out.
+/// A page cache from which nothing is taken out that is not spoilt.
 ///
 /// # Invariants
 ///

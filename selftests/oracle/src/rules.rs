@@ -113,7 +113,8 @@ pub const RULES: &[Rule] = &[
         Name::HugeMapping,
         "Memory",
         Seen::Here,
-        "On an attach of a `SHM_HUGETLB` segment, `mremap`, `madvise`, `mlock` and `mbind` are as on any other.",
+        "On an attach of a `SHM_HUGETLB` segment, `mremap`, `madvise`, `mlock` and `mbind` are as on any other, but EINVAL where they would \
+         cut it within 2 MiB.",
     ),
     rule(
         Name::FilePages,
@@ -147,7 +148,7 @@ pub const RULES: &[Rule] = &[
         Name::LateInode,
         "Memory",
         Seen::No("neither memory nor files run out"),
-        "The inode and file of a segment are made by its first attach: ENOMEM and ENFILE for them come there, not from get.",
+        "The inode and file of a segment are made by its first attach, without `SHM_HUGETLB`: ENOMEM and ENFILE for them come there.",
     ),
     rule(
         Name::Orphans,
