@@ -150,6 +150,7 @@ pub const CASES: &[Case] = &[
         set(device, 0, PAGE as u32)
     }),
     case(Err(libc::EINVAL), |device| {
-        set(device, i32::MAX, size_of::<Stat>() as u32 + 200)
+        // No segment has this id: `shm_next_id` is never set so that one could get it.
+        set(device, i32::MAX - 1, size_of::<Stat>() as u32 + 200)
     }),
 ];
