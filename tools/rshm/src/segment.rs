@@ -225,7 +225,8 @@ impl<A: Access> Attachment<A> {
         &self.segment
     }
 
-    /// Detaches it, as dropping it does, and says whether that worked.
+    /// Detaches it, as dropping it does, and says whether that worked. Where it did not, it is
+    /// tried once more.
     pub fn detach(mut self) -> Result<()> {
         let id = self.segment.id;
         self.detach_once()
@@ -239,7 +240,8 @@ impl<A: Access> Attachment<A> {
 
 impl<A: Access> Drop for Attachment<A> {
     fn drop(&mut self) {
-        // It can only fail where somebody has unmapped the memory: then there is nothing to do.
+        // It fails where somebody has unmapped the memory: then there is nothing to do. And where
+        // the kernel has no memory for it: then this stays attached until the process ends.
         let _ = self.detach_once();
     }
 }

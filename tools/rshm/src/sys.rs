@@ -122,19 +122,45 @@ pub(crate) fn attach<A: Access>(device: BorrowedFd<'_>, id: i32) -> io::Result<M
     Ok(unsafe { Memory::new(start, request.length as usize) })
 }
 
-/// Detaches memory that [`attach`] has given, and leaves memory of no bytes.
+/// Detaches memory that [`attach`] has given, and leaves memory of no bytes, unless it stays there.
 pub(crate) fn detach<A: Access>(device: BorrowedFd<'_>, memory: &mut Memory<A>) -> io::Result<()> {
-    if memory.is_empty() {
-        return Ok(());
-    }
-    let memory = std::mem::replace(memory, Memory::empty());
     let mut request = abi::Detach {
         addr: memory.as_ptr() as usize as u64,
         ..abi::Detach::default()
     };
-    // SAFETY: The kernel reads a `Detach`. What it unmaps is what `attach()` has mapped, and
-    // nothing refers to that any more: references borrow the `Memory`, which was replaced.
-    unsafe { ioctl(device, abi::IOC_DETACH, &mut request) }.map(drop)
+    detach_by(memory, || {
+        // SAFETY: The kernel reads a `Detach`. What it unmaps is what `attach()` has mapped:
+        // `detach_by()` calls this only as long as that is there. Nothing refers to it: references
+        // borrow the `Memory`, which is ours alone here.
+        unsafe { ioctl(device, abi::IOC_DETACH, &mut request) }.map(drop)
+    })
+}
+
+/// Detaches memory by a call, which is made again when a signal has interrupted it.
+///
+/// After an error but `EINVAL` the memory is still there: the module unmaps nothing before it has
+/// all that it needs. After `EINVAL` there is nothing of the module's at the address any more.
+fn detach_by<A: Access>(
+    memory: &mut Memory<A>,
+    mut call: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    if memory.is_empty() {
+        return Ok(());
+    }
+    let result = loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => break result,
+        }
+    };
+    let gone = match &result {
+        Ok(()) => true,
+        Err(error) => error.raw_os_error() == Some(libc::EINVAL),
+    };
+    if gone {
+        *memory = Memory::empty();
+    }
+    result
 }
 
 /// `ftok(3)`, which [`Key::from_path`](crate::Key::from_path) has to agree with.
@@ -142,4 +168,43 @@ pub(crate) fn detach<A: Access>(device: BorrowedFd<'_>, memory: &mut Memory<A>) 
 pub(crate) fn ftok(path: &std::ffi::CStr, project: u8) -> i32 {
     // SAFETY: `path` is a string.
     unsafe { libc::ftok(path.as_ptr(), project.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use memory::{Anonymous, ReadWrite};
+
+    /// Detaches by calls that fail with these codes, and then one that does not. Gives the result,
+    /// how many calls there were, and whether the memory is there still.
+    fn detach_failing(errors: &[i32]) -> (Option<i32>, usize, bool) {
+        let anonymous = Anonymous::new(4096).unwrap();
+        let start = NonNull::new(anonymous.as_mut_ptr()).unwrap();
+        // SAFETY: This is mapped for longer than `memory` lives.
+        let mut memory: Memory<ReadWrite> = unsafe { Memory::new(start, anonymous.len()) };
+        let mut calls = 0;
+        let result = detach_by(&mut memory, || {
+            calls += 1;
+            let error = errors.get(calls - 1);
+            error.map_or(Ok(()), |&errno| Err(io::Error::from_raw_os_error(errno)))
+        });
+        let errno = result.err().and_then(|error| error.raw_os_error());
+        (errno, calls, !memory.is_empty())
+    }
+
+    #[test]
+    fn detach_is_repeated_until_it_is_done() {
+        assert_eq!(detach_failing(&[]), (None, 1, false));
+        assert_eq!(detach_failing(&[libc::EINTR; 3]), (None, 4, false));
+        // Nothing is there any more.
+        let gone = (Some(libc::EINVAL), 2, false);
+        assert_eq!(detach_failing(&[libc::EINTR, libc::EINVAL]), gone);
+        // It is: who detaches it again can succeed.
+        let stays = (Some(libc::ENOMEM), 1, true);
+        assert_eq!(detach_failing(&[libc::ENOMEM]), stays);
+        let none = detach_by(&mut Memory::<ReadWrite>::empty(), || {
+            unreachable!("there is nothing to detach")
+        });
+        assert!(none.is_ok());
+    }
 }
