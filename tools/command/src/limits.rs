@@ -4,7 +4,7 @@
 
 use crate::{
     cli::Limits,
-    output::{for_people, print_json, Failure, Result, Table},
+    output::{for_people, print_json, reason, Failure, Result, Table},
     units,
 };
 use rshm::Device;
@@ -35,8 +35,7 @@ fn set(name: &str, value: u64) -> Result {
             io::ErrorKind::InvalidInput => ": the kernel takes no such value",
             _ => "",
         };
-        let text = error.to_string();
-        let text = text.split(" (os error").next().unwrap_or_default();
+        let text = reason(&error);
         Failure::failed(format_args!(
             "cannot set {name} to {value}: {}: {text}{hint}",
             place.display()

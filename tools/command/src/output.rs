@@ -58,6 +58,13 @@ pub fn complain(message: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "rshm: {message}");
 }
 
+/// What an error of the system is, without its number.
+pub fn reason(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find(" (os error").unwrap_or(text.len()));
+    text
+}
+
 /// Whether standard output is for people.
 pub fn for_people() -> bool {
     io::stdout().is_terminal()
@@ -188,6 +195,13 @@ pub fn print_json(value: &serde_json::Value) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons() {
+        let missing = std::fs::read("/nowhere").unwrap_err();
+        assert_eq!(reason(&missing), "No such file or directory");
+        assert_eq!(reason(&io::Error::other("empty")), "empty");
+    }
 
     #[test]
     fn tables() {

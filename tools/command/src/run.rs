@@ -6,7 +6,7 @@
 use crate::{
     cli::Run,
     elf::{self, Class, Program},
-    output::{complain, Failure, Result},
+    output::{complain, reason, Failure, Result},
 };
 use nix::unistd::{Gid, Uid};
 use std::{
@@ -127,15 +127,6 @@ pub fn libraries(asked: Option<&Path>) -> Result<Vec<Library>> {
         }
     }
     Ok(found)
-}
-
-/// An error without its number.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 /// What to put in front, for a program of the class. With libraries for both classes in places that
