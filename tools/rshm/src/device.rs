@@ -6,8 +6,12 @@ use crate::{segment::Info, sys, Call, Error, Key, Result, Segment, Target};
 use rust_shm_abi as abi;
 use std::{
     fs::{File, OpenOptions},
-    os::fd::{AsFd, BorrowedFd},
-    path::Path,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::{FileTypeExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,7 +20,13 @@ use std::{
 /// It only carries the calls, which act for whoever makes them, in their IPC namespace: it holds
 /// no segment and no attach. A clone is the same descriptor.
 #[derive(Clone, Debug)]
-pub struct Device(Arc<File>);
+pub struct Device(Arc<Open>);
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    path: PathBuf,
+}
 
 /// What revision of the interface the module speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +73,34 @@ impl Device {
     }
 
     /// Opens the device where udev was told to put it.
+    ///
+    /// `ENOTTY` for a file that is not the module's device, or is the device of a module that is
+    /// older than this crate.
     pub fn open_path(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        OpenOptions::new()
+        let path = path.as_ref().to_path_buf();
+        match Self::open_file(&path) {
+            Ok(file) => Ok(Self(Arc::new(Open { file, path }))),
+            Err(error) => Err(Error::new(Call::Open, Target::Path(path), &error)),
+        }
+    }
+
+    /// What is called for the device later believes what it answers: so this sees to it that it
+    /// is the module's.
+    fn open_file(path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .open(path)
-            .map(|file| Self(Arc::new(file)))
-            .map_err(|error| Error::new(Call::Open, Target::Path(path.into()), &error))
+            .custom_flags(libc::O_NOCTTY)
+            .open(path)?;
+        let speaks_our_language = || {
+            // Later revisions have all that is in the earlier ones.
+            sys::version(file.as_fd()).is_ok_and(|version| version.abi >= abi::ABI_VERSION)
+        };
+        if file.metadata()?.file_type().is_char_device() && speaks_our_language() {
+            Ok(file)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ENOTTY))
+        }
     }
 
     /// Begins a new segment of `size` bytes.
@@ -158,8 +188,9 @@ impl Device {
 
     /// Which revision of the interface the module speaks.
     pub fn abilities(&self) -> Result<Abilities> {
-        let version = sys::version(self.as_fd())
-            .map_err(|error| Error::new(Call::Version, Target::Path(abi::DEVICE.into()), &error))?;
+        let version = sys::version(self.as_fd()).map_err(|error| {
+            Error::new(Call::Version, Target::Path(self.0.path.clone()), &error)
+        })?;
         Ok(Abilities {
             revision: version.abi,
             features: version.features,
@@ -169,7 +200,7 @@ impl Device {
 
 impl AsFd for Device {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.file.as_fd()
     }
 }
 
@@ -238,5 +269,25 @@ impl Builder<'_> {
     pub fn create(&self) -> Result<Segment> {
         self.device
             .get(Call::Create, self.key, self.size, self.flags | self.mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_other_file_is_taken_for_the_device() {
+        // A device that does not know the call, and a file that is no device.
+        for path in ["/dev/null", "/proc/self/comm"] {
+            let error = Device::open_path(path).unwrap_err();
+            assert_eq!(error.errno_name(), Some("ENOTTY"), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("cannot open {path}: ")),
+                "{error}"
+            );
+        }
     }
 }

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! All that is `unsafe`: the calls, here, and memory that others write to, in [`memory`].
+//!
+//! What the calls rely on is that the descriptor is the module's device, which does what
+//! `include/uapi/rust_shm.h` says. [`Device::open_path`](crate::Device::open_path) has seen a
+//! character device that answers [`abi::IOC_VERSION`] as the module does. This leaves trust in the
+//! kernel, and in root, who alone can load a driver (or run one, by CUSE) that answers so and does
+//! something else later. Before that answer it is [`version`] alone that is called: a driver that
+//! does not know the number leaves its argument alone, and the number says how much there is.
 
 pub(crate) mod memory;
 
@@ -28,7 +35,8 @@ unsafe fn ioctl<T>(device: BorrowedFd<'_>, number: u32, argument: *mut T) -> io:
 
 pub(crate) fn version(device: BorrowedFd<'_>) -> io::Result<abi::Version> {
     let mut version = abi::Version::default();
-    // SAFETY: The kernel writes a `Version`.
+    // SAFETY: The kernel writes a `Version`; a driver of others, at most as many bytes, as the number
+    // has their count. Any bytes are a `Version`.
     unsafe { ioctl(device, abi::IOC_VERSION, &mut version) }?;
     Ok(version)
 }
@@ -41,7 +49,8 @@ pub(crate) fn get(device: BorrowedFd<'_>, request: &abi::Get) -> io::Result<i32>
 
 /// # Safety
 ///
-/// `size` bytes at `argument` are valid for what `command` makes the kernel read and write.
+/// `command` makes the kernel read or write no structure but a `T`, of which it is told the size.
+/// If it writes one, any bytes are a `T`.
 unsafe fn ctl<T>(
     device: BorrowedFd<'_>,
     id: i32,
@@ -55,8 +64,8 @@ unsafe fn ctl<T>(
         arg_size: size_of_val(argument) as u32,
         flags: 0,
     };
-    // SAFETY: The kernel reads a `Ctl`; and reads or writes, by this function's requirement, no
-    // more than `arg_size` bytes at `arg`.
+    // SAFETY: The kernel reads a `Ctl`; and reads or writes no more than `arg_size` bytes at `arg`,
+    // which are the `T` that `argument` borrows.
     unsafe { ioctl(device, abi::IOC_CTL, &mut request) }
 }
 
@@ -69,7 +78,7 @@ pub(crate) fn control(device: BorrowedFd<'_>, id: i32, command: u32) -> io::Resu
 /// The commands that fill a [`abi::Stat`]; gives what the call returns, too.
 pub(crate) fn stat(device: BorrowedFd<'_>, id: i32, command: u32) -> io::Result<(i32, abi::Stat)> {
     let mut stat = abi::Stat::default();
-    // SAFETY: The kernel writes no more than the size of `stat`, and any bytes are a `Stat`.
+    // SAFETY: The kernel writes a `Stat`, and any bytes are one.
     let result = unsafe { ctl(device, id, command, &mut stat) }?;
     Ok((result, stat))
 }
@@ -93,7 +102,7 @@ pub(crate) fn set(
 
 pub(crate) fn limits(device: BorrowedFd<'_>) -> io::Result<abi::Limits> {
     let mut limits = abi::Limits::default();
-    // SAFETY: The kernel writes no more than the size of `limits`, and any bytes are a `Limits`.
+    // SAFETY: The kernel writes a `Limits`, and any bytes are one.
     unsafe { ctl(device, 0, abi::IPC_INFO, &mut limits) }?;
     Ok(limits)
 }
@@ -101,7 +110,7 @@ pub(crate) fn limits(device: BorrowedFd<'_>) -> io::Result<abi::Limits> {
 /// The highest index in use, and the usage.
 pub(crate) fn usage(device: BorrowedFd<'_>) -> io::Result<(i32, abi::Usage)> {
     let mut usage = abi::Usage::default();
-    // SAFETY: The kernel writes no more than the size of `usage`, and any bytes are a `Usage`.
+    // SAFETY: The kernel writes a `Usage`, and any bytes are one.
     let highest = unsafe { ctl(device, 0, abi::INFO, &mut usage) }?;
     Ok((highest, usage))
 }
@@ -117,8 +126,8 @@ pub(crate) fn attach<A: Access>(device: BorrowedFd<'_>, id: i32) -> io::Result<M
     unsafe { ioctl(device, abi::IOC_ATTACH, &mut request) }?;
     let start = NonNull::new(request.addr as usize as *mut u8)
         .expect("the kernel maps nothing at address 0 unless asked to");
-    // SAFETY: The kernel has just mapped this, as `A` says, and it is ours until `detach()`. The
-    // length of what is mapped fits into an address.
+    // SAFETY: The kernel, whose answer it is (see above), has just mapped this, in whole pages, as `A` says, and it is ours until
+    // `detach()`. No mapping is so long that its length does not fit into an `isize`.
     Ok(unsafe { Memory::new(start, request.length as usize) })
 }
 
