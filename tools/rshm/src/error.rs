@@ -186,7 +186,7 @@ impl Error {
                 "load the module (modprobe rust_shm, or insmod rust_shm.ko); rshm doctor says more"
             }
             (Call::Open, libc::EACCES | libc::EPERM) => {
-                "the device's mode does not let you: see device_mode and udev in the README, or be root"
+                "the device's mode does not let you: be root, or see \"Who may use it\" in Documentation/install.md"
             }
             (_, libc::ENOTTY) => "this is not the device, or the module is older than this program: load the newest",
             (Call::Ftok, libc::ENOENT) => "ftok needs a file that exists",
@@ -204,9 +204,8 @@ impl Error {
             (Call::Create, libc::ENOMEM) => {
                 "there is not as much memory: ask for less, or with noreserve (and huge pages: without huge)"
             }
-            (Call::Create | Call::Find, libc::EACCES) => "its mode does not let you: ask its owner (rshm ls)",
+            (Call::Create, libc::EACCES) => "its mode does not let you: ask its owner (rshm ls)",
             (Call::Find, libc::ENOENT) => "create it first; each IPC namespace has its own segments",
-            (Call::Find, libc::EINVAL) => "it is smaller than that",
             (Call::Attach | Call::Stat, libc::EACCES) => "its mode does not let you: ask its owner for rshm chmod",
             (Call::Attach, libc::ENOMEM) => "no address space is left: detach something, or see ulimit -v",
             (

@@ -34,8 +34,8 @@
 //!
 //! - Copies: [`read_at`](Memory::read_at), [`write_at`](Memory::write_at) and their like. A copy
 //!   is made by instructions that the compiler does not look into, and is then ours. While
-//!   others write, its bytes may be of different moments. A value of 1, 2, 4 or (for a 64-bit
-//!   program) 8 bytes that is aligned is copied in one piece.
+//!   others write, its bytes may be of different moments. A value of 1, 2, 4 or 8 bytes that is
+//!   aligned is copied in one piece.
 //! - Atomics: [`atomics`](Memory::atomics) gives `&[AtomicU32]` and its like, which are made for
 //!   being changed by others.
 //! - [`as_slice`](Memory::as_slice) and [`as_mut_slice`](Memory::as_mut_slice), which are

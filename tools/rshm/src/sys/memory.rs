@@ -4,6 +4,7 @@
 
 use crate::{Call, Error, Result, Target};
 use bytemuck::{AnyBitPattern, NoUninit};
+use rustix::param::page_size;
 use std::{
     arch::asm,
     fmt, io,
@@ -14,8 +15,9 @@ use std::{
     sync::atomic,
 };
 
-#[cfg(not(any(target_arch = "x86_64", target_arch = "x86")))]
-compile_error!("the rust_shm module is for x86-64, which runs programs for x86-64 and x86");
+// Copies are made by its instructions, and a mapping may be larger than an object in a 32-bit program.
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
+compile_error!("this crate is for 64-bit programs on x86-64");
 
 mod sealed {
     pub trait Sealed {}
@@ -76,7 +78,7 @@ atomics!(AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 A
 ///
 /// `length` bytes at `start` are mapped, at least for reading, and for writing if `A` is
 /// [`ReadWrite`], for as long as this lives. No Rust object is there, but those that the functions
-/// here give references to.
+/// here give references to. If there are any bytes, `start` is the start of a page.
 pub struct Memory<A: Access> {
     start: NonNull<u8>,
     length: usize,
@@ -155,9 +157,9 @@ impl<A: Access> Memory<A> {
 
     /// Copies a value out.
     ///
-    /// If it has 1, 2, 4 or (in a 64-bit program) 8 bytes, and the offset is a multiple of that, it
-    /// is read in one piece, and what is read later is not older than it. Otherwise it is put
-    /// together of bytes that may have been written at different moments.
+    /// If it has 1, 2, 4 or 8 bytes, and the offset is a multiple of that, it is read in one piece,
+    /// and what is read later is not older than it. Otherwise it is put together of bytes that may
+    /// have been written at different moments.
     ///
     /// ```
     /// # let memory = rshm::Anonymous::new(4096)?;
@@ -170,7 +172,14 @@ impl<A: Access> Memory<A> {
         let from = self.place::<T>(offset, 1)?;
         let mut value = MaybeUninit::<T>::uninit();
         // SAFETY: `place()` has checked the source; the target is a local variable of that size.
-        unsafe { copy(from.cast(), value.as_mut_ptr().cast(), size_of::<T>()) };
+        unsafe {
+            copy(
+                from.cast(),
+                value.as_mut_ptr().cast(),
+                size_of::<T>(),
+                from.cast(),
+            )
+        };
         // SAFETY: All its bytes were written, and any bytes are a `T`.
         Ok(unsafe { value.assume_init() })
     }
@@ -227,14 +236,21 @@ impl Memory<ReadWrite> {
 
     /// Copies a value in.
     ///
-    /// If it has 1, 2, 4 or (in a 64-bit program) 8 bytes, and the offset is a multiple of that, it
-    /// is written in one piece, and whoever reads it finds what was written before too. Otherwise
-    /// others may see some of its bytes earlier than others.
+    /// If it has 1, 2, 4 or 8 bytes, and the offset is a multiple of that, it is written in one
+    /// piece, and whoever reads it finds what was written before too. Otherwise others may see some
+    /// of its bytes earlier than others.
     pub fn write_at<T: NoUninit>(&self, offset: usize, value: T) -> Result<()> {
         let to = self.place::<T>(offset, 1)?;
         // SAFETY: `place()` has checked the target, which by the type invariant may be written to;
         // the source is a local variable of that size, which has no padding.
-        unsafe { copy((&raw const value).cast(), to.cast(), size_of::<T>()) };
+        unsafe {
+            copy(
+                (&raw const value).cast(),
+                to.cast(),
+                size_of::<T>(),
+                to.cast(),
+            )
+        };
         Ok(())
     }
 
@@ -302,10 +318,8 @@ impl Memory<ReadWrite> {
     /// Brings the pages of a range into memory, so that no later touch can fail for want of it.
     pub fn populate(&self, offset: usize, size: usize) -> Result<()> {
         let place = self.place::<u8>(offset, size)?;
-        // SAFETY: sysconf() has no requirements.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
-        let before = offset % page;
-        // SAFETY: This is within the mapping too, which begins with a page.
+        let before = offset % page_size();
+        // SAFETY: This is within the mapping too, which by the type invariant begins with a page.
         let start = unsafe { place.sub(before) };
         // SAFETY: This only makes pages present, and changes no byte.
         let result =
@@ -335,10 +349,8 @@ impl Anonymous {
     /// Maps as many bytes, rounded up to whole pages. They are zero.
     pub fn new(size: usize) -> Result<Self> {
         let failed = |errno| Error::refused(Call::Map, Target::Memory, errno);
-        // SAFETY: sysconf() has no requirements.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let size = size
-            .checked_next_multiple_of(page)
+            .checked_next_multiple_of(page_size())
             .ok_or(failed(libc::ENOMEM))?;
         // SAFETY: This maps new memory, where nothing is mapped.
         let start = unsafe {
@@ -359,7 +371,7 @@ impl Anonymous {
             ));
         }
         let start = NonNull::new(start.cast()).ok_or(failed(libc::ENOMEM))?;
-        // SAFETY: It was just mapped, and is ours until we are dropped.
+        // SAFETY: It was just mapped, in whole pages, and is ours until we are dropped.
         Ok(Self(unsafe { Memory::new(start, size) }))
     }
 }
@@ -385,12 +397,14 @@ impl fmt::Debug for Anonymous {
     }
 }
 
-/// Copies a value: in one piece if it is of such a size, and both places are aligned.
+/// Copies a value: in one piece if it is of such a size, and `shared` is aligned, which is the one of
+/// both places that others write to. Whether the other one is does not matter to the instructions,
+/// nor does anybody see how it is accessed.
 ///
 /// # Safety
 ///
 /// As [`copy_bytes`].
-unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
+unsafe fn copy(from: *const u8, to: *mut u8, size: usize, shared: *const u8) {
     macro_rules! one_piece {
         ($class:ident, $of:literal, $type:ty) => {{
             let value: $type;
@@ -404,12 +418,11 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
         }};
     }
 
-    let aligned = (from as usize | to as usize) % size.max(1) == 0;
+    let aligned = shared as usize % size.max(1) == 0;
     match size {
         1 => one_piece!(reg_byte, "", u8),
         2 if aligned => one_piece!(reg, ":x", u16),
         4 if aligned => one_piece!(reg, ":e", u32),
-        #[cfg(target_arch = "x86_64")]
         8 if aligned => one_piece!(reg, ":r", u64),
         // SAFETY: By this function's requirement.
         _ => unsafe { copy_bytes(from, to, size) },
@@ -430,16 +443,9 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
 /// Whichever is not memory of a [`Memory`] is used by nobody else meanwhile.
 unsafe fn copy_bytes(from: *const u8, to: *mut u8, size: usize) {
     // SAFETY: By this function's requirement. The direction flag is clear, as the ABI has it.
-    #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!("rep movsb", inout("rcx") size => _, inout("rsi") from => _, inout("rdi") to => _,
             options(nostack, preserves_flags));
-    }
-    // SAFETY: As above. The compiler keeps esi to itself, so it is put aside.
-    #[cfg(target_arch = "x86")]
-    unsafe {
-        asm!("xchg esi, {from}", "rep movsb", "mov esi, {from}", from = inout(reg) from => _,
-            inout("ecx") size => _, inout("edi") to => _, options(nostack, preserves_flags));
     }
 }
 
@@ -450,14 +456,8 @@ unsafe fn copy_bytes(from: *const u8, to: *mut u8, size: usize) {
 /// `size` bytes at `to` are mapped for writing.
 unsafe fn fill_bytes(to: *mut u8, size: usize, byte: u8) {
     // SAFETY: By this function's requirement. The direction flag is clear, as the ABI has it.
-    #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!("rep stosb", inout("rcx") size => _, inout("rdi") to => _, in("al") byte, options(nostack, preserves_flags));
-    }
-    // SAFETY: As above.
-    #[cfg(target_arch = "x86")]
-    unsafe {
-        asm!("rep stosb", inout("ecx") size => _, inout("edi") to => _, in("al") byte, options(nostack, preserves_flags));
     }
 }
 
@@ -528,22 +528,28 @@ mod tests {
         assert_eq!(memory.read_at::<u8>(PAGE).unwrap(), 0);
     }
 
-    /// A value of the size of a word is never seen half written.
+    /// A value of the size of a word is never seen half written, wherever the copy of it is.
     #[test]
     fn one_piece() {
         let memory = Anonymous::new(PAGE).unwrap();
+        let shared = memory.place::<u8>(8, 8).unwrap() as usize;
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                for i in 0..100_000_usize {
-                    memory
-                        .write_at(8, if i % 2 == 0 { 0 } else { usize::MAX })
-                        .unwrap();
+                let values = [[0; 9], [0xff; 9]];
+                for i in 0..100_000 {
+                    let from = values[i % 2][1..].as_ptr();
+                    let to = shared as *mut u8;
+                    // SAFETY: There are 8 bytes in both places.
+                    unsafe { copy(from, to, 8, to) };
                 }
                 memory.write_at(16, 1_u8).unwrap();
             });
             while memory.read_at::<u8>(16).unwrap() == 0 {
-                let seen: usize = memory.read_at(8).unwrap();
-                assert!(seen == 0 || seen == usize::MAX, "{seen:#x}");
+                let mut seen = [0; 9];
+                let (from, to) = (shared as *const u8, seen[1..].as_mut_ptr());
+                // SAFETY: As above.
+                unsafe { copy(from, to, 8, from) };
+                assert!(seen[1..] == [0; 8] || seen[1..] == [0xff; 8], "{seen:x?}");
             }
         });
     }
