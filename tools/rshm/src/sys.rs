@@ -35,8 +35,8 @@ unsafe fn ioctl<T>(device: BorrowedFd<'_>, number: u32, argument: *mut T) -> io:
 
 pub(crate) fn version(device: BorrowedFd<'_>) -> io::Result<abi::Version> {
     let mut version = abi::Version::default();
-    // SAFETY: The kernel writes a `Version`; a driver of others, at most as many bytes, as the number
-    // has their count. Any bytes are a `Version`.
+    // SAFETY: The module writes a `Version`, and another driver no more bytes: their count is in the
+    // number. Any bytes are a `Version`.
     unsafe { ioctl(device, abi::IOC_VERSION, &mut version) }?;
     Ok(version)
 }
@@ -126,8 +126,8 @@ pub(crate) fn attach<A: Access>(device: BorrowedFd<'_>, id: i32) -> io::Result<M
     unsafe { ioctl(device, abi::IOC_ATTACH, &mut request) }?;
     let start = NonNull::new(request.addr as usize as *mut u8)
         .expect("the kernel maps nothing at address 0 unless asked to");
-    // SAFETY: The kernel, whose answer it is (see above), has just mapped this, in whole pages, as `A` says, and it is ours until
-    // `detach()`. No mapping is so long that its length does not fit into an `isize`.
+    // SAFETY: The module, whose answer this is (see above), has just mapped it, in whole pages, as
+    // `A` says, and it is ours until `detach()`. No mapping is longer than `isize::MAX`.
     Ok(unsafe { Memory::new(start, request.length as usize) })
 }
 
