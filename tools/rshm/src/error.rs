@@ -142,6 +142,18 @@ pub enum Error {
         /// What the type asks for.
         align: usize,
     },
+    /// Atomics of one width were asked for where this mapping has given out those of another.
+    #[error("atomics of {width} bytes at offset {offset} would overlap those of {other_width} bytes at offset {other_offset}: use one width for a place")]
+    MixedWidths {
+        /// Where they were asked for, in bytes from the start.
+        offset: usize,
+        /// How many bytes each would have.
+        width: usize,
+        /// Where one of the others is.
+        other_offset: usize,
+        /// How many bytes it has.
+        other_width: usize,
+    },
 }
 
 impl Error {

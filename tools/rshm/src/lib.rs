@@ -37,7 +37,11 @@
 //!   others write, its bytes may be of different moments. A value of 1, 2, 4 or 8 bytes that is
 //!   aligned is copied in one piece.
 //! - Atomics: [`atomics`](Memory::atomics) gives `&[AtomicU32]` and its like, which are made for
-//!   being changed by others.
+//!   being changed by others. Each place has one width: what was given as `AtomicU16` is refused as
+//!   `AtomicU8` or `AtomicU64` as long as the mapping lives, for Rust leaves it undefined what such
+//!   do to each other at the same time. This is by mapping. Other processes, and other attaches of
+//!   the segment in this one, have the bytes at other addresses, which Rust's rules take for other
+//!   memory: they should use the same widths, but nobody checks that.
 //! - [`as_slice`](Memory::as_slice) and [`as_mut_slice`](Memory::as_mut_slice), which are
 //!   `unsafe`: the caller promises that nobody writes meanwhile.
 //!
@@ -79,6 +83,7 @@ pub mod sync;
 // All that is unsafe.
 #[allow(unsafe_code)]
 mod sys;
+mod widths;
 
 pub use device::{Abilities, Builder, Device, Limits, Usage};
 pub use error::{Call, Error, Result, Target};

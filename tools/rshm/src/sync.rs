@@ -69,7 +69,8 @@ fn wake(word: &AtomicU32, count: u32) {
 pub struct Mutex<'memory>(&'memory AtomicU32);
 
 impl<'memory> Mutex<'memory> {
-    /// The mutex at an offset. All processes use the same.
+    /// The mutex at an offset. All processes use the same. As [`Memory::atomic`], this refuses a
+    /// place that has been given out as atomics of other than 4 bytes.
     pub fn at(memory: &'memory Memory<ReadWrite>, offset: usize) -> Result<Self> {
         memory.atomic(offset).map(Self)
     }
@@ -153,7 +154,8 @@ impl Drop for Guard<'_> {
 pub struct Condvar<'memory>(&'memory AtomicU32);
 
 impl<'memory> Condvar<'memory> {
-    /// The condition variable at an offset. All processes use the same.
+    /// The condition variable at an offset. All processes use the same. It refuses what
+    /// [`Mutex::at`] does.
     pub fn at(memory: &'memory Memory<ReadWrite>, offset: usize) -> Result<Self> {
         memory.atomic(offset).map(Self)
     }
@@ -198,6 +200,7 @@ impl<'memory> Condvar<'memory> {
 mod tests {
     use super::*;
     use crate::Anonymous;
+    use std::sync::atomic::AtomicU64;
 
     #[test]
     fn one_at_a_time() {
@@ -216,6 +219,16 @@ mod tests {
         });
         assert_eq!(memory.read_at::<u64>(1024).unwrap(), 8000);
         assert_eq!(memory.read_at::<u32>(4).unwrap(), FREE);
+    }
+
+    #[test]
+    fn no_other_atomics_at_the_place() {
+        let memory = Anonymous::new(4096).unwrap();
+        memory.atomic::<AtomicU64>(0).unwrap();
+        assert!(Mutex::at(&memory, 4).is_err());
+        Mutex::at(&memory, 8).unwrap();
+        Condvar::at(&memory, 8).unwrap();
+        assert!(memory.atomic::<AtomicU64>(8).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 //! Memory that other processes write to at any time.
 
-use crate::{Call, Error, Result, Target};
+use crate::{widths::Widths, Call, Error, Result, Target};
 use bytemuck::{AnyBitPattern, NoUninit};
 use rustix::param::page_size;
 use std::{
@@ -12,10 +12,11 @@ use std::{
     mem::{align_of, size_of, MaybeUninit},
     ops::Deref,
     ptr::{self, NonNull},
-    sync::atomic,
+    sync::{atomic, Mutex, PoisonError},
 };
 
-// Copies are made by its instructions, and a mapping may be larger than an object in a 32-bit program.
+// Copies are made by its instructions; and in a 32-bit program a mapping may be larger than any
+// object of Rust's.
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
 compile_error!("this crate is for 64-bit programs on x86-64");
 
@@ -79,9 +80,12 @@ atomics!(AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 A
 /// `length` bytes at `start` are mapped, at least for reading, and for writing if `A` is
 /// [`ReadWrite`], for as long as this lives. No Rust object is there, but those that the functions
 /// here give references to. If there are any bytes, `start` is the start of a page.
+///
+/// Wherever a reference to an [`Atomic`] was given to, `widths` has it.
 pub struct Memory<A: Access> {
     start: NonNull<u8>,
     length: usize,
+    widths: Mutex<Widths>,
     access: PhantomData<A>,
 }
 
@@ -100,6 +104,7 @@ impl<A: Access> Memory<A> {
         Self {
             start,
             length,
+            widths: Mutex::default(),
             access: PhantomData,
         }
     }
@@ -110,6 +115,7 @@ impl<A: Access> Memory<A> {
         Self {
             start: NonNull::dangling(),
             length: 0,
+            widths: Mutex::default(),
             access: PhantomData,
         }
     }
@@ -273,25 +279,35 @@ impl Memory<ReadWrite> {
 
     /// Integers that this process and others may change at the same time.
     ///
+    /// Once a place has been given out here it keeps its width as long as the mapping lives:
+    /// integers of another width that overlap it are [`Error::MixedWidths`]. The same ones again, or
+    /// others of that width, signed or not, are fine. Only this mapping is looked at.
+    ///
     /// ```
-    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
     ///
     /// # let memory = rshm::Anonymous::new(4096)?;
     /// let [first, second] = memory.atomics::<AtomicU64>(0, 2)? else { unreachable!() };
     /// first.store(7, Ordering::Relaxed);
     /// second.store(1, Ordering::Release);
     /// assert!(memory.atomics::<AtomicU64>(4, 1).is_err(), "not aligned");
+    /// assert!(memory.atomics::<AtomicU8>(15, 1).is_err(), "a part of the second");
     /// # Ok::<(), rshm::Error>(())
     /// ```
     pub fn atomics<T: Atomic>(&self, offset: usize, count: usize) -> Result<&[T]> {
         let place = self.aligned_place::<T>(offset, count)?;
+        self.widths
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .claim(offset, size_of::<T>(), count)?;
         // SAFETY: They are mapped for writing, and aligned, and any bytes are values of `T`, which
-        // may change at any time. The slice does not outlive the mapping. What else the functions
-        // here do with the memory is explained at `copy_bytes()`.
+        // may change at any time. The slice does not outlive the mapping. As just noted, no atomics
+        // of another width overlap them. What else the functions here do with the memory is
+        // explained at `copy_bytes()`.
         Ok(unsafe { std::slice::from_raw_parts(place, count) })
     }
 
-    /// One such integer.
+    /// One such integer, by the same rules.
     pub fn atomic<T: Atomic>(&self, offset: usize) -> Result<&T> {
         Ok(&self.atomics(offset, 1)?[0])
     }
@@ -431,11 +447,23 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize, shared: *const u8) {
 
 /// Copies bytes, one of which is memory that others write to meanwhile.
 ///
-/// For the compiler the instruction is something that it knows nothing of: it may not assume that
-/// the bytes are the same a moment later. So a race with another process is none in the sense of
-/// the language: what this does to bytes that are part of an [`Atomic`] elsewhere is what a series
-/// of relaxed loads, or of compare-and-swap of the whole integer, could do as well. That is what
-/// x86 makes of it: no byte of a store is seen that was not written.
+/// For the compiler the instructions are something that it knows nothing of: it may not assume that
+/// the bytes are the same a moment later. They only have to do nothing that Rust code could not do.
+/// Here is that code, for the side that is shared: each integer which has some of the bytes is read
+/// by a relaxed load; or is changed by a relaxed compare-and-swap of all of it, which leaves its
+/// other bytes as they are. Its width is that of the [`Atomic`]s which `widths` has for the place, or
+/// ever will have; where it never has any, a byte. So all accesses to a place by this mapping are
+/// atomic, and of one width: that is no data race.
+///
+/// The instructions do what that code might do, by three rules of x86. A store changes no byte but
+/// its own, and they are seen by whoever loads them, however wide either is. No load finds bytes that
+/// were not written. And a locked instruction writes nothing back over a byte that was stored
+/// meanwhile: the store is before it or after it. That an aligned value is one piece, and in which
+/// order others see it, is a promise of x86 too, and not of the language.
+///
+/// Through another mapping, of another process or another attach of the segment in this one, the
+/// bytes are at other addresses. Rust's memory model, which goes by address, has nothing to say
+/// of these: to it they change as a device's do, and what comes of it is by the rules of x86 alone.
 ///
 /// # Safety
 ///
@@ -465,7 +493,7 @@ unsafe fn fill_bytes(to: *mut u8, size: usize, byte: u8) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicI16, AtomicU16, AtomicU32, AtomicU64, AtomicU8, Ordering};
 
     const PAGE: usize = 4096;
 
@@ -526,6 +554,31 @@ mod tests {
         let memory = Anonymous::new(64 * PAGE).unwrap();
         memory.populate(PAGE + 5, 3 * PAGE).unwrap();
         assert_eq!(memory.read_at::<u8>(PAGE).unwrap(), 0);
+    }
+
+    #[test]
+    fn atomics_of_one_width() {
+        let memory = Anonymous::new(PAGE).unwrap();
+        let half = memory.atomic::<AtomicU16>(6).unwrap();
+        assert!(matches!(
+            memory.atomic::<AtomicU8>(7).unwrap_err(),
+            Error::MixedWidths {
+                offset: 7,
+                width: 1,
+                other_offset: 6,
+                other_width: 2
+            }
+        ));
+        assert!(memory.atomics::<AtomicU64>(0, 512).is_err());
+        half.store(0x1234, Ordering::Relaxed);
+        let again = memory.atomics::<AtomicI16>(0, PAGE / 2).unwrap();
+        assert_eq!(again[3].load(Ordering::Relaxed), 0x1234);
+        // What is not there is not noted.
+        assert!(memory.atomics::<AtomicU16>(PAGE, 1).is_err());
+        // Copies are of any width.
+        assert_eq!(memory.read_at::<u64>(0).unwrap(), 0x1234 << 48);
+        // Another mapping knows nothing of it.
+        assert!(Anonymous::new(PAGE).unwrap().atomic::<AtomicU8>(7).is_ok());
     }
 
     /// A value of the size of a word is never seen half written, wherever the copy of it is.
