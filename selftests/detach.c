@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Detach: what shmdt(2) takes, what it leaves, and how the attach count follows. Every test runs on the built-in and on the module.
+ *
+ * needs: parallel
  */
 #include "kselftest_harness.h"
 

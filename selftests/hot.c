@@ -3,7 +3,7 @@
  * What happens to pages and to tasks from the outside: pages are moved by compaction and between nodes, or go bad; tasks are killed or
  * frozen in the middle of a long fault. Every test runs on the built-in and on the module. (Limits of memory cgroups: memory.c.)
  */
-/* needs: numa */
+/* needs: numa parallel */
 #include "kselftest_harness.h"
 
 #include <dirent.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Lifetime: who keeps a segment alive, and what its attach count is on the way. Every test runs on the built-in and on the module.
+ *
+ * needs: parallel
  */
 #include "kselftest_harness.h"
 

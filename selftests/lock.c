@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* SHM_LOCK and SHM_UNLOCK: who may, what RLIMIT_MEMLOCK allows, to whom it is accounted, and when that ends. */
+/*
+ * SHM_LOCK and SHM_UNLOCK: who may, what RLIMIT_MEMLOCK allows, to whom it is accounted, and when that ends.
+ *
+ * needs: parallel
+ */
 #include "kselftest_harness.h"
 
 #include <fcntl.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Memory: the pages of a segment under everything the kernel does to pages. Every test runs on the built-in and on the module.
+ *
+ * needs: parallel
  */
 #include "kselftest_harness.h"
 

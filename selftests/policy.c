@@ -2,7 +2,7 @@
 /*
  * NUMA: policies that all attachers of a segment share, and pages that move between nodes. On the built-in and on the module.
  *
- * needs: numa (two nodes of memory: numa=fake=2 will do)
+ * needs: numa parallel (two nodes of memory: numa=fake=2 will do)
  */
 #include "kselftest_harness.h"
 

@@ -4,6 +4,8 @@
  * of the library's descriptor. The program starts itself again with the library before libc; the system calls are forbidden then.
  *
  * That the answers are those of the built-in is for the other programs to show: see preloaded_programs in qemu/in-toolbox.
+ *
+ * needs: parallel
  */
 #include "kselftest_harness.h"
 

@@ -13,6 +13,8 @@
  * What is done is the list `ops`. Each of them counts how often it worked, how often it was refused for a reason that is allowed, and
  * everything else is a failure, as is a thing that never worked. The processes are killed and started anew all the time. What is
  * written to a segment says which segment and page it belongs to, so that pages that were lost or mixed up are seen.
+ *
+ * needs: parallel
  */
 #include "kselftest_harness.h"
 

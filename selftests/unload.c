@@ -3,6 +3,8 @@
  * Unload: the module goes when nothing of it is in use, stays when anything is, and comes again. RUST_SHM_KO names its file.
  *
  * delete_module(2) with O_NONBLOCK says EWOULDBLOCK for a module that is in use; rmmod(8) turns that into "Module is in use".
+ *
+ * needs: parallel
  */
 #include "kselftest_harness.h"
 
