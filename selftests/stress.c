@@ -651,11 +651,14 @@ static int do_stat(void)
 static int do_stat_index(void)
 {
 	struct rust_shm_stat stat;
-	bool good = shm->stat_index(pick(2 * SEGMENTS), &stat) >= 0;
+	int id = shm->stat_index(pick(2 * SEGMENTS), &stat);
 
-	if (good)
+	if (id >= 0) {
 		plausible(&stat);
-	return answer("SHM_STAT", good, EINVAL, EIDRM, 0);
+		/* Its maker may be dead, and everybody else have forgotten it: then nobody would remove it. */
+		remember(id);
+	}
+	return answer("SHM_STAT", id >= 0, EINVAL, EIDRM, 0);
 }
 
 static int do_stat_any(void)
