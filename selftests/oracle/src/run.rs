@@ -22,6 +22,7 @@ pub struct Stage {
     pub applied: Applied,
     /// How many steps were done, in all sequences.
     pub steps: u64,
+    /// Which calls were done.
     pub calls: BTreeMap<&'static str, Done>,
 }
 

@@ -204,6 +204,14 @@ structures! {
     }
 }
 
+impl Version {
+    /// Whether the module has all that this crate has numbers for: later revisions have what is in
+    /// earlier ones.
+    pub const fn speaks_ours(&self) -> bool {
+        self.abi >= ABI_VERSION
+    }
+}
+
 const READ: u32 = 2;
 const WRITE: u32 = 1;
 

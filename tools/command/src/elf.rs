@@ -89,22 +89,19 @@ pub fn inspect(path: &Path) -> io::Result<Program> {
 /// A file for our processor, of either class.
 fn elf(file: impl Read + Seek) -> Option<Program> {
     let file = ReadCache::new(file);
-    let (class, header) = match FileKind::parse(&file).ok()? {
+    let (class, ours, (machine, dynamic)) = match FileKind::parse(&file).ok()? {
         FileKind::Elf32 => (
             Class::Bits32,
+            EM_386,
             look::<FileHeader32<LittleEndian>>(&file).ok()?,
         ),
         FileKind::Elf64 => (
             Class::Bits64,
+            EM_X86_64,
             look::<FileHeader64<LittleEndian>>(&file).ok()?,
         ),
         _ => return None,
     };
-    let ours = match class {
-        Class::Bits32 => EM_386,
-        Class::Bits64 => EM_X86_64,
-    };
-    let (machine, dynamic) = header;
     (machine == ours).then_some(Program::Elf { class, dynamic })
 }
 

@@ -28,7 +28,7 @@
 use crate::sys::{self, Errno, Plain, Result};
 use core::ffi::{c_int, CStr};
 use core::sync::atomic::{AtomicU64, Ordering};
-use rust_shm_abi::{Version, ABI_VERSION, IOC_VERSION};
+use rust_shm_abi::{Version, IOC_VERSION};
 
 /// [`rust_shm_abi::DEVICE`].
 const PATH: &CStr = c"/dev/rust_shm";
@@ -78,10 +78,10 @@ fn is_device(fd: c_int) -> bool {
     fd >= 0 && sys::character_device(fd) == Some(NUMBER.load(Ordering::Acquire))
 }
 
-/// Whether this is a module that has what this library needs. Later ones have, too.
+/// Whether this is a module that has what this library needs.
 fn speaks_our_language(fd: c_int) -> bool {
     let mut version = Version::default();
-    sys::ioctl(fd, IOC_VERSION, &mut version).is_ok() && version.abi >= ABI_VERSION
+    sys::ioctl(fd, IOC_VERSION, &mut version).is_ok() && version.speaks_ours()
 }
 
 /// Opens the device. `ENOSYS` where there is none, or one that is none of ours, or one of a module

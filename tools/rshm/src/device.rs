@@ -92,10 +92,8 @@ impl Device {
             .write(true)
             .custom_flags(libc::O_NOCTTY)
             .open(path)?;
-        let speaks_our_language = || {
-            // Later revisions have all that is in the earlier ones.
-            sys::version(file.as_fd()).is_ok_and(|version| version.abi >= abi::ABI_VERSION)
-        };
+        let speaks_our_language =
+            || sys::version(file.as_fd()).is_ok_and(|version| version.speaks_ours());
         if file.metadata()?.file_type().is_char_device() && speaks_our_language() {
             Ok(file)
         } else {
