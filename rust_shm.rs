@@ -13,19 +13,23 @@ use kernel::{
     sync::Arc, //
 };
 #[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
-use shm::sys::hook;
+use shm::sys::task::hook;
 use shm::{
-    device::OpenDevice,
-    namespace::Namespaces,
-    segment::Shared,
-    settings::{
-        self,
-        Settings, //
+    call::device::OpenDevice,
+    registry::{
+        namespace::Namespaces,
+        settings::{
+            self,
+            Settings, //
+        }, //
     },
+    segment::Shared,
     sys::{
-        misc::Device,
-        mount::Mount,
-        queue::OwnedQueue, //
+        fs::{
+            misc::Device,
+            mount::Mount, //
+        },
+        sync::queue::OwnedQueue, //
     }, //
 };
 
@@ -42,7 +46,7 @@ module! {
 struct RustShm {
     #[cfg(CONFIG_DEBUG_FS)]
     #[pin]
-    _report: shm::report::Report,
+    _report: shm::call::report::Report,
     #[pin]
     _device: Device<OpenDevice>,
     #[cfg(CONFIG_IPC_NS)]
@@ -79,7 +83,7 @@ impl kernel::InPlaceModule for RustShm {
                 _namespaces.clone(),
             ),
             #[cfg(CONFIG_DEBUG_FS)]
-            _report <- shm::report::new(_namespaces.clone()),
+            _report <- shm::call::report::new(_namespaces.clone()),
         })
     }
 }

@@ -48,24 +48,8 @@
 //! The mutexes of an open device's [`Cursor`](table::Cursor) and of who removes orphans are taken
 //! before 5 and 6. User space is not touched under them, nor under any of the spinlocks.
 
-pub(crate) mod address;
-pub(crate) mod attach;
-pub(crate) mod command_line;
-pub(crate) mod commit;
-pub(crate) mod creator;
-pub(crate) mod device;
-pub(crate) mod id;
-pub(crate) mod limits;
-pub(crate) mod memory;
-pub(crate) mod namespace;
-pub(crate) mod permission;
-pub(crate) mod policy;
-pub(crate) mod pool;
+pub(crate) mod call;
 pub(crate) mod registry;
-#[cfg(CONFIG_DEBUG_FS)]
-pub(crate) mod report;
+pub(crate) mod rules;
 pub(crate) mod segment;
-pub(crate) mod settings;
 pub(crate) mod sys;
-pub(crate) mod table;
-pub(crate) mod uapi;

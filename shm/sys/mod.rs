@@ -34,31 +34,10 @@
 
 #![allow(unsafe_code)]
 
-pub(crate) mod commit;
-pub(crate) mod cred;
-#[cfg(CONFIG_DEBUG_FS)]
-pub(crate) mod debugfs;
-pub(crate) mod file;
-pub(crate) mod folio;
-#[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
-pub(crate) mod hook;
-pub(crate) mod id_table;
-pub(crate) mod ipc_ns;
-pub(crate) mod lazy;
-pub(crate) mod memlock;
-pub(crate) mod misc;
-pub(crate) mod module_ref;
-pub(crate) mod mount;
-pub(crate) mod parameter;
-pub(crate) mod pid;
-pub(crate) mod policy;
-pub(crate) mod proc;
-pub(crate) mod published;
-pub(crate) mod queue;
-pub(crate) mod thread;
-pub(crate) mod time;
-pub(crate) mod user;
-pub(crate) mod vma;
+pub(crate) mod fs;
+pub(crate) mod mm;
+pub(crate) mod sync;
+pub(crate) mod task;
 
 /// What [`kernel::bindings`] lacks, made by bindgen from the headers of the kernel that is built
 /// for: see `Kbuild`.

@@ -9,17 +9,17 @@
 // As the kernel: clippy 1.85 wants parentheses around shifts, later versions do not.
 #![allow(clippy::precedence)]
 
-#[path = "../../../shm/address.rs"]
+#[path = "../../../shm/rules/address.rs"]
 mod address;
-#[path = "../../../shm/command_line.rs"]
+#[path = "../../../shm/rules/command_line.rs"]
 mod command_line;
-#[path = "../../../shm/id.rs"]
+#[path = "../../../shm/rules/id.rs"]
 mod id;
-#[path = "../../../shm/limits.rs"]
+#[path = "../../../shm/rules/limits.rs"]
 mod limits;
-#[path = "../../../shm/permission.rs"]
+#[path = "../../../shm/rules/permission.rs"]
 mod permission;
-#[path = "../../../shm/pool.rs"]
+#[path = "../../../shm/rules/pool.rs"]
 mod pool;
 
 mod rules {

@@ -5,10 +5,10 @@
 //! As in `ipc/shm.c`, a creator is a thread, and it leaves when it exits, or leaves its IPC namespace
 //! by `unshare(2)`. A [`Creator`] is one thread as the creator of segments in one namespace; its
 //! segments share it, each by a [`Made`]. There is one [`Creators`], owned by
-//! [`Namespaces`](super::namespace::Namespaces) and by each creator: it has each creator that is
+//! [`Namespaces`](crate::shm::registry::namespace::Namespaces) and by each creator: it has each creator that is
 //! there and has segments.
 
-use super::sys::{
+use crate::shm::sys::task::{
     ipc_ns::NamespaceId,
     thread::ThreadId, //
 };

@@ -44,7 +44,7 @@ impl ModuleRef {
     /// # Safety
     ///
     /// Nobody else may have taken it over.
-    pub(super) unsafe fn from_raw() -> Self {
+    pub(in crate::shm::sys) unsafe fn from_raw() -> Self {
         // INVARIANT: By this function's requirement.
         Self(())
     }

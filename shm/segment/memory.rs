@@ -7,30 +7,32 @@
 //! one the `invalidate_lock` of the page cache. Ours are the spinlocks of what few segments have
 //! ([`Rare`]), which nothing is taken under.
 
-use super::{
-    limits,
-    policy::Policies,
+use crate::shm::{
+    rules::limits,
+    segment::policy::Policies,
     sys::{
-        folio::{
-            self,
-            Fault,
-            FaultError,
-            InsertError,
-            LockedFolio,
-            PageCache,
-            Promise,
-            Reserve,
-            Site,
-            MAX_ORDER,
-            PMD_ORDER, //
-        },
-        lazy::LazyBox,
-        parameter::{
+        fs::parameter::{
             parameter,
             Setting, //
         },
-        policy::SharedPolicy,
-        vma, //
+        mm::{
+            folio::{
+                self,
+                Fault,
+                FaultError,
+                InsertError,
+                LockedFolio,
+                PageCache,
+                Promise,
+                Reserve,
+                Site, //
+                MAX_ORDER,
+                PMD_ORDER,
+            },
+            policy::SharedPolicy,
+            vma, //
+        },
+        sync::lazy::LazyBox, //
     }, //
 };
 use core::ops::{

@@ -2,21 +2,21 @@
 
 //! The caller's IPC namespace.
 
+use crate::shm::rules::limits::Limits;
 #[cfg(CONFIG_IPC_NS)]
-use super::bindings::{
+use crate::shm::sys::bindings::{
     put_ipc_ns,
     RUST_SHM_NS_LAST_INIT_ID,
     RUST_SHM_OFFSET_NS_REF, //
 };
-use super::{
+use crate::shm::sys::{
     bindings::{
         ipc_namespace,
         RUST_SHM_OFFSET_NS_ID,
         RUST_SHM_OFFSET_NS_INUM, //
     },
-    cred::Credentials, //
+    task::cred::Credentials, //
 };
-use crate::shm::limits::Limits;
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -267,7 +267,7 @@ unsafe fn removal_forced_of(ns: *const ipc_namespace) -> bool {
 /// # Safety
 ///
 /// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
-pub(super) unsafe fn id_of(ns: *const ipc_namespace) -> NamespaceId {
+pub(in crate::shm::sys) unsafe fn id_of(ns: *const ipc_namespace) -> NamespaceId {
     // SAFETY: By this function's requirement; the numbers never change while the namespace is
     // there.
     unsafe {

@@ -6,39 +6,45 @@
 //! kernel does with that mapping later (fork, exec, exit, munmap, mremap, mprotect) it tells by the
 //! calls of [`MappedObject`], and they count.
 
-use super::{
-    address::{
-        self,
-        BadAddress,
-        Placement, //
-    },
-    limits,
-    memory,
-    permission::Request,
+use crate::shm::{
     registry::Registry,
+    rules::{
+        address::{
+            self,
+            BadAddress,
+            Placement, //
+        },
+        limits,
+        permission::Request, //
+    },
     segment::{
+        memory,
         Segment,
         Shared, //
     },
     sys::{
-        file::{
-            Access,
-            MappedObject, //
+        fs::{
+            file::{
+                Access,
+                MappedObject, //
+            },
+            mount::MountRef, //
         },
-        folio::{
-            Fault,
-            FaultError,
-            PageCache, //
+        mm::{
+            folio::{
+                Fault,
+                FaultError,
+                PageCache, //
+            },
+            policy::SharedPolicy,
+            vma::{
+                self,
+                MmId,
+                Protection,
+                Rest, //
+            }, //
         },
-        ipc_ns::CurrentIpcNamespace,
-        mount::MountRef,
-        policy::SharedPolicy,
-        vma::{
-            self,
-            MmId,
-            Protection,
-            Rest, //
-        }, //
+        task::ipc_ns::CurrentIpcNamespace, //
     }, //
 };
 use core::ops::{

@@ -7,7 +7,7 @@
 //! long as memory is promised, and the kernel's own rules say whether it can be
 //! (`vm.overcommit_memory`).
 
-use super::bindings::shmem_kernel_file_setup;
+use crate::shm::sys::bindings::shmem_kernel_file_setup;
 use core::ptr::NonNull;
 use kernel::{
     bindings,

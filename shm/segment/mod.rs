@@ -7,56 +7,69 @@
 //! [`State`] behind a spinlock of its own, which is taken inside the lock of the registry's table,
 //! never around it.
 
-use super::{
-    creator::{
-        Made,
-        Moment, //
-    },
-    id::{
-        Id,
-        Key, //
-    },
-    limits,
-    memory::{
-        self,
-        Memory, //
-    },
-    permission::{
-        Caller,
-        Ownership,
-        Request,
-        Uid,
-        PERMISSION_BITS, //
-    },
+pub(crate) mod creator;
+pub(crate) mod memory;
+pub(crate) mod policy;
+
+use crate::shm::{
     registry::Registry,
-    sys::{
-        commit::Commitment,
-        cred::{
-            self,
-            Credentials, //
+    rules::{
+        id::{
+            Id,
+            Key, //
         },
-        file::{
-            Access,
-            BackingFile,
-            Ownerless, //
+        limits,
+        permission::{
+            Caller,
+            Ownership,
+            Request,
+            Uid, //
+            PERMISSION_BITS,
         },
-        folio::PMD_ORDER,
-        ipc_ns::{
-            self,
-            CurrentIpcNamespace,
-            IpcNamespace, //
-        },
-        memlock::LockedPages,
-        module_ref::ModuleRef,
-        mount::MountRef,
-        pid::{
-            self,
-            Pid, //
-        },
-        published::Published,
-        time, //
+        uapi, //
     },
-    uapi, //
+    segment::{
+        creator::{
+            Made,
+            Moment, //
+        },
+        memory::Memory, //
+    },
+    sys::{
+        fs::{
+            file::{
+                Access,
+                BackingFile,
+                Ownerless, //
+            },
+            mount::MountRef, //
+        },
+        mm::{
+            commit::Commitment,
+            folio::PMD_ORDER,
+            memlock::LockedPages, //
+        },
+        sync::{
+            module_ref::ModuleRef,
+            published::Published, //
+        },
+        task::{
+            cred::{
+                self,
+                Credentials, //
+            },
+            ipc_ns::{
+                self,
+                CurrentIpcNamespace,
+                IpcNamespace, //
+            },
+            pid::{
+                self,
+                Pid, //
+            },
+            time, //
+        }, //
+    }, //
 };
 use kernel::{
     new_spinlock,

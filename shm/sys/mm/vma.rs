@@ -2,7 +2,8 @@
 
 //! The caller's address space: map a backing file into it, unmap, find what is mapped.
 
-use super::{
+use crate::shm::rules::address::Placement;
+use crate::shm::sys::{
     bindings::{
         MAP_FIXED,
         MAP_FIXED_NOREPLACE,
@@ -11,13 +12,14 @@ use super::{
         PROT_READ,
         PROT_WRITE, //
     },
-    file::{
-        BackingFile,
-        MappedObject, //
-    },
-    mount::MountRef, //
+    fs::{
+        file::{
+            BackingFile,
+            MappedObject, //
+        },
+        mount::MountRef, //
+    }, //
 };
-use crate::shm::address::Placement;
 use core::{
     ops::Range,
     ptr::NonNull, //

@@ -9,13 +9,13 @@
 //!
 //! They are made when the module is loaded.
 
-use super::{
+use crate::shm::sys::{
     bindings::{
         kprobe,
         register_kprobe,
         unregister_kprobe, //
     },
-    ipc_ns::{
+    task::ipc_ns::{
         self,
         NamespaceId, //
     }, //

@@ -3,40 +3,50 @@
 //! The segments of one IPC namespace: ids, keys, limits, totals.
 //!
 //! There is one [`Registry`] for each namespace that has used the device, made on first use and
-//! owned by [`Namespaces`](super::namespace::Namespaces) until the namespace ends; and by each of
+//! owned by [`Namespaces`](crate::shm::registry::namespace::Namespaces) until the namespace ends; and by each of
 //! its segments. Its [`Table`] is guarded by the lock of the [`IdTable`], a spinlock; finding a
 //! segment by id takes no lock.
 
-use super::{
-    commit::{
-        Chunk,
-        Pool,
-        CHUNK_PAGES, //
+pub(crate) mod commit;
+pub(crate) mod namespace;
+pub(crate) mod settings;
+
+use crate::shm::{
+    registry::{
+        commit::{
+            Chunk,
+            Pool, //
+            CHUNK_PAGES,
+        },
+        settings::Settings, //
     },
-    creator::{
-        Creators,
-        Moment, //
-    },
-    id::{
-        Cycle,
-        Id,
-        Key,
-        Numbering, //
-    },
-    limits::{
-        self,
-        Limits,
-        Misfit, //
-    },
-    memory,
-    permission::{
-        self,
-        Caller,
-        Ownership,
-        Request, //
+    rules::{
+        id::{
+            Cycle,
+            Id,
+            Key,
+            Numbering, //
+        },
+        limits::{
+            self,
+            Limits,
+            Misfit, //
+        },
+        permission::{
+            self,
+            Caller,
+            Ownership,
+            Request, //
+        },
+        uapi, //
     },
     segment::{
         self,
+        creator::{
+            Creators,
+            Moment, //
+        },
+        memory,
         Life,
         Plan,
         Remains,
@@ -44,23 +54,25 @@ use super::{
         Shared,
         State, //
     },
-    settings::Settings,
     sys::{
-        commit::Commitment,
-        file::Ownerless,
-        id_table::{
-            Guard,
-            IdTable, //
+        fs::{
+            file::Ownerless,
+            mount::MountRef, //
         },
-        ipc_ns::{
+        mm::commit::Commitment,
+        sync::{
+            id_table::{
+                Guard,
+                IdTable, //
+            },
+            module_ref::ModuleRef,
+            published::Withdrawn, //
+        },
+        task::ipc_ns::{
             CurrentIpcNamespace,
             NamespaceId, //
-        },
-        module_ref::ModuleRef,
-        mount::MountRef,
-        published::Withdrawn, //
-    },
-    uapi, //
+        }, //
+    }, //
 };
 use core::ops::DerefMut;
 use kernel::{

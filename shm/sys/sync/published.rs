@@ -81,7 +81,7 @@ impl<T: Send + Sync> Withdrawn<T> {
     /// # Safety
     ///
     /// As the invariant says.
-    pub(super) unsafe fn new(object: Arc<Published<T>>) -> Self {
+    pub(in crate::shm::sys) unsafe fn new(object: Arc<Published<T>>) -> Self {
         // INVARIANT: By this function's requirement.
         Self(ManuallyDrop::new(object))
     }

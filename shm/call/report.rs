@@ -10,18 +10,22 @@
 //! Numbers of users are those of the first user namespace, sizes are in bytes, `oN` is how many
 //! folios of order N there are. Columns may be added at the end.
 
-use super::{
-    namespace::Namespaces,
-    registry::Registry,
+use crate::shm::{
+    registry::{
+        namespace::Namespaces,
+        Registry, //
+    },
     segment::Life,
     sys::{
-        debugfs::{
+        fs::debugfs::{
             Directory,
             Text,
             View, //
         },
-        folio::PMD_ORDER,
-        vma, //
+        mm::{
+            folio::PMD_ORDER,
+            vma, //
+        }, //
     }, //
 };
 use kernel::{

@@ -3,13 +3,13 @@
 //! The text that `read(2)` on the device gives: the caller's namespace, in the columns of
 //! `/proc/sysvipc/shm`.
 
-use super::{
+use crate::shm::{
     registry::Registry,
-    sys::{
+    rules::uapi,
+    sys::task::{
         cred::Credentials,
         ipc_ns::NamespaceId, //
-    },
-    uapi, //
+    }, //
 };
 use core::fmt::{
     self,

@@ -6,7 +6,7 @@
 //! spinlock and gives access to the state `S`, so that the array and what its owner keeps beside it
 //! change together.
 
-use super::published::{
+use crate::shm::sys::sync::published::{
     Published,
     Withdrawn, //
 };

@@ -6,7 +6,7 @@
 //! There is one [`Policies`] in a segment that `mbind(2)` was called on. It is what `struct
 //! shared_policy` is to shmem.
 
-use super::sys::policy::SharedPolicy;
+use crate::shm::sys::mm::policy::SharedPolicy;
 use core::ops::RangeInclusive;
 use kernel::{
     new_spinlock,

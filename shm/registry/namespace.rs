@@ -7,25 +7,29 @@
 //! which is never used again; a spinlock guards that map.
 
 #[cfg(CONFIG_IPC_NS)]
-use super::sys::hook::OnNamespaceEnd;
+use crate::shm::sys::task::hook::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
-use super::sys::{
+use crate::shm::sys::task::{
     hook::{
         OnCreatorLeaves,
         OnRemovalForced, //
     },
     ipc_ns, //
 };
-use super::{
-    attach::DetachTurns,
-    creator::Creators,
-    registry::Registry,
-    segment::Shared,
-    settings::Settings,
+use crate::shm::{
+    call::attach::DetachTurns,
+    registry::{
+        settings::Settings,
+        Registry, //
+    },
+    segment::{
+        creator::Creators,
+        Shared, //
+    },
     sys::{
-        ipc_ns::NamespaceId,
-        mount::MountRef,
-        queue::OwnedQueue, //
+        fs::mount::MountRef,
+        sync::queue::OwnedQueue,
+        task::ipc_ns::NamespaceId, //
     }, //
 };
 use kernel::{
@@ -112,7 +116,7 @@ impl Namespaces {
         &self.creators
     }
 
-    /// For [`detach`](super::attach::detach).
+    /// For [`detach`](crate::shm::call::attach::detach).
     pub(crate) fn detach_turns(&self) -> &DetachTurns {
         &self.detach_turns
     }

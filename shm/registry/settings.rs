@@ -6,15 +6,17 @@
 //! about, from `/proc`; only rare calls ask. The limits of a namespace are parameters of the module
 //! where the kernel has no sysctls for them; the defaults are those of the sysctls.
 
-use super::{
-    command_line::CommandLine,
-    id::Numbering,
-    limits::Limits,
-    permission::{
-        Gid,
-        PERMISSION_BITS, //
+use crate::shm::{
+    rules::{
+        command_line::CommandLine,
+        id::Numbering,
+        limits::Limits,
+        permission::{
+            Gid,
+            PERMISSION_BITS, //
+        }, //
     },
-    sys::{
+    sys::fs::{
         parameter::{
             parameter,
             Setting, //

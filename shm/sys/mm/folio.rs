@@ -5,7 +5,7 @@
 //! The pages are nowhere else: they are kept off the LRU lists that reclaim looks at, and marked
 //! dirty, so that nothing takes them but the end of the inode.
 
-use super::{
+use crate::shm::sys::{
     bindings::{
         MMF_DISABLE_THP_COMPLETELY,
         MMF_DISABLE_THP_EXCEPT_ADVISED,
@@ -14,8 +14,10 @@ use super::{
         RUST_SHM_GFP_PROMISE,
         RUST_SHM_MAX_FOLIO_ORDER, //
     },
-    policy::SharedPolicy,
-    vma, //
+    mm::{
+        policy::SharedPolicy,
+        vma, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -60,7 +62,7 @@ pub(crate) struct PageCache<'a> {
 impl<'a> PageCache<'a> {
     /// Operations for [`init`](Self::init). A page that the hardware has spoilt is still to be
     /// seen to by who adds `error_remove_folio`.
-    pub(super) const ADDRESS_SPACE_OPS: bindings::address_space_operations =
+    pub(in crate::shm::sys) const ADDRESS_SPACE_OPS: bindings::address_space_operations =
         bindings::address_space_operations {
             dirty_folio: Some(bindings::noop_dirty_folio),
             #[cfg(CONFIG_MIGRATION)]
@@ -74,7 +76,7 @@ impl<'a> PageCache<'a> {
     ///
     /// `mapping` must be valid, and known to nobody else. `operations` must be
     /// [`ADDRESS_SPACE_OPS`](Self::ADDRESS_SPACE_OPS), or more.
-    pub(super) unsafe fn init(
+    pub(in crate::shm::sys) unsafe fn init(
         mapping: *mut bindings::address_space,
         operations: &'static bindings::address_space_operations,
     ) {
@@ -90,7 +92,7 @@ impl<'a> PageCache<'a> {
     /// # Safety
     ///
     /// `mapping` must be as the type invariant says.
-    pub(super) unsafe fn from_raw(mapping: *mut bindings::address_space) -> Self {
+    pub(in crate::shm::sys) unsafe fn from_raw(mapping: *mut bindings::address_space) -> Self {
         Self {
             // SAFETY: By this function's requirement it is not null.
             // INVARIANT: By this function's requirement.
@@ -524,7 +526,10 @@ impl<'a> Fault<'a> {
     /// # Safety
     ///
     /// The arguments must be as the type invariant says, for `'a`.
-    pub(super) unsafe fn from_raw(vmf: *mut bindings::vm_fault, cache: PageCache<'a>) -> Self {
+    pub(in crate::shm::sys) unsafe fn from_raw(
+        vmf: *mut bindings::vm_fault,
+        cache: PageCache<'a>,
+    ) -> Self {
         Self {
             // SAFETY: By this function's requirement it is not null.
             vmf: unsafe { NonNull::new_unchecked(vmf) },

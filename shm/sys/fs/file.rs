@@ -6,20 +6,22 @@
 //! this file adds the last, and turns what the kernel calls on a file or a VMA into calls on the
 //! object.
 
-use super::bindings::{
+use crate::shm::sys::bindings::{
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     RUST_SHM_ATTR_SIZE, //
 };
-use super::{
-    folio::{
-        Fault,
-        FaultError,
-        PageCache, //
+use crate::shm::sys::{
+    fs::mount::MountRef,
+    mm::{
+        folio::{
+            Fault,
+            FaultError,
+            PageCache, //
+        },
+        policy::SharedPolicy, //
     },
-    module_ref::ModuleRef,
-    mount::MountRef,
-    policy::SharedPolicy, //
+    sync::module_ref::ModuleRef, //
 };
 use crate::LocalModule;
 use core::{
@@ -110,7 +112,7 @@ pub(crate) enum Access {
 ///
 /// # Invariants
 ///
-/// Holds one count of an open file on a [`Mount<T>`](super::mount::Mount), whose inode's
+/// Holds one count of an open file on a [`Mount<T>`](crate::shm::sys::fs::mount::Mount), whose inode's
 /// `i_private` is not null.
 pub(crate) struct BackingFile<T: MappedObject> {
     file: NonNull<bindings::file>,
@@ -232,7 +234,7 @@ impl<T: MappedObject> BackingFile<T> {
     }
 
     /// The file, for C functions.
-    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+    pub(in crate::shm::sys) fn as_ptr(&self) -> *mut bindings::file {
         self.file.as_ptr()
     }
 
@@ -241,7 +243,10 @@ impl<T: MappedObject> BackingFile<T> {
     /// # Safety
     ///
     /// `file` must be null or point to a file that somebody holds for as long as this runs.
-    pub(super) unsafe fn from_raw(file: *mut bindings::file, mount: &MountRef<T>) -> Option<Self> {
+    pub(in crate::shm::sys) unsafe fn from_raw(
+        file: *mut bindings::file,
+        mount: &MountRef<T>,
+    ) -> Option<Self> {
         let file = NonNull::new(file)?;
         // SAFETY: By this function's requirement. The superblock is compared, not used.
         let (superblock, mark) = unsafe {

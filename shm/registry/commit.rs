@@ -6,14 +6,16 @@
 //! grows and shrinks by [`CHUNK_PAGES`]: so a small segment costs a sum. There is one pool in each
 //! registry's table, guarded by its lock.
 
-use super::{
-    limits::PAGE_BYTES,
-    pool,
-    sys::commit::Commitment, //
+use crate::shm::{
+    rules::{
+        limits::PAGE_BYTES,
+        pool, //
+    },
+    sys::mm::commit::Commitment, //
 };
 use kernel::prelude::*;
 
-pub(crate) use super::pool::CHUNK_PAGES;
+pub(crate) use crate::shm::rules::pool::CHUNK_PAGES;
 
 /// What is committed to all small segments together: those of less than [`CHUNK_PAGES`].
 pub(crate) type Pool = pool::Pool<KBox<Chunk>>;

@@ -155,8 +155,8 @@ macro_rules! parameter {
         $about:literal;
     ) => {
         $(#[$meta])*
-        $vis static $NAME: $crate::shm::sys::parameter::Parameter<$type> =
-            $crate::shm::sys::parameter::Parameter::new($default as u64);
+        $vis static $NAME: $crate::shm::sys::fs::parameter::Parameter<$type> =
+            $crate::shm::sys::fs::parameter::Parameter::new($default as u64);
 
         const _: () = {
             // The kernel reads an array of these when the module is loaded.
@@ -167,7 +167,7 @@ macro_rules! parameter {
                 ::kernel::module_param::KernelParam::new(::kernel::bindings::kernel_param {
                     name: concat!($name, "\0").as_ptr().cast(),
                     mod_: ::kernel::module::this_module::<$crate::LocalModule>().as_ptr(),
-                    ops: &$crate::shm::sys::parameter::Parameter::<$type>::OPS,
+                    ops: &$crate::shm::sys::fs::parameter::Parameter::<$type>::OPS,
                     perm: $mode,
                     level: -1,
                     flags: 0,
@@ -180,7 +180,7 @@ macro_rules! parameter {
             #[allow(unsafe_code)]
             #[link_section = ".modinfo"]
             #[used(compiler)]
-            static INFO: [u8; ABOUT.len()] = $crate::shm::sys::parameter::bytes(ABOUT);
+            static INFO: [u8; ABOUT.len()] = $crate::shm::sys::fs::parameter::bytes(ABOUT);
         };
     };
 }

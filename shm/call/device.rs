@@ -6,45 +6,53 @@
 //! first namespace it was used in, so that the usual call looks nothing up; a caller in another
 //! namespace is looked up each time.
 
-use super::{
-    address::Placement,
-    attach::{
-        self,
-        Mode, //
-    },
-    id::Key,
-    limits::{
-        self,
-        Limits, //
-    },
-    namespace::Namespaces,
-    permission::{
-        Caller,
-        Gid,
-        Uid,
-        PERMISSION_BITS, //
+use crate::shm::{
+    call::{
+        attach::{
+            self,
+            Mode, //
+        },
+        table::Cursor, //
     },
     registry::{
+        namespace::Namespaces,
+        settings,
         Registry,
         Surroundings,
         Wanted, //
     },
-    settings,
-    sys::{
-        cred,
-        ipc_ns::{
+    rules::{
+        address::Placement,
+        id::Key,
+        limits::{
             self,
-            Capability,
-            CurrentIpcNamespace,
-            NamespaceId, //
+            Limits, //
         },
-        memlock,
-        misc::DeviceFile,
-        user,
-        vma, //
+        permission::{
+            Caller,
+            Gid,
+            Uid, //
+            PERMISSION_BITS,
+        },
+        uapi, //
     },
-    table::Cursor,
-    uapi, //
+    sys::{
+        fs::misc::DeviceFile,
+        mm::{
+            memlock,
+            user,
+            vma, //
+        },
+        task::{
+            cred,
+            ipc_ns::{
+                self,
+                Capability,
+                CurrentIpcNamespace,
+                NamespaceId, //
+            }, //
+        }, //
+    }, //
 };
 use kernel::{
     iov::IovIterDest,

@@ -2,7 +2,7 @@
 
 //! User and group ids of the caller, and their translation between user namespaces.
 
-use crate::shm::permission::{
+use crate::shm::rules::permission::{
     Gid,
     Uid, //
 };
@@ -45,7 +45,7 @@ impl Credentials<'_> {
     /// # Safety
     ///
     /// `task` must be `current`, and what is returned must not leave the system call.
-    pub(super) unsafe fn of(task: *const bindings::task_struct) -> Self {
+    pub(in crate::shm::sys) unsafe fn of(task: *const bindings::task_struct) -> Self {
         Self {
             // SAFETY: A task has credentials.
             // INVARIANT: By this function's requirement.

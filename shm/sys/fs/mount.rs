@@ -6,14 +6,14 @@
 //! that have been attached live on it. It goes away with the module, after the last file, inode and
 //! [`MountRef`] are gone.
 
-use super::{
+use crate::shm::sys::{
     bindings::{
         init_pseudo,
         RUST_SHM_OFFSET_S_IFLAGS,
         RUST_SHM_SIZE_S_IFLAGS, //
     },
-    file::MappedObject,
-    module_ref::ModuleRef, //
+    fs::file::MappedObject,
+    sync::module_ref::ModuleRef, //
 };
 use core::{
     marker::PhantomData,
@@ -188,12 +188,12 @@ unsafe impl<T: MappedObject> Sync for MountRef<T> {}
 
 impl<T: MappedObject> MountRef<T> {
     /// The mount, for C functions.
-    pub(super) fn as_ptr(&self) -> *mut bindings::vfsmount {
+    pub(in crate::shm::sys) fn as_ptr(&self) -> *mut bindings::vfsmount {
         self.mnt.as_ptr()
     }
 
     /// Its superblock.
-    pub(super) fn superblock(&self) -> *mut bindings::super_block {
+    pub(in crate::shm::sys) fn superblock(&self) -> *mut bindings::super_block {
         // SAFETY: By the type invariant the mount is valid; its superblock never changes.
         unsafe { (*self.mnt.as_ptr()).mnt_sb }
     }

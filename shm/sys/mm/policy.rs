@@ -22,7 +22,7 @@ use kernel::{
 ///
 /// Holds one count of a valid `struct mempolicy` that [`SharedPolicy::copy_of`] made.
 #[cfg(CONFIG_NUMA)]
-pub(crate) struct SharedPolicy(NonNull<super::bindings::mempolicy>);
+pub(crate) struct SharedPolicy(NonNull<crate::shm::sys::bindings::mempolicy>);
 
 /// Without NUMA there is none.
 #[cfg(not(CONFIG_NUMA))]
@@ -43,15 +43,17 @@ impl SharedPolicy {
     /// # Safety
     ///
     /// `policy` must be valid, and nothing but its count may change meanwhile.
-    pub(super) unsafe fn copy_of(policy: NonNull<kernel_bindings::mempolicy>) -> Result<Self> {
-        use super::bindings::mempolicy;
+    pub(in crate::shm::sys) unsafe fn copy_of(
+        policy: NonNull<kernel_bindings::mempolicy>,
+    ) -> Result<Self> {
+        use crate::shm::sys::bindings::mempolicy;
 
         // SAFETY: By this function's requirement. It is plain data: what is copied of the count is
         // overwritten before anybody sees it, and `rcu` is in use only once the count is 0.
         let mut copy = unsafe { policy.cast::<mempolicy>().read() };
         copy.refcnt.counter = 1;
         // CAST: A flag.
-        copy.flags |= super::bindings::MPOL_F_SHARED as u16;
+        copy.flags |= crate::shm::sys::bindings::MPOL_F_SHARED as u16;
         // `kfree_rcu()` in `__mpol_put()` wants what `kmalloc()` returns, which a `KBox` is.
         let copy = KBox::into_raw(KBox::new(copy, GFP_KERNEL_ACCOUNT)?);
         // SAFETY: A box is not null.
@@ -60,12 +62,12 @@ impl SharedPolicy {
     }
 
     /// The policy, for C functions that take no count.
-    pub(super) fn as_ptr(&self) -> *mut kernel_bindings::mempolicy {
+    pub(in crate::shm::sys) fn as_ptr(&self) -> *mut kernel_bindings::mempolicy {
         self.0.as_ptr().cast()
     }
 
     /// The policy, with its count, for who drops that by `mpol_cond_put()`.
-    pub(super) fn into_raw(self) -> *mut kernel_bindings::mempolicy {
+    pub(in crate::shm::sys) fn into_raw(self) -> *mut kernel_bindings::mempolicy {
         core::mem::ManuallyDrop::new(self).as_ptr()
     }
 }

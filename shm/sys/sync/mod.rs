@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Objects that are shared: reference counts, RCU, work items.
+
+pub(crate) mod id_table;
+pub(crate) mod lazy;
+pub(crate) mod module_ref;
+pub(crate) mod published;
+pub(crate) mod queue;
