@@ -32,7 +32,8 @@
 
 /**
  * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
- * Revision 2 has SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK.
+ * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK, SHM_UNLOCK, RUST_SHM_CTL_HUGE and
+ * rust_shm_stat.swap.
  */
 #define RUST_SHM_ABI_VERSION 2
 
@@ -50,8 +51,8 @@
  */
 #define RUST_SHM_IPC_CREAT 0x00000200U	/* 01000: make the segment if no segment has the key */
 #define RUST_SHM_IPC_EXCL 0x00000400U	/* 02000: with CREAT: EEXIST if a segment has the key */
-#define RUST_SHM_HUGETLB 0x00000800U	/* 04000: of huge pages, all allocated at once */
-#define RUST_SHM_NORESERVE 0x00001000U	/* 010000: commit no memory (or no huge pages) in advance */
+#define RUST_SHM_HUGETLB 0x00000800U	/* 04000: of huge pages, all allocated by this call */
+#define RUST_SHM_NORESERVE 0x00001000U	/* 010000: commit memory at the touch, not here */
 
 /*
  * With RUST_SHM_HUGETLB: the logarithm of the size of a huge page in six bits, or 0 for the usual
@@ -72,15 +73,18 @@
 #define RUST_SHM_IPC_SET 1U	/* set uid, gid and nine bits of mode from a struct rust_shm_stat */
 #define RUST_SHM_IPC_STAT 2U	/* fill a struct rust_shm_stat; needs read permission */
 #define RUST_SHM_IPC_INFO 3U	/* fill a struct rust_shm_limits; any id from 0 up will do */
-#define RUST_SHM_LOCK 11U	/* count it as locked memory of the caller's */
-#define RUST_SHM_UNLOCK 12U	/* do so no more */
+#define RUST_SHM_LOCK 11U	/* keep its pages in memory; counts as locked memory of the caller */
+#define RUST_SHM_UNLOCK 12U	/* let its pages be swapped out again */
 #define RUST_SHM_STAT 13U	/* as IPC_STAT, but id is an index into the table */
 #define RUST_SHM_INFO 14U	/* fill a struct rust_shm_usage; any id from 0 up will do */
 #define RUST_SHM_STAT_ANY 15U	/* as SHM_STAT, without the check for read permission */
 
+/* Flags of struct rust_shm_ctl, with IPC_STAT, RUST_SHM_STAT and RUST_SHM_STAT_ANY. */
+#define RUST_SHM_CTL_HUGE 0x00000001U	/* fill rust_shm_stat.huge: looks at every folio in memory */
+
 /* Bits of rust_shm_stat.mode above the nine permission bits. */
 #define RUST_SHM_MODE_DEST 0x00000200U	/* 01000: removed; goes away with the last detach */
-#define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory */
+#define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory by RUST_SHM_LOCK */
 
 /**
  * struct rust_shm_version - what RUST_SHM_IOC_VERSION answers
@@ -105,10 +109,14 @@ struct rust_shm_version {
  * @size: in: size in bytes, 64 bits; rounded up to whole pages when memory is laid out, reported
  *         back unrounded. May be 0 to find a segment.
  *
- * The ioctl returns the segment's id, a number from 0 up. Memory is not allocated until it is
- * touched, but it is committed (Committed_AS in /proc/meminfo) unless RUST_SHM_NORESERVE is given and
- * vm.overcommit_memory is not 2. With RUST_SHM_HUGETLB, and without RUST_SHM_NORESERVE, all huge
- * pages that the size takes are allocated here.
+ * The ioctl returns the segment's id, a number from 0 up. Memory is allocated when it is touched,
+ * but the whole size is committed here (Committed_AS in /proc/meminfo). With RUST_SHM_NORESERVE,
+ * and unless vm.overcommit_memory is 2, each touch commits what it allocates; where that cannot be
+ * committed, the touch gets SIGBUS. Pages can be swapped out.
+ *
+ * With RUST_SHM_HUGETLB, and without RUST_SHM_NORESERVE, all huge pages that the size takes are
+ * allocated here. They do not come from the pool (vm.nr_hugepages), and are never swapped out or
+ * split: MADV_REMOVE frees those that lie in its range whole, and zeroes its part of the others.
  *
  * Errors, in the order of ipcget() and newseg():
  *   ENOENT  no segment has the key, and IPC_CREAT is not given
@@ -191,16 +199,23 @@ struct rust_shm_detach {
  *            RUST_SHM_LOCK and RUST_SHM_UNLOCK.
  * @arg_size: in: size of that structure in bytes, as the caller's header knows it; 32 bits.
  *            Ignored likewise. A larger size than the module knows is filled up with zeros (or,
- *            for IPC_SET, must hold zeros there: E2BIG); a smaller one than revision 1 is EINVAL.
- * @flags: in: zero; 32 bits.
+ *            for IPC_SET, must hold zeros there: E2BIG). A smaller size gets that many bytes, down
+ *            to the size in revision 1, 96 bytes for struct rust_shm_stat; below that is EINVAL.
+ * @flags: in: RUST_SHM_CTL_HUGE with IPC_STAT, RUST_SHM_STAT or RUST_SHM_STAT_ANY, else zero; 32
+ *            bits.
+ *
+ * RUST_SHM_LOCK keeps the pages that are in memory, and those touched later, unevictable: they are
+ * not swapped out. Pages in swap stay there until they are touched. After RUST_SHM_UNLOCK all may
+ * be swapped out again, except huge pages of RUST_SHM_HUGETLB.
  *
  * The ioctl returns what shmctl(2) returns: the id for RUST_SHM_STAT and RUST_SHM_STAT_ANY, the
  * highest index in use for IPC_INFO and RUST_SHM_INFO, otherwise 0.
  *
  * Errors:
- *   EINVAL  id is negative (whatever cmd is), cmd is unknown, arg_size is too small, flags is not
- *           zero, no such segment (or not any more); for IPC_SET also a uid or gid that the
- *           caller's user namespace does not know, or reserved that is not zero
+ *   EINVAL  id is negative (whatever cmd is), cmd is unknown, arg_size is too small, flags has a
+ *           bit that is unknown or not for cmd, no such segment (or not any more); for IPC_SET also
+ *           a uid or gid that the caller's user namespace does not know, or reserved that is not
+ *           zero
  *   EIDRM   the segment is removed by somebody else at this very moment (not for IPC_SET, IPC_RMID)
  *   EACCES  IPC_STAT or RUST_SHM_STAT without read permission
  *   EPERM   IPC_SET or IPC_RMID by a caller that is neither owner nor creator, and has no
@@ -236,9 +251,12 @@ struct rust_shm_ctl {
  * @dtime: last detach, likewise.
  * @ctime: creation or last IPC_SET, likewise.
  * @rss: memory that holds the segment's pages now, in bytes; 64 bits. An addition to shmid64_ds.
- * @huge: how much of @rss is in folios of 2 MiB, in bytes; 64 bits. An addition to shmid64_ds.
+ * @huge: with RUST_SHM_CTL_HUGE, how much of @rss is in folios of 2 MiB, in bytes; otherwise 0; 64
+ *         bits. An addition to shmid64_ds.
  * @seq: the sequence number in the id, as ipc_perm.__seq; 32 bits.
  * @reserved: zero.
+ * @swap: how much of the segment is swapped out, in bytes; 64 bits. An addition to shmid64_ds;
+ *         revision 1 ends before it.
  */
 struct rust_shm_stat {
 	__s32 key;
@@ -258,6 +276,7 @@ struct rust_shm_stat {
 	__u64 huge;
 	__u32 seq;
 	__u32 reserved;
+	__u64 swap;
 };
 
 /**
@@ -282,7 +301,7 @@ struct rust_shm_limits {
  * @reserved: zero.
  * @shm_tot: size of all segments, in pages; 64 bits.
  * @shm_rss: how much of it is in memory, in pages; 64 bits.
- * @shm_swp: how much of it is in swap, in pages; 64 bits. Always 0: the pages are not swapped.
+ * @shm_swp: how much of it is swapped out, in pages; 64 bits.
  * @swap_attempts: 0, as on Linux since 2.4.
  * @swap_successes: 0, as on Linux since 2.4.
  */
@@ -373,7 +392,8 @@ _RUST_SHM_AT(rust_shm_stat, rss, 72);
 _RUST_SHM_AT(rust_shm_stat, huge, 80);
 _RUST_SHM_AT(rust_shm_stat, seq, 88);
 _RUST_SHM_AT(rust_shm_stat, reserved, 92);
-_RUST_SHM_SIZE(rust_shm_stat, 96);
+_RUST_SHM_AT(rust_shm_stat, swap, 96);
+_RUST_SHM_SIZE(rust_shm_stat, 104);
 
 _RUST_SHM_AT(rust_shm_limits, shmmax, 0);
 _RUST_SHM_AT(rust_shm_limits, shmmin, 8);
