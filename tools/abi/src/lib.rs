@@ -24,9 +24,9 @@ pub const IPC_PRIVATE: i32 = 0;
 pub const IPC_CREAT: u32 = 0o1000;
 /// [`Get::flags`]: with [`IPC_CREAT`]: `EEXIST` if a segment has the key.
 pub const IPC_EXCL: u32 = 0o2000;
-/// [`Get::flags`]: of huge pages, all allocated at once.
+/// [`Get::flags`]: of huge pages, all allocated by this call.
 pub const HUGETLB: u32 = 0o4000;
-/// [`Get::flags`]: commit no memory (or no huge pages) in advance.
+/// [`Get::flags`]: commit memory at the touch, not at the call.
 pub const NORESERVE: u32 = 0o10000;
 /// [`Get::flags`], with [`HUGETLB`]: the logarithm of a huge page's size is this far to the left.
 pub const HUGE_SHIFT: u32 = 26;
@@ -52,9 +52,9 @@ pub const IPC_SET: u32 = 1;
 pub const IPC_STAT: u32 = 2;
 /// [`Ctl::cmd`]: fill a [`Limits`].
 pub const IPC_INFO: u32 = 3;
-/// [`Ctl::cmd`]: count it as locked memory of the caller's.
+/// [`Ctl::cmd`]: keep its pages in memory; counts as locked memory of the caller.
 pub const LOCK: u32 = 11;
-/// [`Ctl::cmd`]: do so no more.
+/// [`Ctl::cmd`]: let its pages be swapped out again.
 pub const UNLOCK: u32 = 12;
 /// [`Ctl::cmd`]: as [`IPC_STAT`], of the segment at an index.
 pub const STAT: u32 = 13;
@@ -63,9 +63,13 @@ pub const INFO: u32 = 14;
 /// [`Ctl::cmd`]: as [`STAT`], without the check for read permission.
 pub const STAT_ANY: u32 = 15;
 
+/// [`Ctl::flags`], with [`IPC_STAT`], [`STAT`] and [`STAT_ANY`]: fill [`Stat::huge`], which looks at
+/// every folio in memory.
+pub const CTL_HUGE: u32 = 1;
+
 /// [`Stat::mode`]: removed; goes away with the last detach.
 pub const MODE_DEST: u32 = 0o1000;
-/// [`Stat::mode`]: locked in memory.
+/// [`Stat::mode`]: locked in memory by [`LOCK`].
 pub const MODE_LOCKED: u32 = 0o2000;
 
 /// Writes the structures, and asserts that they have just the layout that the header asserts:
@@ -132,11 +136,11 @@ structures! {
         arg: u64, 8;
         /// The size of that structure, in bytes.
         arg_size: u32, 16;
-        /// Zero.
+        /// [`CTL_HUGE`], or zero.
         flags: u32, 20;
     }
     /// One segment, as `struct shmid64_ds`.
-    Stat, 96: {
+    Stat, 104: {
         /// The key, or 0 once removed.
         key: i32, 0;
         /// Owner's user id.
@@ -165,12 +169,14 @@ structures! {
         ctime: i64, 64;
         /// Memory that holds the segment's pages now, in bytes.
         rss: u64, 72;
-        /// How much of it is in folios of 2 MiB, in bytes.
+        /// With [`CTL_HUGE`], how much of `rss` is in folios of 2 MiB, in bytes; otherwise 0.
         huge: u64, 80;
         /// The sequence number in the id.
         seq: u32, 88;
         /// Zero.
         reserved: u32, 92;
+        /// How much of the segment is swapped out, in bytes.
+        swap: u64, 96;
     }
     /// Limits of the caller's IPC namespace, as `struct shminfo64`.
     Limits, 40: {
@@ -195,7 +201,7 @@ structures! {
         shm_tot: u64, 8;
         /// How much of it is in memory, in pages.
         shm_rss: u64, 16;
-        /// How much of it is in swap, in pages: 0.
+        /// How much of it is swapped out, in pages.
         shm_swp: u64, 24;
         /// 0.
         swap_attempts: u64, 32;

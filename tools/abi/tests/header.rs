@@ -32,7 +32,7 @@ macro_rules! layout {
 fn is_the_headers() {
     let mut lines = numbers!(
         ABI_VERSION IPC_PRIVATE IPC_CREAT IPC_EXCL HUGETLB NORESERVE HUGE_SHIFT HUGE_MASK HUGE_2MB RDONLY RND REMAP EXEC
-        IPC_RMID IPC_SET IPC_STAT IPC_INFO LOCK UNLOCK STAT INFO STAT_ANY MODE_DEST MODE_LOCKED
+        IPC_RMID IPC_SET IPC_STAT IPC_INFO LOCK UNLOCK STAT INFO STAT_ANY CTL_HUGE MODE_DEST MODE_LOCKED
         IOC_VERSION IOC_GET IOC_ATTACH IOC_DETACH IOC_CTL
     );
     lines.extend(layout!(Version as "rust_shm_version": abi reserved features));
@@ -42,7 +42,7 @@ fn is_the_headers() {
     lines.extend(layout!(Ctl as "rust_shm_ctl": id cmd arg arg_size flags));
     lines.extend(
         layout!(Stat as "rust_shm_stat": key uid gid cuid cgid mode cpid lpid segsz nattch
-        atime dtime ctime rss huge seq reserved),
+        atime dtime ctime rss huge seq reserved swap),
     );
     lines.extend(layout!(Limits as "rust_shm_limits": shmmax shmmin shmmni shmseg shmall));
     lines.extend(

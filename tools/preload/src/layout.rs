@@ -241,6 +241,7 @@ mod tests {
         huge: 13,
         seq: 0x1_ffff,
         reserved: 0,
+        swap: 14,
     };
 
     /// libc's own structure has each field where ours has it.
@@ -338,15 +339,15 @@ mod tests {
             used_ids: 3,
             shm_tot: 0x1_0000_0002,
             shm_rss: 4,
+            shm_swp: 0x1_0000_0005,
             ..Usage::default()
         };
         let narrow = narrow::Use::from(&usage);
-        assert_eq!((narrow.used_ids, narrow.shm_tot, narrow.shm_rss), (3, 2, 4));
+        assert_eq!((narrow.used_ids, narrow.shm_tot), (3, 2));
+        assert_eq!((narrow.shm_rss, narrow.shm_swp), (4, 5));
         let wide = wide::Use::from(&usage);
-        assert_eq!(
-            (wide.used_ids, wide.shm_tot, wide.shm_rss),
-            (3, 0x1_0000_0002, 4)
-        );
+        assert_eq!((wide.used_ids, wide.shm_tot), (3, 0x1_0000_0002));
+        assert_eq!((wide.shm_rss, wide.shm_swp), (4, 0x1_0000_0005));
     }
 
     #[test]
