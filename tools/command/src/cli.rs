@@ -51,9 +51,9 @@ pub enum Command {
     Chmod(Chmod),
     /// Change owner and group of segments
     Chown(Chown),
-    /// Count segments as locked memory (their pages are never swapped anyway)
+    /// Keep the pages of segments in memory, as locked memory of this user
     Lock(Ids),
-    /// Undo lock
+    /// Undo lock: pages may be swapped out again
     Unlock(Ids),
     /// Show the limits, or set them
     Limits(Limits),
@@ -164,7 +164,7 @@ pub struct Create {
     /// Fail if there is one with the key
     #[arg(short = 'x', long)]
     pub exclusive: bool,
-    /// Commit no memory in advance
+    /// Commit memory when it is touched, not now
     #[arg(long)]
     pub noreserve: bool,
     /// Bring all its pages into memory now

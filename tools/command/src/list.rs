@@ -11,7 +11,6 @@ use crate::{
 use clap::ValueEnum;
 use rshm::{Device, Info};
 use serde_json::{json, Map, Value};
-use std::collections::HashMap;
 
 /// A column of `ls` and `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,8 +35,10 @@ pub enum Column {
     Size,
     /// How much of it is in memory
     Resident,
-    /// How much of that is in pages of 2 MiB
+    /// How much of that is in pages of 2 MiB (asked for only where it is shown)
     Huge,
+    /// How much of it is swapped out
+    Swap,
     /// How many attaches there are
     Attached,
     /// Whether it is locked, or removed and waits for its last detach
@@ -58,7 +59,9 @@ pub enum Column {
 
 use Column::*;
 
-const USUAL: [Column; 9] = [Id, Key, Owner, Mode, Size, Resident, Huge, Attached, Status];
+const USUAL: [Column; 10] = [
+    Id, Key, Owner, Mode, Size, Resident, Huge, Swap, Attached, Status,
+];
 
 impl Column {
     pub fn name(self) -> String {
@@ -66,7 +69,10 @@ impl Column {
     }
 
     pub fn heading(self) -> (String, bool) {
-        let right = matches!(self, Id | Size | Resident | Huge | Attached | Cpid | Lpid);
+        let right = matches!(
+            self,
+            Id | Size | Resident | Huge | Swap | Attached | Cpid | Lpid
+        );
         (self.name().to_uppercase(), right)
     }
 
@@ -84,6 +90,7 @@ impl Column {
             Size => json!(info.size()),
             Resident => json!(info.resident()),
             Huge => json!(info.huge()),
+            Swap => json!(info.swap()),
             Attached => json!(info.attaches()),
             Status => json!(status(info)),
             Cpid => json!(info.creator_pid()),
@@ -100,7 +107,10 @@ impl Column {
         match self {
             Size => units::size(info.size(), bytes),
             Resident => units::size(info.resident(), bytes),
-            Huge => units::size(info.huge(), bytes),
+            Huge => info
+                .huge()
+                .map_or(String::new(), |huge| units::size(huge, bytes)),
+            Swap => units::size(info.swap(), bytes),
             Atime => units::local(info.attached()).unwrap_or_default(),
             Dtime => units::local(info.detached()).unwrap_or_default(),
             Ctime => units::local(info.changed()).unwrap_or_default(),
@@ -191,19 +201,16 @@ impl Ls {
     }
 }
 
-/// Segments by id.
-pub fn by_id(device: &Device) -> Result<HashMap<i32, Info>> {
-    Ok(device
-        .list()?
-        .into_iter()
-        .map(|info| (info.id(), info))
-        .collect())
-}
-
 pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
     let columns = columns(ls.output.as_deref())?;
-    let mut infos = open()?.list()?;
-    infos.retain(|info| ls.takes(info));
+    let device = open()?;
+    let mut infos = if columns.contains(&Huge) || ls.sort == Some(Huge) {
+        device.list_with_huge(|info| ls.takes(info))?
+    } else {
+        let mut infos = device.list()?;
+        infos.retain(|info| ls.takes(info));
+        infos
+    };
     if let Some(column) = ls.sort {
         column.sort(&mut infos);
     }
@@ -252,7 +259,7 @@ mod tests {
     fn columns_are_chosen() {
         assert_eq!(columns(None).unwrap(), USUAL);
         assert_eq!(columns(Some("id,CPID")).unwrap(), [Id, Cpid]);
-        assert_eq!(columns(Some("+atime")).unwrap()[9..], [Atime]);
+        assert_eq!(columns(Some("+atime")).unwrap()[USUAL.len()..], [Atime]);
         assert_eq!(
             columns(Some("all")).unwrap().len(),
             Column::value_variants().len()

@@ -4,7 +4,7 @@
 
 use crate::{
     cli::Show,
-    list::{self, Column},
+    list::Column,
     output::{complain, for_people, print_json, styled, Failure, Result, Style, Table},
     processes::{self, Attached, Report},
     units,
@@ -18,14 +18,15 @@ use std::{
 };
 
 pub fn run(device: &Device, show: &Show) -> Result {
-    let all = list::by_id(device)?;
+    let has_key = |info: &Info| {
+        show.key
+            .is_some_and(|key| !key.is_private() && info.key() == key)
+    };
+    let all = device.list_with_huge(|info| show.ids.contains(&info.id()) || has_key(info))?;
     let mut ids = show.ids.clone();
     let mut failed = false;
     if let Some(key) = show.key {
-        match all
-            .values()
-            .find(|info| !key.is_private() && info.key() == key)
-        {
+        match all.iter().find(|info| has_key(info)) {
             Some(info) => ids.push(info.id()),
             None => {
                 return Err(Failure::failed(format_args!(
@@ -36,7 +37,7 @@ pub fn run(device: &Device, show: &Show) -> Result {
     }
     let mut infos = Vec::new();
     for id in ids {
-        match all.get(&id) {
+        match all.iter().find(|info| info.id() == id) {
             Some(info) => infos.push(info),
             None => {
                 complain(format_args!(

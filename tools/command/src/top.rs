@@ -32,22 +32,24 @@ use std::{
 /// What root may know besides.
 const SEGMENTS: &str = "/sys/kernel/debug/rust_shm/segments";
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column::Id,
     Column::Key,
     Column::Owner,
     Column::Size,
     Column::Resident,
     Column::Huge,
+    Column::Swap,
     Column::Attached,
 ];
 
 /// Keys change what is sorted by.
-const SORTS: [(char, Column); 5] = [
+const SORTS: [(char, Column); 6] = [
     ('i', Column::Id),
     ('s', Column::Size),
     ('r', Column::Resident),
     ('h', Column::Huge),
+    ('w', Column::Swap),
     ('a', Column::Attached),
 ];
 
@@ -65,7 +67,7 @@ impl Look {
     fn take(device: &Device) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
-            infos: device.list()?,
+            infos: device.list_with_huge(|_| true)?,
             counts: counts(),
         })
     }
@@ -327,7 +329,7 @@ fn draw(text: &[String]) -> io::Result<()> {
     };
     let mut out = io::stdout().lock();
     queue!(out, MoveTo(0, 0))?;
-    let last = "q quits; sort by: i id, s size, r resident, h huge, a attached".to_owned();
+    let last = "q quits; sort by: i id, s size, r resident, h huge, w swap, a attached".to_owned();
     let room = usize::from(height.saturating_sub(1));
     for number in 0..room {
         let line: String = text

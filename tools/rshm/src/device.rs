@@ -64,6 +64,8 @@ pub struct Usage {
     pub pages: u64,
     /// How much of it is in memory, in pages.
     pub resident_pages: u64,
+    /// How much of it is swapped out, in pages.
+    pub swapped_pages: u64,
 }
 
 impl Device {
@@ -149,10 +151,28 @@ impl Device {
         Ok(all)
     }
 
+    /// As [`list`](Device::list), but only the segments that are `wanted`, with [`Info::huge`]. The
+    /// module looks at every folio that these have in memory, and at none of the others'.
+    pub fn list_with_huge(&self, wanted: impl Fn(&Info) -> bool) -> Result<Vec<Info>> {
+        let highest = self.usage()?.highest_index;
+        let mut all = Vec::new();
+        for index in 0..=highest {
+            if self.info_at(index)?.is_some_and(|info| wanted(&info)) {
+                // Another segment may be there by now.
+                all.extend(self.info_with(index, abi::CTL_HUGE)?.filter(&wanted));
+            }
+        }
+        Ok(all)
+    }
+
     /// The segment at an index of the table, or `None`. Any user may ask.
     pub fn info_at(&self, index: i32) -> Result<Option<Info>> {
-        match sys::stat(self.as_fd(), index, abi::STAT_ANY) {
-            Ok((id, stat)) => Ok(Some(Info::new(id, stat))),
+        self.info_with(index, 0)
+    }
+
+    fn info_with(&self, index: i32, flags: u32) -> Result<Option<Info>> {
+        match sys::stat(self.as_fd(), index, abi::STAT_ANY, flags) {
+            Ok((id, stat)) => Ok(Some(Info::new(id, stat, flags))),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIDRM)) => {
                 Ok(None)
             }
@@ -181,6 +201,7 @@ impl Device {
             highest_index,
             pages: usage.shm_tot,
             resident_pages: usage.shm_rss,
+            swapped_pages: usage.shm_swp,
         })
     }
 
@@ -248,7 +269,7 @@ impl Builder<'_> {
         self
     }
 
-    /// Of huge pages of 2 MiB, all allocated at once.
+    /// Of huge pages of 2 MiB, all allocated by [`create`](Builder::create). They are never swapped out.
     pub fn huge(self, on: bool) -> Self {
         self.flag(abi::HUGETLB, on)
     }
@@ -258,7 +279,7 @@ impl Builder<'_> {
         self.flag(abi::IPC_EXCL, on)
     }
 
-    /// Commit no memory (or no huge pages) in advance.
+    /// Commit memory (and allocate huge pages) when it is touched, not now.
     pub fn no_reserve(self, on: bool) -> Self {
         self.flag(abi::NORESERVE, on)
     }

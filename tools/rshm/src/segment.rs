@@ -29,6 +29,7 @@ pub struct Segment {
 pub struct Info {
     id: i32,
     raw: abi::Stat,
+    has_huge: bool,
 }
 
 /// What [`Segment::set`] sets.
@@ -82,8 +83,18 @@ impl Segment {
 
     /// What is known of it. Needs read permission; [`Device::list`] does not.
     pub fn stat(&self) -> Result<Info> {
-        sys::stat(self.device.as_fd(), self.id, abi::IPC_STAT)
-            .map(|(_, stat)| Info::new(self.id, stat))
+        self.stat_with(0)
+    }
+
+    /// As [`stat`](Segment::stat), with [`Info::huge`]. The module looks at every folio that the
+    /// segment has in memory: this takes longer, the larger it is.
+    pub fn stat_with_huge(&self) -> Result<Info> {
+        self.stat_with(abi::CTL_HUGE)
+    }
+
+    fn stat_with(&self, flags: u32) -> Result<Info> {
+        sys::stat(self.device.as_fd(), self.id, abi::IPC_STAT, flags)
+            .map(|(_, stat)| Info::new(self.id, stat, flags))
             .map_err(self.error(Call::Stat))
     }
 
@@ -104,20 +115,26 @@ impl Segment {
         sys::control(self.device.as_fd(), self.id, abi::IPC_RMID).map_err(self.error(Call::Remove))
     }
 
-    /// Counts it as locked memory of this user's. (The module's pages are never swapped.)
+    /// Keeps its pages in memory: those that are there, and those that are touched later. Counts as
+    /// locked memory of this user.
     pub fn lock(&self) -> Result<()> {
         sys::control(self.device.as_fd(), self.id, abi::LOCK).map_err(self.error(Call::Lock))
     }
 
-    /// Undoes [`lock`](Segment::lock).
+    /// Undoes [`lock`](Segment::lock): its pages may be swapped out again.
     pub fn unlock(&self) -> Result<()> {
         sys::control(self.device.as_fd(), self.id, abi::UNLOCK).map_err(self.error(Call::Unlock))
     }
 }
 
 impl Info {
-    pub(crate) fn new(id: i32, raw: abi::Stat) -> Self {
-        Self { id, raw }
+    /// What a call with these flags has filled.
+    pub(crate) fn new(id: i32, raw: abi::Stat, flags: u32) -> Self {
+        Self {
+            id,
+            raw,
+            has_huge: flags & abi::CTL_HUGE != 0,
+        }
     }
 
     /// Its id.
@@ -169,9 +186,15 @@ impl Info {
         self.raw.rss
     }
 
-    /// How much of that is in pages of 2 MiB.
-    pub fn huge(&self) -> u64 {
-        self.raw.huge
+    /// How much of that is in folios of 2 MiB, in bytes; `None` unless this is from
+    /// [`Segment::stat_with_huge`] or [`Device::list_with_huge`].
+    pub fn huge(&self) -> Option<u64> {
+        self.has_huge.then_some(self.raw.huge)
+    }
+
+    /// How much of it is swapped out, in bytes.
+    pub fn swap(&self) -> u64 {
+        self.raw.swap
     }
 
     /// How many attaches there are.
@@ -260,5 +283,22 @@ impl<A: Access> fmt::Debug for Attachment<A> {
             .field("id", &self.segment.id)
             .field("memory", &self.memory)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn huge_is_known_only_where_it_was_asked_for() {
+        let raw = abi::Stat {
+            huge: 2 << 20,
+            swap: 4096,
+            ..abi::Stat::default()
+        };
+        let info = Info::new(1, raw, abi::CTL_HUGE);
+        assert_eq!((info.huge(), info.swap()), (Some(2 << 20), 4096));
+        assert_eq!(Info::new(1, raw, 0).huge(), None);
     }
 }

@@ -56,13 +56,14 @@ unsafe fn ctl<T>(
     id: i32,
     command: u32,
     argument: &mut T,
+    flags: u32,
 ) -> io::Result<i32> {
     let mut request = abi::Ctl {
         id,
         cmd: command,
         arg: argument as *mut T as usize as u64,
         arg_size: size_of_val(argument) as u32,
-        flags: 0,
+        flags,
     };
     // SAFETY: The kernel reads a `Ctl`; and reads or writes no more than `arg_size` bytes at `arg`,
     // which are the `T` that `argument` borrows.
@@ -72,14 +73,20 @@ unsafe fn ctl<T>(
 /// A command without a structure.
 pub(crate) fn control(device: BorrowedFd<'_>, id: i32, command: u32) -> io::Result<()> {
     // SAFETY: Whatever the command is, the kernel has a structure of no bytes to write to.
-    unsafe { ctl(device, id, command, &mut ()) }.map(drop)
+    unsafe { ctl(device, id, command, &mut (), 0) }.map(drop)
 }
 
-/// The commands that fill a [`abi::Stat`]; gives what the call returns, too.
-pub(crate) fn stat(device: BorrowedFd<'_>, id: i32, command: u32) -> io::Result<(i32, abi::Stat)> {
+/// The commands that fill a [`abi::Stat`]; returns what the call returns, too. The flags are 0 or
+/// [`abi::CTL_HUGE`].
+pub(crate) fn stat(
+    device: BorrowedFd<'_>,
+    id: i32,
+    command: u32,
+    flags: u32,
+) -> io::Result<(i32, abi::Stat)> {
     let mut stat = abi::Stat::default();
     // SAFETY: The kernel writes a `Stat`, and any bytes are one.
-    let result = unsafe { ctl(device, id, command, &mut stat) }?;
+    let result = unsafe { ctl(device, id, command, &mut stat, flags) }?;
     Ok((result, stat))
 }
 
@@ -97,13 +104,13 @@ pub(crate) fn set(
         ..abi::Stat::default()
     };
     // SAFETY: The kernel reads a `Stat`.
-    unsafe { ctl(device, id, abi::IPC_SET, &mut stat) }.map(drop)
+    unsafe { ctl(device, id, abi::IPC_SET, &mut stat, 0) }.map(drop)
 }
 
 pub(crate) fn limits(device: BorrowedFd<'_>) -> io::Result<abi::Limits> {
     let mut limits = abi::Limits::default();
     // SAFETY: The kernel writes a `Limits`, and any bytes are one.
-    unsafe { ctl(device, 0, abi::IPC_INFO, &mut limits) }?;
+    unsafe { ctl(device, 0, abi::IPC_INFO, &mut limits, 0) }?;
     Ok(limits)
 }
 
@@ -111,7 +118,7 @@ pub(crate) fn limits(device: BorrowedFd<'_>) -> io::Result<abi::Limits> {
 pub(crate) fn usage(device: BorrowedFd<'_>) -> io::Result<(i32, abi::Usage)> {
     let mut usage = abi::Usage::default();
     // SAFETY: The kernel writes a `Usage`, and any bytes are one.
-    let highest = unsafe { ctl(device, 0, abi::INFO, &mut usage) }?;
+    let highest = unsafe { ctl(device, 0, abi::INFO, &mut usage, 0) }?;
     Ok((highest, usage))
 }
 
