@@ -46,17 +46,23 @@ static const unsigned long requests[] = {
 	RUST_SHM_IOC_VERSION, RUST_SHM_IOC_GET, RUST_SHM_IOC_ATTACH, RUST_SHM_IOC_DETACH, RUST_SHM_IOC_CTL,
 };
 
-/* Commands that have a structure, with its size. */
+/* The size of struct rust_shm_stat in revision 1. */
+#define STAT_1 offsetof(struct rust_shm_stat, swap)
+
+/* Commands that have a structure, with its size now and in revision 1. */
 static const struct {
-	unsigned int cmd, size;
+	unsigned int cmd, size, least;
 } commands[] = {
-	{ RUST_SHM_IPC_STAT, sizeof(struct rust_shm_stat) },
-	{ RUST_SHM_STAT, sizeof(struct rust_shm_stat) },
-	{ RUST_SHM_STAT_ANY, sizeof(struct rust_shm_stat) },
-	{ RUST_SHM_IPC_SET, sizeof(struct rust_shm_stat) },
-	{ RUST_SHM_IPC_INFO, sizeof(struct rust_shm_limits) },
-	{ RUST_SHM_INFO, sizeof(struct rust_shm_usage) },
+	{ RUST_SHM_IPC_STAT, sizeof(struct rust_shm_stat), STAT_1 },
+	{ RUST_SHM_STAT, sizeof(struct rust_shm_stat), STAT_1 },
+	{ RUST_SHM_STAT_ANY, sizeof(struct rust_shm_stat), STAT_1 },
+	{ RUST_SHM_IPC_SET, sizeof(struct rust_shm_stat), STAT_1 },
+	{ RUST_SHM_IPC_INFO, sizeof(struct rust_shm_limits), sizeof(struct rust_shm_limits) },
+	{ RUST_SHM_INFO, sizeof(struct rust_shm_usage), sizeof(struct rust_shm_usage) },
 };
+
+/* Those that fill a struct rust_shm_stat come first. */
+#define STAT_COMMANDS 3
 
 /* The argument as it travels: 64 bits, also from a 32-bit program. */
 static int ctl_raw(int fd, int id, unsigned int cmd, uint64_t arg, unsigned int size)
@@ -135,7 +141,8 @@ TEST_F(abi, layout_is_as_published)
 	EXPECT_OFFSET(rust_shm_stat, huge, 80);
 	EXPECT_OFFSET(rust_shm_stat, seq, 88);
 	EXPECT_OFFSET(rust_shm_stat, reserved, 92);
-	EXPECT_EQ(96, sizeof(struct rust_shm_stat));
+	EXPECT_OFFSET(rust_shm_stat, swap, 96);
+	EXPECT_EQ(104, sizeof(struct rust_shm_stat));
 
 	EXPECT_OFFSET(rust_shm_limits, shmmax, 0);
 	EXPECT_OFFSET(rust_shm_limits, shmmin, 8);
@@ -379,15 +386,63 @@ TEST_F(abi, ctl_refuses_flags)
 		struct rust_shm_ctl ctl = { .id = self->id, .cmd = IPC_RMID, .flags = 1U << bit };
 
 		EXPECT_ERRNO(EINVAL, ioctl(self->fd, RUST_SHM_IOC_CTL, &ctl));
+		ctl.cmd = SHM_LOCK;
+		EXPECT_ERRNO(EINVAL, ioctl(self->fd, RUST_SHM_IOC_CTL, &ctl));
+		ctl.cmd = SHM_UNLOCK;
+		EXPECT_ERRNO(EINVAL, ioctl(self->fd, RUST_SHM_IOC_CTL, &ctl));
 		for (i = 0; i < ARRAY_SIZE(commands); i++) {
 			ctl.cmd = commands[i].cmd;
 			ctl.arg = (uintptr_t)&stat;
 			ctl.arg_size = commands[i].size;
+			if (i < STAT_COMMANDS) {
+				/* This one bit has a meaning with these, but does not bring others in. */
+				if (ctl.flags == RUST_SHM_CTL_HUGE)
+					continue;
+				ctl.flags |= RUST_SHM_CTL_HUGE;
+			} else {
+				ctl.flags = 1U << bit;
+			}
 			EXPECT_ERRNO(EINVAL, ioctl(self->fd, RUST_SHM_IOC_CTL, &ctl));
 		}
 	}
 	ASSERT_EQ(0, shm_rust.stat(self->id, &stat));
 	EXPECT_EQ(0600, stat.mode);
+	EXPECT_EQ(1, shm_count(&shm_rust));
+}
+
+TEST_F(abi, huge_is_told_to_those_who_ask)
+{
+	const size_t size = 2 << 20;
+	struct rust_shm_stat plain, asked;
+	unsigned int i;
+	int id, index;
+
+	ASSERT_EQ(0, shm_rust.rmid(self->id));
+	/* Of huge pages, whatever the parameter says. */
+	id = shm_rust.get(IPC_PRIVATE, size, IPC_CREAT | SHM_HUGETLB | 0600);
+	ASSERT_LE(0, id);
+	/* It is alone. */
+	index = shm_rust.shm_info((struct rust_shm_usage *)self->half);
+	ASSERT_LE(0, index);
+	for (i = 0; i < STAT_COMMANDS; i++) {
+		struct rust_shm_ctl ctl = {
+			.id = commands[i].cmd == IPC_STAT ? id : index, .cmd = commands[i].cmd, .arg = (uintptr_t)&asked,
+			.arg_size = sizeof(asked), .flags = RUST_SHM_CTL_HUGE,
+		};
+		int result = commands[i].cmd == IPC_STAT ? 0 : id;
+
+		memset(&asked, 0xa5, sizeof(asked));
+		EXPECT_EQ(result, ioctl(self->fd, RUST_SHM_IOC_CTL, &ctl));
+		EXPECT_EQ(size, asked.rss);
+		EXPECT_EQ(size, asked.huge);
+		ctl.arg = (uintptr_t)&plain;
+		ctl.flags = 0;
+		EXPECT_EQ(result, ioctl(self->fd, RUST_SHM_IOC_CTL, &ctl));
+		EXPECT_EQ(0, plain.huge);
+		/* All else is the same. */
+		plain.huge = asked.huge;
+		EXPECT_EQ(0, memcmp(&plain, &asked, sizeof(plain)));
+	}
 }
 
 TEST_F(abi, set_refuses_a_reserved_field)
@@ -428,7 +483,7 @@ TEST_F(abi, too_small_an_arg_size_is_einval)
 
 	memset(&untouched, 0xa5, sizeof(untouched));
 	for (i = 0; i < ARRAY_SIZE(commands); i++) {
-		for (size = 0; size < commands[i].size; size++) {
+		for (size = 0; size < commands[i].least; size++) {
 			space = untouched;
 			ASSERT_EQ(-1, ctl(self->fd, self->id, commands[i].cmd, &space, size))
 				TH_LOG("command %u took %u bytes", commands[i].cmd, size);
@@ -440,9 +495,36 @@ TEST_F(abi, too_small_an_arg_size_is_einval)
 	EXPECT_EQ(0600, space.mode);
 }
 
+TEST_F(abi, structure_of_an_earlier_revision_gets_what_it_has)
+{
+	struct rust_shm_stat whole, part;
+	unsigned char expected[sizeof(part)];
+	unsigned int i, size;
+
+	ASSERT_EQ(0, shm_rust.stat(self->id, &whole));
+	for (i = 0; i < STAT_COMMANDS; i++) {
+		for (size = STAT_1; size <= sizeof(part); size++) {
+			memset(&part, 0xa5, sizeof(part));
+			memset(expected, 0xa5, sizeof(expected));
+			memcpy(expected, &whole, size);
+			/* The segment is the first, at index 0. */
+			ASSERT_LE(0, ctl(self->fd, commands[i].cmd == IPC_STAT ? self->id : 0, commands[i].cmd, &part, size));
+			ASSERT_EQ(0, memcmp(expected, &part, sizeof(part)))
+				TH_LOG("command %u, %u bytes", commands[i].cmd, size);
+		}
+	}
+	part.reserved = 0;
+	for (size = STAT_1; size <= sizeof(part); size++) {
+		part.mode = size;
+		ASSERT_EQ(0, ctl(self->fd, self->id, IPC_SET, &part, size));
+		ASSERT_EQ(0, shm_rust.stat(self->id, &whole));
+		ASSERT_EQ(size, whole.mode);
+	}
+}
+
 TEST_F(abi, larger_arg_size_is_filled_with_zeros)
 {
-	const unsigned int sizes[] = { 97, 104, 128, 1000, 4096 };
+	const unsigned int sizes[] = { 105, 112, 128, 1000, 4096 };
 	unsigned char space[8192];
 	unsigned int i, j, k;
 
@@ -478,7 +560,7 @@ TEST_F(abi, set_with_a_larger_structure_wants_zeros)
 		struct rust_shm_stat stat;
 		unsigned char bytes[4096];
 	} big = { .stat = { .uid = 21, .gid = 22, .mode = 0604 } };
-	const unsigned int places[] = { 96, 97, 103, 200, 4095 };
+	const unsigned int places[] = { 104, 105, 111, 200, 4095 };
 	struct rust_shm_stat stat;
 	unsigned int i;
 
@@ -804,7 +886,7 @@ TEST_F(abi, table_rows_have_the_format_of_sysvipc)
 			 "%10d %10d  %4o %21llu %5u %5u  %5llu %5u %5u %5u %5u %10llu %10llu %10llu %21llu %21llu\n",
 			 stat.key, made, stat.mode, (unsigned long long)stat.segsz, stat.cpid, stat.lpid, (unsigned long long)stat.nattch,
 			 stat.uid, stat.gid, stat.cuid, stat.cgid, (unsigned long long)stat.atime, (unsigned long long)stat.dtime,
-			 (unsigned long long)stat.ctime, (unsigned long long)stat.rss, 0ULL);
+			 (unsigned long long)stat.ctime, (unsigned long long)stat.rss, (unsigned long long)stat.swap);
 		EXPECT_STREQ(expected, line);
 	}
 }

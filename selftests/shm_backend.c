@@ -133,10 +133,12 @@ static int builtin_stat_by(int id, int cmd, struct rust_shm_stat *stat)
 		.seq = ds.shm_perm.seq,
 	};
 
-	/* To read the table takes long where there are many. Nothing is in memory of what nobody has ever attached. */
+	/* To read the table takes long where there are many. What nobody has ever attached has no pages. */
 	saved = errno;
-	if (stat->atime && !shm_table_row(&shm_builtin, cmd == IPC_STAT ? id : result, &row, NULL, 0))
+	if (stat->atime && !shm_table_row(&shm_builtin, cmd == IPC_STAT ? id : result, &row, NULL, 0)) {
 		stat->rss = row.rss;
+		stat->swap = row.swap;
+	}
 	errno = saved;
 	return result;
 }
@@ -305,6 +307,15 @@ static int rust_ctl(int id, int cmd, void *arg)
 		ctl.arg_size = sizeof(struct rust_shm_stat);
 		break;
 	}
+	return shm_rust_ioctl(RUST_SHM_IOC_CTL, &ctl);
+}
+
+int shm_rust_stat_huge(int id, struct rust_shm_stat *stat)
+{
+	struct rust_shm_ctl ctl = {
+		.id = id, .cmd = IPC_STAT, .arg = (uintptr_t)stat, .arg_size = sizeof(*stat), .flags = RUST_SHM_CTL_HUGE,
+	};
+
 	return shm_rust_ioctl(RUST_SHM_IOC_CTL, &ctl);
 }
 

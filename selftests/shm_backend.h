@@ -56,7 +56,7 @@ struct shm_backend {
 	void *(*attach)(int id, const void *addr, int flags);
 	int (*detach)(const void *addr);
 
-	/* IPC_STAT, SHM_STAT and SHM_STAT_ANY; the latter two take an index and return the id. rss comes from the table on the built-in. */
+	/* IPC_STAT, SHM_STAT and SHM_STAT_ANY; the latter two take an index and return the id. rss and swap come from the table on the built-in. */
 	int (*stat)(int id, struct rust_shm_stat *stat);
 	int (*stat_index)(int index, struct rust_shm_stat *stat);
 	int (*stat_any)(int index, struct rust_shm_stat *stat);
@@ -71,7 +71,7 @@ struct shm_backend {
 
 	/*
 	 * shmctl with any command and any pointer. The pointer's structure is the backend's own: struct shmid64_ds and friends, or struct
-	 * rust_shm_stat and friends (arg_size is then the right one for cmd; 96 for a command that has none).
+	 * rust_shm_stat and friends (arg_size is then the right one for cmd; for a command that has none, that of struct rust_shm_stat).
 	 */
 	int (*ctl)(int id, int cmd, void *arg);
 };
@@ -141,6 +141,9 @@ int shm_wait(pid_t pid);
 
 /* As rust_shm's backend does: a raw ioctl on the device. */
 int shm_rust_ioctl(unsigned long request, void *arg);
+
+/* IPC_STAT with RUST_SHM_CTL_HUGE, which fills huge too. */
+int shm_rust_stat_huge(int id, struct rust_shm_stat *stat);
 
 static inline size_t shm_page_size(void)
 {
