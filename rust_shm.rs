@@ -23,12 +23,9 @@ use shm::{
             Settings, //
         }, //
     },
-    segment::Shared,
+    segment::memory::Mounts,
     sys::{
-        fs::{
-            misc::Device,
-            mount::Mount, //
-        },
+        fs::misc::Device,
         sync::queue::OwnedQueue, //
     }, //
 };
@@ -59,16 +56,15 @@ struct RustShm {
     #[pin]
     _creator_leaves: hook::Hook<hook::CreatorLeaves, Arc<Namespaces>>,
     _namespaces: Arc<Namespaces>,
-    #[pin]
-    _mount: Mount<Shared>,
+    _mounts: Arc<Mounts>,
 }
 
 impl kernel::InPlaceModule for RustShm {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            _mount <- Mount::new(c"rust_shm"),
+            _mounts: Arc::new(Mounts::new()?, GFP_KERNEL)?,
             _namespaces: Arc::pin_init(
-                Namespaces::new(_mount.get(), OwnedQueue::new(c"rust_shm")?, Settings::new()?),
+                Namespaces::new(_mounts.clone(), OwnedQueue::new(c"rust_shm")?, Settings::new()?),
                 GFP_KERNEL,
             )?,
             #[cfg(CONFIG_IPC_NS)]

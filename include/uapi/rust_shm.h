@@ -32,10 +32,10 @@
 
 /**
  * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
- * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK, SHM_UNLOCK, RUST_SHM_CTL_HUGE and
+ * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK; 3 adds RUST_SHM_CTL_HUGE and
  * rust_shm_stat.swap.
  */
-#define RUST_SHM_ABI_VERSION 2
+#define RUST_SHM_ABI_VERSION 3
 
 /*
  * The numbers of <sys/ipc.h> and <sys/shm.h> under names of our own, so that this header can be

@@ -12,14 +12,17 @@ use crate::shm::{
             self,
             Mode, //
         },
+        detach,
         table::Cursor, //
     },
     registry::{
+        create::{
+            Context,
+            Wanted, //
+        },
         namespace::Namespaces,
         settings,
-        Registry,
-        Surroundings,
-        Wanted, //
+        Registry, //
     },
     rules::{
         address::Placement,
@@ -225,12 +228,13 @@ impl OpenDevice {
             no_reserve: arg.flags & uapi::SHM_NORESERVE != 0,
         };
         let id = self.with_registry(|namespace, registry| {
-            let surroundings = Surroundings {
+            let context = Context {
                 settings: self.namespaces.settings(),
                 creators: self.namespaces.creators(),
+                queue: self.namespaces.queue(),
             };
             let limits = limits_of(namespace);
-            Registry::get(registry, namespace, &limits, &surroundings, &wanted, || {
+            Registry::get(registry, namespace, &limits, &context, &wanted, || {
                 namespace.take_next_id()
             })
         })?;
@@ -274,8 +278,8 @@ impl OpenDevice {
             return Err(EINVAL);
         }
         let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
-        attach::detach(
-            self.namespaces.mount(),
+        detach::detach(
+            self.namespaces.mounts().all(),
             self.namespaces.detach_turns(),
             address,
         )?;
@@ -284,7 +288,12 @@ impl OpenDevice {
 
     fn ctl(&self, arg: &uapi::Ctl) -> Result<isize> {
         // A negative id is EINVAL even where the id says nothing, as in `ksys_shmctl()`.
-        if arg.flags != 0 || arg.id < 0 {
+        let count_huge = arg.flags & uapi::CTL_HUGE != 0;
+        let is_stat = matches!(
+            arg.cmd,
+            uapi::IPC_STAT | uapi::SHM_STAT | uapi::SHM_STAT_ANY
+        );
+        if arg.flags & !uapi::CTL_HUGE != 0 || (count_huge && !is_stat) || arg.id < 0 {
             return Err(EINVAL);
         }
         match arg.cmd {
@@ -311,7 +320,7 @@ impl OpenDevice {
                 arg.check_size::<uapi::Stat>()?;
                 let stat = self.with_registry(|namespace, registry| {
                     registry.with(arg.id, |segment| {
-                        segment.stat(namespace, namespace.credentials())
+                        segment.stat(namespace, namespace.credentials(), count_huge)
                     })
                 })?;
                 arg.write_argument(&stat.into_stat())?;
@@ -322,9 +331,9 @@ impl OpenDevice {
                 let (id, stat) = self.with_registry(|namespace, registry| {
                     registry.with_index(arg.id, |segment| {
                         let stat = if arg.cmd == uapi::SHM_STAT {
-                            segment.stat(namespace, namespace.credentials())?
+                            segment.stat(namespace, namespace.credentials(), count_huge)?
                         } else {
-                            segment.stat_any(namespace.credentials())?
+                            segment.stat_any(namespace.credentials(), count_huge)?
                         };
                         Ok((segment.id(), stat))
                     })

@@ -15,17 +15,18 @@ use crate::shm::{
         namespace::Namespaces,
         Registry, //
     },
-    segment::Life,
+    segment::state::{
+        Home,
+        Life, //
+    },
     sys::{
         fs::debugfs::{
             Directory,
             Text,
             View, //
         },
-        mm::{
-            folio::PMD_ORDER,
-            vma, //
-        }, //
+        mm::folio::PMD_ORDER,
+        task::thread, //
     }, //
 };
 use kernel::{
@@ -33,6 +34,7 @@ use kernel::{
         self,
         Write, //
     },
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
@@ -71,15 +73,15 @@ impl View<Arc<Namespaces>> for SegmentList {
 fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
     to.write_str(" namespace   segments                pages    created    removed\n")?;
     each_registry(namespaces, |registry| {
-        let census = registry.census();
+        let totals = registry.totals();
         writeln!(
             to,
             "{:10} {:10} {:20} {:10} {:10}",
             registry.namespace().inode(),
-            census.in_use,
-            census.total_pages,
-            census.created,
-            census.created.wrapping_sub(census.in_use),
+            totals.in_use,
+            totals.total_pages,
+            totals.created,
+            totals.created.wrapping_sub(totals.in_use),
         )
     })
 }
@@ -92,7 +94,7 @@ fn write_segments(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Resul
     for order in 0..=PMD_ORDER {
         write!(to, "{:>5}{order}", "o")?;
     }
-    to.write_char('\n')?;
+    to.write_str("                 swap\n")?;
     each_registry(namespaces, |registry| {
         let mut index = 0;
         while let Some((at, segment)) = registry.first_from(index) {
@@ -113,13 +115,13 @@ fn write_segments(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Resul
                 usage.attaches,
                 usage.attaches_ever,
                 usage.attaches_ever.wrapping_sub(usage.attaches as u32),
-                usage.resident_bytes,
+                usage.resident_pages * PAGE_SIZE,
             )?;
             for count in usage.folios() {
                 write!(to, "{count:6}")?;
             }
-            to.write_char('\n')?;
-            if to.is_full() || vma::is_killed() {
+            writeln!(to, " {:20}", usage.swapped_pages * PAGE_SIZE)?;
+            if to.is_full() || thread::is_killed() {
                 break;
             }
         }

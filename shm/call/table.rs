@@ -6,6 +6,10 @@
 use crate::shm::{
     registry::Registry,
     rules::uapi,
+    segment::{
+        stat::StatSnapshot,
+        state::Home, //
+    },
     sys::task::{
         cred::Credentials,
         ipc_ns::NamespaceId, //
@@ -106,10 +110,9 @@ impl Cursor {
             };
             self.next_index = index + 1;
             // One that was removed meanwhile has no line. All may be seen, as in /proc/sysvipc/shm.
-            let Ok(description) = segment.stat_any(viewer) else {
+            let Ok(StatSnapshot { stat, .. }) = segment.stat_any(viewer, false) else {
                 continue;
             };
-            let stat = description.without_huge();
             self.start += self.line.length as i64;
             self.line.length = 0;
             // A line has room for the largest numbers.
@@ -163,6 +166,6 @@ fn write_row(to: &mut impl Write, id: u32, stat: &uapi::Stat) -> fmt::Result {
         stat.dtime,
         stat.ctime,
         stat.rss,
-        0,
+        stat.swap,
     )
 }

@@ -3,23 +3,24 @@
 //! The segments of one IPC namespace: ids, keys, limits, totals.
 //!
 //! There is one [`Registry`] for each namespace that has used the device, made on first use and
-//! owned by [`Namespaces`](crate::shm::registry::namespace::Namespaces) until the namespace ends; and by each of
-//! its segments. Its [`Table`] is guarded by the lock of the [`IdTable`], a spinlock; finding a
-//! segment by id takes no lock.
+//! owned by [`Namespaces`](namespace::Namespaces) until the namespace ends, and by each of its
+//! segments. Its [`Table`] is guarded by the lock of the [`IdTable`], a spinlock; finding a segment
+//! by id takes no lock.
 
 pub(crate) mod commit;
+pub(crate) mod create;
 pub(crate) mod namespace;
+mod orphans;
 pub(crate) mod settings;
 
-use crate::shm::{
-    registry::{
-        commit::{
-            Chunk,
-            Pool, //
-            CHUNK_PAGES,
-        },
-        settings::Settings, //
+use self::{
+    commit::{
+        Chunk,
+        Pool, //
     },
+    orphans::Orphans, //
+};
+use crate::shm::{
     rules::{
         id::{
             Cycle,
@@ -27,76 +28,44 @@ use crate::shm::{
             Key,
             Numbering, //
         },
-        limits::{
-            self,
-            Limits,
-            Misfit, //
-        },
         permission::{
-            self,
             Caller,
-            Ownership,
-            Request, //
+            Ownership, //
         },
         uapi, //
     },
     segment::{
-        self,
-        creator::{
-            Creators,
-            Moment, //
+        memory::Mounts,
+        state::{
+            Home,
+            Life,
+            Released,
+            State, //
         },
-        memory,
-        Life,
-        Plan,
-        Remains,
         Segment,
-        Shared,
-        State, //
+        Shared, //
     },
     sys::{
-        fs::{
-            file::Ownerless,
-            mount::MountRef, //
-        },
-        mm::commit::Commitment,
         sync::{
             id_table::{
                 Guard,
                 IdTable, //
             },
-            module_ref::ModuleRef,
             published::Withdrawn, //
         },
-        task::ipc_ns::{
-            CurrentIpcNamespace,
-            NamespaceId, //
-        }, //
+        task::ipc_ns::NamespaceId, //
     }, //
 };
 use core::ops::DerefMut;
 use kernel::{
     impl_has_work,
-    new_mutex,
     new_work,
     prelude::*,
     rbtree::{
         RBTree,
-        RBTreeNode,
-        RBTreeNodeReservation, //
+        RBTreeNode, //
     },
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Relaxed,
-            Release, //
-        },
-        Arc,
-        Mutex,
-        UniqueArc, //
-    },
+    sync::Arc,
     workqueue::{
         Work,
         WorkItem, //
@@ -106,7 +75,7 @@ use kernel::{
 /// What a registry keeps beside the segments themselves.
 struct Table {
     /// What a key finds.
-    keys: RBTree<Key, Named>,
+    keys: RBTree<Key, KeyEntry>,
     /// How many segments there are.
     in_use: u32,
     /// How many there have been.
@@ -118,7 +87,7 @@ struct Table {
 }
 
 /// A segment with a key, and what decides who may find it: so that it is found without its lock.
-struct Named {
+struct KeyEntry {
     segment: Arc<Shared>,
     /// That of the segment's state. Both change under the lock of the table.
     ownership: Ownership,
@@ -131,7 +100,7 @@ type Locked<'a> = Guard<'a, Segment, Table>;
 pub(crate) struct Registry {
     #[pin]
     table: IdTable<Segment, Table>,
-    mount: MountRef<Shared>,
+    mounts: Arc<Mounts>,
     namespace: NamespaceId,
     numbering: Numbering,
     #[pin]
@@ -147,76 +116,8 @@ impl_has_work! {
     impl HasWork<Self, 1> for Registry { self.sweep_later }
 }
 
-/// What `kernel.shm_rmid_forced` needs: segments that nobody is attached to go with their creators.
-///
-/// That they are to go is told in atomic context, where the table cannot be gone through. So that is
-/// only noted, and done by a work item, or by the next call: whichever is first. No call sees a
-/// segment that should be gone.
-#[pin_data]
-struct Orphans {
-    /// Those of creators that had left at this moment are to go.
-    due: Atomic<Moment>,
-    /// So far, that is done.
-    done: Atomic<Moment>,
-    /// Creators had left at this moment that could not see the sysctl.
-    undecided: Atomic<Moment>,
-    /// So far, that is decided.
-    decided: Atomic<Moment>,
-    /// Held by who removes them.
-    #[pin]
-    sweeping: Mutex<()>,
-}
-
-impl Orphans {
-    fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            due: Atomic::new(0),
-            done: Atomic::new(0),
-            undecided: Atomic::new(0),
-            decided: Atomic::new(0),
-            sweeping <- new_mutex!((), "rust_shm::Orphans::sweeping"),
-        })
-    }
-
-    /// Moves a moment on; it never goes back.
-    fn move_on(to: &Atomic<Moment>, moment: Moment) {
-        let mut now = to.load(Relaxed);
-        while now < moment {
-            match to.cmpxchg(now, moment, Full) {
-                Ok(_) => break,
-                Err(other) => now = other,
-            }
-        }
-    }
-
-    /// Whether nothing is to be done.
-    fn are_settled(&self) -> bool {
-        self.due.load(Acquire) == self.done.load(Acquire)
-            && self.undecided.load(Acquire) == self.decided.load(Acquire)
-    }
-}
-
-/// What `get` is asked for.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted {
-    /// The key.
-    pub(crate) key: Key,
-    /// At least so many bytes, or exactly so many of a new one.
-    pub(crate) size: usize,
-    /// The nine permission bits.
-    pub(crate) mode: u32,
-    /// IPC_CREAT.
-    pub(crate) create: bool,
-    /// IPC_EXCL.
-    pub(crate) exclusive: bool,
-    /// SHM_HUGETLB, with the size of the pages: its logarithm, or 0.
-    pub(crate) huge: Option<u32>,
-    /// SHM_NORESERVE.
-    pub(crate) no_reserve: bool,
-}
-
 /// The segments of a namespace in numbers.
-pub(crate) struct Census {
+pub(crate) struct Totals {
     /// How many there are.
     pub(crate) in_use: u32,
     /// How many were made.
@@ -225,60 +126,10 @@ pub(crate) struct Census {
     pub(crate) total_pages: usize,
 }
 
-/// What `get` needs of the module.
-#[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
-    /// What the administrator has set.
-    pub(crate) settings: &'a Settings,
-    /// Who has made segments.
-    pub(crate) creators: &'a Arc<Creators>,
-}
-
-/// What a new segment has before it is in the table.
-#[derive(Default)]
-struct Provision<'a> {
-    /// The pages of a segment with SHM_HUGETLB, and a reference to the module for their inode.
-    pages: Option<(Ownerless<Shared>, ModuleRef)>,
-    /// What a large segment commits.
-    commitment: Option<Commitment>,
-    /// What a small one commits.
-    share: Option<PoolShare<'a>>,
-}
-
-/// Pages taken from the pool of a registry, until this is dropped. Not to be dropped with the table
-/// locked.
-struct PoolShare<'a> {
-    registry: &'a Registry,
-    pages: usize,
-}
-
-impl PoolShare<'_> {
-    /// The segment has them now.
-    fn keep(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for PoolShare<'_> {
-    fn drop(&mut self) {
-        let surplus = self.registry.table.lock().pool.give_back(self.pages);
-        drop(surplus);
-    }
-}
-
-impl From<Misfit> for Error {
-    fn from(misfit: Misfit) -> Self {
-        match misfit {
-            Misfit::Size => EINVAL,
-            Misfit::Room => ENOSPC,
-        }
-    }
-}
-
 impl Registry {
     /// An empty registry for a namespace.
     pub(crate) fn new(
-        mount: MountRef<Shared>,
+        mounts: Arc<Mounts>,
         namespace: NamespaceId,
         numbering: Numbering,
     ) -> impl PinInit<Self> {
@@ -292,211 +143,13 @@ impl Registry {
         };
         pin_init!(Self {
             table <- IdTable::new(table),
-            mount,
+            mounts,
             namespace,
             numbering,
             orphans <- Orphans::new(),
             end <- new_work!("rust_shm::Registry::end"),
             sweep_later <- new_work!("rust_shm::Registry::sweep_later"),
         })
-    }
-
-    /// How its ids are made up.
-    pub(crate) fn numbering(&self) -> Numbering {
-        self.numbering
-    }
-
-    /// The filesystem for the inodes of its segments.
-    pub(crate) fn mount(&self) -> &MountRef<Shared> {
-        &self.mount
-    }
-
-    /// Finds or makes a segment, as `ipcget()`. `next_id` is called when a segment is made, for the
-    /// id that it is to have; without one, the registry chooses.
-    pub(crate) fn get(
-        this: &Arc<Self>,
-        caller: &impl Caller,
-        limits: &Limits,
-        surroundings: &Surroundings<'_>,
-        wanted: &Wanted,
-        next_id: impl FnOnce() -> Option<i32>,
-    ) -> Result<Id> {
-        if wanted.key != Key::PRIVATE {
-            if let Some(found) = Self::existing(&this.table.lock(), caller, wanted) {
-                return found;
-            }
-            if !wanted.create {
-                return Err(ENOENT);
-            }
-        }
-        Self::create(this, caller, limits, surroundings, wanted, next_id)
-    }
-
-    /// What `get` says to a segment that has the key; `None` if there is none. In the order of
-    /// `ipcget_public()`.
-    fn existing(table: &Locked<'_>, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
-        if wanted.key == Key::PRIVATE {
-            return None;
-        }
-        let named = table.keys.get(&wanted.key)?;
-        let allows = |request| named.ownership.allows(caller, request);
-        Some(if wanted.create && wanted.exclusive {
-            Err(EEXIST)
-        } else if named.segment.size() < wanted.size {
-            Err(EINVAL)
-        } else if !allows(Request::from_mode(wanted.mode)) {
-            Err(EACCES)
-        } else {
-            Ok(named.segment.id())
-        })
-    }
-
-    /// Whether there is room for a new segment.
-    fn room(&self, table: &Locked<'_>, limits: &Limits, wanted: &Wanted) -> Result<usize> {
-        let pages = limits.fit(wanted.size, table.total_pages)?;
-        if table.in_use >= limits.shmmni.min(self.numbering.max_segments()) {
-            return Err(ENOSPC);
-        }
-        Ok(pages)
-    }
-
-    /// Takes pages from the pool, and commits more to it when it has too few. `ENOMEM` if the
-    /// kernel will not.
-    fn take_from_pool(&self, pages: usize) -> Result<PoolShare<'_>> {
-        let mut chunk = None;
-        loop {
-            let mut table = self.table.lock();
-            if let Some(chunk) = chunk.take() {
-                table.pool.add(chunk);
-            }
-            if table.pool.take(pages) {
-                return Ok(PoolShare {
-                    registry: self,
-                    pages,
-                });
-            }
-            drop(table);
-            chunk = Some(Chunk::new()?);
-        }
-    }
-
-    /// Provides what a new segment needs, in the order of `newseg()`.
-    fn provide(
-        &self,
-        caller: &impl Caller,
-        limits: &Limits,
-        settings: &Settings,
-        wanted: &Wanted,
-    ) -> Result<Provision<'_>> {
-        let total_pages = self.table.lock().total_pages;
-        let pages = limits.fit(wanted.size, total_pages)?;
-        let mut provision = Provision::default();
-        if let Some(size_log) = wanted.huge {
-            if !memory::has_huge_pages(size_log) {
-                return Err(EINVAL);
-            }
-            if !permission::allows_huge_pages(caller, || settings.hugetlb_shm_group()) {
-                return Err(EPERM);
-            }
-            let bytes = memory::in_huge_pages(wanted.size).ok_or(ENOMEM)?;
-            let file = segment::new_file(&self.mount, wanted.key, bytes)?;
-            if !wanted.no_reserve {
-                memory::fill(file.page_cache(), bytes)?;
-            }
-            provision.pages = Some((file, ModuleRef::get()?));
-            return Ok(provision);
-        }
-        limits::file_fits(wanted.size)?;
-        if !wanted.no_reserve || settings.overcommit_never() {
-            if pages < CHUNK_PAGES {
-                provision.share = self.take_from_pool(pages).ok();
-            }
-            // Also for a small one, where there is not enough for all that the pool takes at once.
-            if provision.share.is_none() {
-                provision.commitment = Some(Commitment::new(wanted.size)?);
-            }
-        }
-        Ok(provision)
-    }
-
-    fn create(
-        this: &Arc<Self>,
-        caller: &impl Caller,
-        limits: &Limits,
-        surroundings: &Surroundings<'_>,
-        wanted: &Wanted,
-        next_id: impl FnOnce() -> Option<i32>,
-    ) -> Result<Id> {
-        // All that is made here is older than the lock, and so dropped after it where it was made
-        // in vain.
-        let mut provision = this.provide(caller, limits, surroundings.settings, wanted)?;
-        let key_node = if wanted.key == Key::PRIVATE {
-            None
-        } else {
-            Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?)
-        };
-        let segment = Segment::new(Plan {
-            registry: this.clone(),
-            made: Creators::make(surroundings.creators, this.namespace)?,
-            uid: caller.euid(),
-            key: wanted.key,
-            size: wanted.size,
-            huge: provision.pages.as_ref().map(|(file, _)| file.size()),
-            mode: wanted.mode,
-            is_pooled: provision.share.is_some(),
-            commitment: provision.commitment.take(),
-            module: ModuleRef::get()?,
-        });
-        let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
-        let ownership = segment.lock().ownership;
-
-        let mut table = this.table.lock();
-        if let Some(found) = Self::existing(&table, caller, wanted) {
-            return found;
-        }
-        this.room(&table, limits, wanted)?;
-        let numbering = this.numbering;
-        let next_id = next_id().and_then(Id::from_user);
-        let index = match next_id {
-            Some(id) => table.reserve_from(numbering.index(id), numbering.max_segments() - 1)?,
-            None => {
-                let last_index = numbering.last_index(table.in_use);
-                table.reserve(last_index)?
-            }
-        };
-        // The lock may have been given up for a moment.
-        let checked = match Self::existing(&table, caller, wanted) {
-            Some(found) => Err(found),
-            None => this.room(&table, limits, wanted).map_err(Err),
-        };
-        let pages = match checked {
-            Ok(pages) => pages,
-            Err(answer) => {
-                table.release(index);
-                return answer;
-            }
-        };
-        let id = match next_id {
-            Some(id) => Cycle::asked_for(numbering, id, index),
-            None => table.cycle.next(numbering, index),
-        };
-        segment.as_mut().value_mut().set_id(id);
-        let segment = table.publish(index, segment, |segment| {
-            if let Some((pages, module)) = provision.pages.take() {
-                segment.provide(pages.give(id.number(), segment.clone(), module));
-            }
-        });
-        if let Some(node) = key_node {
-            let named = Named { segment, ownership };
-            table.keys.insert(node.into_node(wanted.key, named));
-        }
-        table.in_use += 1;
-        table.created = table.created.wrapping_add(1);
-        table.total_pages += pages;
-        if let Some(share) = provision.share.take() {
-            share.keep();
-        }
-        Ok(id)
     }
 
     /// Calls `f` with the segment that has an id, without a lock and without sleeping. `EINVAL` if
@@ -527,7 +180,7 @@ impl Registry {
             .unwrap_or(Err(EINVAL))
     }
 
-    /// The segment that has an id, to keep. `EINVAL` if there is none.
+    /// A reference to the segment that has an id. `EINVAL` if there is none.
     pub(crate) fn find(&self, id: i32) -> Result<Arc<Shared>> {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         self.table
@@ -547,8 +200,8 @@ impl Registry {
         let segment = self.find(id)?;
         let mut table = self.table.lock();
         let (key, ownership) = segment.set(caller, new)?;
-        if let Some(named) = table.keys.get_mut(&key) {
-            named.ownership = ownership;
+        if let Some(entry) = table.keys.get_mut(&key) {
+            entry.ownership = ownership;
         }
         Ok(())
     }
@@ -563,12 +216,12 @@ impl Registry {
     /// there is none; `EPERM`.
     pub(crate) fn remove(&self, caller: &impl Caller, id: i32) -> Result {
         let segment = self.find(id)?;
-        self.doom(&segment, |ownership| ownership.allows_control(caller))
+        self.mark_destroyed(&segment, |ownership| ownership.allows_control(caller))
     }
 
     /// Takes the key of a segment away, and the segment itself if nobody is attached:
     /// `do_shm_rmid()`. `EINVAL` if it is gone, `EPERM` if it may not.
-    fn doom(&self, segment: &Segment, may: impl FnOnce(&Ownership) -> bool) -> Result {
+    fn mark_destroyed(&self, segment: &Segment, may: impl FnOnce(&Ownership) -> bool) -> Result {
         let mut table = self.table.lock();
         let mut state = segment.lock();
         if state.life == Life::Gone {
@@ -579,34 +232,17 @@ impl Registry {
         }
         if state.is_attached() {
             let key = core::mem::replace(&mut state.key, Key::PRIVATE);
-            state.life = Life::Doomed;
+            state.life = Life::Destroyed;
             drop(state);
-            let name = table.forget_key(key);
+            let entry = table.forget_key(key);
             drop(table);
-            drop(name);
+            drop(entry);
         } else {
-            let taken = self.take_out(&mut table, segment, state);
+            let removed = self.take_out(&mut table, segment, state);
             drop(table);
-            drop(taken);
+            drop(removed);
         }
         Ok(())
-    }
-
-    /// Takes a segment out whose last mapping is gone, if it was to go then and is not attached
-    /// again. Called by segments.
-    pub(crate) fn reap(&self, segment: &Segment) {
-        let mut table = self.table.lock();
-        let mut state = segment.lock();
-        if state.is_over() {
-            let taken = self.take_out(&mut table, segment, state);
-            drop(table);
-            drop(taken);
-        } else {
-            let namespace = state.let_namespace_go();
-            drop(state);
-            drop(table);
-            drop(namespace);
-        }
     }
 
     /// Takes a segment out of the table, for good.
@@ -615,16 +251,16 @@ impl Registry {
         table: &mut Locked<'_>,
         segment: &Segment,
         mut state: impl DerefMut<Target = State>,
-    ) -> TakenOut {
+    ) -> Removed {
         let key = state.key;
-        let remains = state.end();
+        let released = state.end();
         drop(state);
         let pages = segment.pages();
         table.in_use -= 1;
         table.total_pages -= pages;
-        TakenOut {
-            _remains: remains,
-            _name: table.forget_key(key),
+        Removed {
+            _released: released,
+            _entry: table.forget_key(key),
             _withdrawn: table.remove(self.numbering.index(segment.id())),
             _surplus: segment
                 .is_pooled()
@@ -633,76 +269,10 @@ impl Registry {
         }
     }
 
-    /// The number of its namespace.
-    pub(crate) fn namespace(&self) -> NamespaceId {
-        self.namespace
-    }
-
-    /// Segments of creators that had left at a moment are to go. It may not sleep.
-    #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn orphans_are_due(&self, moment: Moment) {
-        Orphans::move_on(&self.orphans.due, moment);
-    }
-
-    /// The same, if the sysctl is set: it is for the next call to see. It may not sleep.
-    #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn orphans_may_be_due(&self, moment: Moment) {
-        Orphans::move_on(&self.orphans.undecided, moment);
-    }
-
-    /// Removes what `kernel.shm_rmid_forced` says is to go: to be called before the table is looked
-    /// at, by a task in the namespace. May sleep.
-    pub(crate) fn settle(&self, namespace: &CurrentIpcNamespace<'_>) {
-        let orphans = &self.orphans;
-        if orphans.are_settled() {
-            return;
-        }
-        let _sweeping = orphans.sweeping.lock();
-        let undecided = orphans.undecided.load(Acquire);
-        if undecided != orphans.decided.load(Relaxed) {
-            if namespace.removal_forced() {
-                Orphans::move_on(&orphans.due, undecided);
-            }
-            orphans.decided.store(undecided, Release);
-        }
-        self.sweep();
-    }
-
-    /// Removes what is due. To be called with `sweeping` locked.
-    fn sweep(&self) {
-        let orphans = &self.orphans;
-        let due = orphans.due.load(Acquire);
-        if due == orphans.done.load(Relaxed) {
-            return;
-        }
-        let mut index = 0;
-        while let Some((at, segment)) = self.first_from(index) {
-            self.remove_orphan(&segment, due);
-            index = at + 1;
-        }
-        orphans.done.store(due, Release);
-    }
-
-    /// Removes a segment if its creator had left at a moment, and nobody is attached to it.
-    fn remove_orphan(&self, segment: &Segment, due: Moment) {
-        let is_orphan = |state: &State| state.is_orphan(due) && !state.is_attached();
-        if !is_orphan(&segment.lock()) {
-            return;
-        }
-        let mut table = self.table.lock();
-        let state = segment.lock();
-        // One that is gone meanwhile is nobody's orphan.
-        if is_orphan(&state) {
-            let taken = self.take_out(&mut table, segment, state);
-            drop(table);
-            drop(taken);
-        }
-    }
-
     /// How many segments there are and have been, and their size.
-    pub(crate) fn census(&self) -> Census {
+    pub(crate) fn totals(&self) -> Totals {
         let table = self.table.lock();
-        Census {
+        Totals {
             in_use: table.in_use,
             created: table.created,
             total_pages: table.total_pages,
@@ -715,18 +285,20 @@ impl Registry {
             let table = self.table.lock();
             (table.in_use, table.total_pages, self.highest(&table))
         };
-        let mut resident_pages = 0;
+        let (mut shm_rss, mut shm_swp) = (0, 0);
         let mut index = 0;
         while let Some((at, segment)) = self.first_from(index) {
-            resident_pages += segment.resident_pages() as u64;
+            let (rss, swap) = segment.rss_and_swap();
+            shm_rss += rss as u64;
+            shm_swp += swap as u64;
             index = at + 1;
         }
         let usage = uapi::Usage {
             used_ids,
             reserved: 0,
             shm_tot: total_pages as u64,
-            shm_rss: resident_pages,
-            shm_swp: 0,
+            shm_rss,
+            shm_swp,
             swap_attempts: 0,
             swap_successes: 0,
         };
@@ -744,8 +316,37 @@ impl Registry {
     }
 }
 
+impl Home for Registry {
+    fn reap(&self, segment: &Segment) {
+        let mut table = self.table.lock();
+        let mut state = segment.lock();
+        if state.may_destroy() {
+            let removed = self.take_out(&mut table, segment, state);
+            drop(table);
+            drop(removed);
+        } else {
+            let namespace = state.release_namespace();
+            drop(state);
+            drop(table);
+            drop(namespace);
+        }
+    }
+
+    fn sequence(&self, id: Id) -> u32 {
+        self.numbering.sequence(id)
+    }
+
+    fn namespace(&self) -> NamespaceId {
+        self.namespace
+    }
+
+    fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+}
+
 impl Table {
-    fn forget_key(&mut self, key: Key) -> Option<RBTreeNode<Key, Named>> {
+    fn forget_key(&mut self, key: Key) -> Option<RBTreeNode<Key, KeyEntry>> {
         if key == Key::PRIVATE {
             None
         } else {
@@ -755,9 +356,9 @@ impl Table {
 }
 
 /// What is left when a segment has been taken out of the table; to be dropped without a lock held.
-struct TakenOut {
-    _remains: Remains,
-    _name: Option<RBTreeNode<Key, Named>>,
+struct Removed {
+    _released: Released,
+    _entry: Option<RBTreeNode<Key, KeyEntry>>,
     _withdrawn: Option<Withdrawn<Segment>>,
     _surplus: Option<KBox<Chunk>>,
 }
@@ -771,21 +372,11 @@ impl WorkItem for Registry {
         let mut index = 0;
         while let Some((at, segment)) = this.first_from(index) {
             // One that is gone meanwhile is fine.
-            let _ = this.doom(&segment, |_| true);
+            let _ = this.mark_destroyed(&segment, |_| true);
             index = at + 1;
         }
         // Open devices may hold the registry for long.
         let spare = this.table.lock().pool.take_spare();
         drop(spare);
-    }
-}
-
-/// Creators have left: what nobody else is attached to goes.
-impl WorkItem<1> for Registry {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        let _sweeping = this.orphans.sweeping.lock();
-        this.sweep();
     }
 }

@@ -6,6 +6,10 @@
 //! hook. It owns a registry for each namespace that has used the device, by the namespace's number,
 //! which is never used again; a spinlock guards that map.
 
+use super::{
+    settings::Settings,
+    Registry, //
+};
 #[cfg(CONFIG_IPC_NS)]
 use crate::shm::sys::task::hook::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
@@ -17,17 +21,12 @@ use crate::shm::sys::task::{
     ipc_ns, //
 };
 use crate::shm::{
-    call::attach::DetachTurns,
-    registry::{
-        settings::Settings,
-        Registry, //
-    },
     segment::{
         creator::Creators,
-        Shared, //
+        memory::Mounts, //
     },
     sys::{
-        fs::mount::MountRef,
+        mm::turns::MmTurns,
         sync::queue::OwnedQueue,
         task::ipc_ns::NamespaceId, //
     }, //
@@ -52,26 +51,26 @@ pub(crate) struct Namespaces {
     registries: SpinLock<RBTree<NamespaceId, Arc<Registry>>>,
     creators: Arc<Creators>,
     #[pin]
-    detach_turns: DetachTurns,
+    detach_turns: MmTurns,
     settings: Settings,
     queue: OwnedQueue,
-    mount: MountRef<Shared>,
+    mounts: Arc<Mounts>,
 }
 
 impl Namespaces {
     /// None yet. `queue` is for the work that the kernel's events make.
     pub(crate) fn new(
-        mount: MountRef<Shared>,
+        mounts: Arc<Mounts>,
         queue: OwnedQueue,
         settings: Settings,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             registries <- new_spinlock!(RBTree::new(), "rust_shm::Namespaces::registries"),
             creators: Arc::pin_init(Creators::new(), GFP_KERNEL)?,
-            detach_turns <- DetachTurns::new(),
+            detach_turns <- MmTurns::new(),
             settings,
             queue,
-            mount,
+            mounts,
         })
     }
 
@@ -80,7 +79,7 @@ impl Namespaces {
         if let Some(registry) = self.registries.lock().get(&id) {
             return Ok(registry.clone());
         }
-        let registry = Registry::new(self.mount.clone(), id, self.settings.numbering());
+        let registry = Registry::new(self.mounts.clone(), id, self.settings.numbering());
         let registry = Arc::pin_init(registry, GFP_KERNEL_ACCOUNT)?;
         let node = RBTreeNode::new(id, registry.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut registries = self.registries.lock();
@@ -101,9 +100,14 @@ impl Namespaces {
         Some(cursor.current().1.clone())
     }
 
-    /// The filesystem of the segments.
-    pub(crate) fn mount(&self) -> &MountRef<Shared> {
-        &self.mount
+    /// Where the files of segments are.
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+
+    /// For work that is done in parallel, or later.
+    pub(crate) fn queue(&self) -> &OwnedQueue {
+        &self.queue
     }
 
     /// What the administrator has set.
@@ -117,7 +121,7 @@ impl Namespaces {
     }
 
     /// For [`detach`](crate::shm::call::attach::detach).
-    pub(crate) fn detach_turns(&self) -> &DetachTurns {
+    pub(crate) fn detach_turns(&self) -> &MmTurns {
         &self.detach_turns
     }
 }

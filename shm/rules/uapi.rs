@@ -18,7 +18,7 @@ use kernel::{
 const TYPE: u32 = 0xd5;
 
 /// The revision of the header.
-pub(crate) const ABI_VERSION: u32 = 2;
+pub(crate) const ABI_VERSION: u32 = 3;
 
 /// Which revision this is.
 pub(crate) const IOC_VERSION: u32 = _IOR::<Version>(TYPE, 0);
@@ -72,6 +72,9 @@ pub(crate) const SHM_STAT: u32 = 13;
 pub(crate) const SHM_INFO: u32 = 14;
 /// Command of [`Ctl`].
 pub(crate) const SHM_STAT_ANY: u32 = 15;
+
+/// Bit of [`Ctl::flags`].
+pub(crate) const CTL_HUGE: u32 = 1;
 
 /// Bit of [`Stat::mode`].
 pub(crate) const SHM_DEST: u32 = 0o1000;
@@ -152,6 +155,7 @@ uapi_structs! {
         huge: u64,
         seq: u32,
         reserved: u32,
+        swap: u64,
     }
     /// `struct rust_shm_limits`
     Limits = rust_shm_limits {
@@ -196,6 +200,7 @@ const _: () = {
     assert!(SHM_STAT == c::RUST_SHM_STAT);
     assert!(SHM_INFO == c::RUST_SHM_INFO);
     assert!(SHM_STAT_ANY == c::RUST_SHM_STAT_ANY);
+    assert!(CTL_HUGE == c::RUST_SHM_CTL_HUGE);
     assert!(SHM_DEST == c::RUST_SHM_MODE_DEST);
     assert!(SHM_LOCKED == c::RUST_SHM_MODE_LOCKED);
     assert!(SHM_HUGETLB == c::RUST_SHM_HUGETLB);

@@ -4,7 +4,7 @@
 //!
 //! As in `ipc/shm.c`, a creator is a thread, and it leaves when it exits, or leaves its IPC namespace
 //! by `unshare(2)`. A [`Creator`] is one thread as the creator of segments in one namespace; its
-//! segments share it, each by a [`Made`]. There is one [`Creators`], owned by
+//! segments share it, each by a [`CreatorRef`]. There is one [`Creators`], owned by
 //! [`Namespaces`](crate::shm::registry::namespace::Namespaces) and by each creator: it has each creator that is
 //! there and has segments.
 
@@ -46,16 +46,16 @@ struct Creator {
 }
 
 /// What a segment knows of who made it.
-pub(crate) struct Made(Arc<Creator>);
+pub(crate) struct CreatorRef(Arc<Creator>);
 
-impl Made {
+impl CreatorRef {
     /// Whether the creator has left, at that moment or before.
     pub(crate) fn is_orphan(&self, at: Moment) -> bool {
         (1..=at).contains(&self.0.left.load(Acquire))
     }
 }
 
-impl Drop for Made {
+impl Drop for CreatorRef {
     fn drop(&mut self) {
         let creator = &self.0;
         let mut creators = creator.home.share(creator.key.0).creators.lock();
@@ -115,13 +115,13 @@ impl Creators {
     }
 
     /// A segment is made by the calling thread in a namespace.
-    pub(crate) fn make(this: &Arc<Self>, namespace: NamespaceId) -> Result<Made> {
+    pub(crate) fn make(this: &Arc<Self>, namespace: NamespaceId) -> Result<CreatorRef> {
         let key = (ThreadId::current(), namespace);
         let share = this.share(key.0);
         if let Some(creator) = share.creators.lock().get(&key) {
             let segments = creator.segments.load(Relaxed) + 1;
             creator.segments.store(segments, Relaxed);
-            return Ok(Made(creator.clone()));
+            return Ok(CreatorRef(creator.clone()));
         }
         let new = Creator {
             key,
@@ -134,7 +134,7 @@ impl Creators {
         // Nobody else puts this thread in.
         let before = share.creators.lock().insert(node);
         drop(before);
-        Ok(Made(creator))
+        Ok(CreatorRef(creator))
     }
 
     /// The calling thread leaves: calls `f` with each namespace where it has segments, and a moment

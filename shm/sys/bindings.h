@@ -7,10 +7,10 @@
 #include <linux/fs_context.h>
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
+#include <linux/kthread.h>
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
-#include <linux/pseudo_fs.h>
 #include <linux/shmem_fs.h>
 
 #include <uapi/rust_shm.h>
@@ -23,19 +23,15 @@ const __u32 RUST_SHM_HEADER_IOC_DETACH = RUST_SHM_IOC_DETACH;
 const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
-const unsigned int RUST_SHM_ATTR_SIZE = ATTR_SIZE;
-const fgf_t RUST_SHM_FGP_LOCK = FGP_LOCK;
-const gfp_t RUST_SHM_GFP_OPPORTUNISTIC = __GFP_NORETRY | __GFP_NOWARN;
-const gfp_t RUST_SHM_GFP_PROMISE = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-/* As MAX_PAGECACHE_ORDER, which is no constant, but not more than what a PMD maps. */
-const unsigned int RUST_SHM_MAX_FOLIO_ORDER =
-	!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ? 0 :
-	PMD_SHIFT - PAGE_SHIFT < XA_CHUNK_SHIFT * 2 - 1 ? PMD_SHIFT - PAGE_SHIFT : XA_CHUNK_SHIFT * 2 - 1;
+const gfp_t RUST_SHM_GFP_PROMISED = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+const unsigned int RUST_SHM_SB_KERNMOUNT = SB_KERNMOUNT;
+const unsigned long RUST_SHM_SHMEM_F_LOCKED = SHMEM_F_LOCKED;
 
 /* Fields of structures that bindgen cannot lay out. */
 const size_t RUST_SHM_OFFSET_NS_ID = offsetof(struct ipc_namespace, ns.ns_id);
 const size_t RUST_SHM_OFFSET_NS_INUM = offsetof(struct ipc_namespace, ns.inum);
 const size_t RUST_SHM_OFFSET_NS_REF = offsetof(struct ipc_namespace, ns.__ns_ref);
 const __u64 RUST_SHM_NS_LAST_INIT_ID = NS_LAST_INIT_ID;
-const size_t RUST_SHM_OFFSET_S_IFLAGS = offsetof(struct fs_context, s_iflags);
-const size_t RUST_SHM_SIZE_S_IFLAGS = sizeof_field(struct fs_context, s_iflags);
+const size_t RUST_SHM_OFFSET_SHMEM_FLAGS = offsetof(struct shmem_inode_info, flags);
+const size_t RUST_SHM_OFFSET_SHMEM_SWAPPED = offsetof(struct shmem_inode_info, swapped);
+const size_t RUST_SHM_OFFSET_SHMEM_INODE = offsetof(struct shmem_inode_info, vfs_inode);

@@ -4,8 +4,10 @@
 
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) mod debugfs;
+pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod misc;
 pub(crate) mod mount;
 pub(crate) mod parameter;
 pub(crate) mod proc;
+pub(crate) mod shmem;

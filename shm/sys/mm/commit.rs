@@ -46,6 +46,15 @@ impl Commitment {
     }
 }
 
+impl Commitment {
+    /// Leaves it committed, for who gives it back in another way.
+    pub(crate) fn leave(self) {
+        // SAFETY: By the type invariant the file is valid and nobody else's. An empty file gives
+        // nothing back when it goes.
+        unsafe { (*(*self.0.as_ptr()).f_inode).i_size = 0 };
+    }
+}
+
 impl Drop for Commitment {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the count is ours. It is dropped when the task returns to

@@ -4,7 +4,8 @@
 
 pub(crate) mod commit;
 pub(crate) mod folio;
+pub(crate) mod lent;
 pub(crate) mod memlock;
-pub(crate) mod policy;
+pub(crate) mod turns;
 pub(crate) mod user;
 pub(crate) mod vma;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The caller's address space: map a backing file into it, unmap, find what is mapped.
+//! The caller's address space: map an attach file into it, unmap, find what is mapped.
 
 use crate::shm::rules::address::Placement;
 use crate::shm::sys::{
@@ -14,11 +14,12 @@ use crate::shm::sys::{
     },
     fs::{
         file::{
-            BackingFile,
+            AttachFile,
             MappedObject, //
         },
-        mount::MountRef, //
-    }, //
+        mount::TmpfsMount, //
+    },
+    task::thread, //
 };
 use core::{
     ops::Range,
@@ -85,7 +86,7 @@ impl Drop for LockedMm {
 /// Maps `length` bytes of a file, from its start, shared, and returns the address. As `vm_mmap()`,
 /// with its errors; `EEXIST` if something is mapped at a fixed place.
 pub(crate) fn map<T: MappedObject>(
-    file: &BackingFile<T>,
+    file: &AttachFile<T>,
     length: usize,
     protection: Protection,
     placement: Placement,
@@ -136,28 +137,28 @@ pub(crate) fn is_occupied(range: Range<usize>) -> Result<bool> {
     Ok(!vma.is_null())
 }
 
-/// A mapping of a backing file.
+/// A mapping of an attach file.
 pub(crate) struct Mapping<T: MappedObject> {
     /// Where it is.
     pub(crate) range: Range<usize>,
     /// Of what.
-    pub(crate) file: BackingFile<T>,
+    pub(crate) file: AttachFile<T>,
 }
 
 /// Of which mappings of an attach [`find_fragment`] looks for the next.
 pub(crate) struct Rest<'a, T: MappedObject> {
     /// Of this file.
-    pub(crate) file: &'a BackingFile<T>,
+    pub(crate) file: &'a AttachFile<T>,
     /// Ending at most so many bytes above the address of the attach.
     pub(crate) size: usize,
 }
 
 /// The first mapping at `from` or above that is left of an attach at `address`: of a file on
-/// `mount`, at the place where the attach put that part of the file.
+/// one of `mounts`, at the place where the attach put that part of the file.
 ///
 /// This is the walk of `ksys_shmdt()`. `EINTR` for a task that is killed while it waits or walks.
 pub(crate) fn find_fragment<T: MappedObject>(
-    mount: &MountRef<T>,
+    mounts: &[TmpfsMount],
     address: usize,
     from: usize,
     rest: Option<&Rest<'_, T>>,
@@ -181,7 +182,7 @@ pub(crate) fn find_fragment<T: MappedObject>(
         }
         if start.wrapping_sub(address) >> PAGE_SHIFT == pgoff {
             // SAFETY: The VMA holds its file.
-            if let Some(file) = unsafe { BackingFile::from_raw(file, mount) } {
+            if let Some(file) = unsafe { AttachFile::from_raw(file, mounts) } {
                 if rest.is_none_or(|rest| *rest.file == file) {
                     return Ok(Some(Mapping {
                         range: start..end,
@@ -190,22 +191,12 @@ pub(crate) fn find_fragment<T: MappedObject>(
                 }
             }
         }
-        if is_killed() {
+        if thread::is_killed() {
             return Err(EINTR);
         }
         at = end;
     }
     Ok(None)
-}
-
-/// Whether the calling task is to die (`fatal_signal_pending()`, which is inline).
-pub(crate) fn is_killed() -> bool {
-    // SAFETY: `current` is valid; the word is read once, as `sigismember()` does without a lock.
-    let pending = unsafe {
-        let task = bindings::get_current();
-        (&raw const (*task).pending.signal.sig[0]).read_volatile()
-    };
-    pending & (1 << (bindings::SIGKILL - 1)) != 0
 }
 
 /// A number that is that of the caller's address space alone, for as long as the caller runs.
@@ -217,6 +208,17 @@ impl MmId {
     pub(crate) fn current() -> Self {
         // SAFETY: A task may read its own `mm`: only it changes it. The pointer is not used as one.
         Self(unsafe { (*bindings::get_current()).mm } as usize)
+    }
+
+    /// Whether the caller has its address space for itself: no other thread, nobody who looks at it.
+    pub(crate) fn is_exclusive() -> bool {
+        // SAFETY: As in `current()`; the count is read once. It is 1 for as long as the caller
+        // neither makes a thread nor is looked at.
+        unsafe {
+            let mm = (*bindings::get_current()).mm;
+            !mm.is_null()
+                && (&raw const (*mm).__bindgen_anon_1.mm_users.counter).read_volatile() == 1
+        }
     }
 
     /// A number below `count`, for choosing one of so many things.

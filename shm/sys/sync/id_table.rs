@@ -235,15 +235,12 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     }
 
     /// Puts an object where an index was reserved, for all to see, and returns a reference to it.
-    /// `before` is called when there is nobody else yet who can find it.
     pub(crate) fn publish(
         &mut self,
         index: u32,
         object: Pin<UniqueArc<Published<T>>>,
-        before: impl FnOnce(&Arc<Published<T>>),
     ) -> Arc<Published<T>> {
         let object = Arc::from(object);
-        before(&object);
         let entry = Arc::into_raw(object.clone());
         // The entry is reserved: it takes no memory, and so cannot fail.
         //

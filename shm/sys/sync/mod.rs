@@ -3,7 +3,7 @@
 //! Objects that are shared: reference counts, RCU, work items.
 
 pub(crate) mod id_table;
-pub(crate) mod lazy;
 pub(crate) mod module_ref;
+pub(crate) mod once;
 pub(crate) mod published;
 pub(crate) mod queue;

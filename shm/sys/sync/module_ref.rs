@@ -39,16 +39,6 @@ impl ModuleRef {
         }
     }
 
-    /// Takes the count over that [`into_raw()`](Self::into_raw) gave away.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else may have taken it over.
-    pub(in crate::shm::sys) unsafe fn from_raw() -> Self {
-        // INVARIANT: By this function's requirement.
-        Self(())
-    }
-
     /// Gives the count away to a kernel object that will drop it by itself (`fops_put()`).
     pub(crate) fn into_raw(self) {
         core::mem::forget(self);

@@ -15,7 +15,7 @@ use core::mem::{offset_of, size_of};
 /// Where the device is found, unless udev was told otherwise.
 pub const DEVICE: &str = "/dev/rust_shm";
 /// The revision of the header that this crate follows.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// As a key: always make a new segment, which no key finds.
 pub const IPC_PRIVATE: i32 = 0;

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Get: finds a segment by its key, or makes one. As `ipcget()` and `newseg()`.
+
+use super::{
+    commit::{
+        Chunk,
+        CHUNK_PAGES, //
+    },
+    settings::Settings,
+    KeyEntry,
+    Locked,
+    Registry, //
+};
+use crate::shm::{
+    rules::{
+        id::{
+            Cycle,
+            Id,
+            Key, //
+        },
+        limits::{
+            self,
+            Limits,
+            Misfit, //
+        },
+        permission::{
+            self,
+            Caller,
+            Request, //
+        }, //
+    },
+    segment::{
+        self,
+        creator::Creators,
+        memory,
+        NewSegment,
+        Segment,
+        Shared, //
+    },
+    sys::{
+        fs::shmem::{
+            Commit,
+            ShmemFile, //
+        },
+        sync::{
+            module_ref::ModuleRef,
+            queue::OwnedQueue, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    rbtree::RBTreeNodeReservation,
+    sync::{
+        Arc,
+        UniqueArc, //
+    }, //
+};
+
+/// What `get` is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The key.
+    pub(crate) key: Key,
+    /// At least so many bytes, or exactly so many of a new one.
+    pub(crate) size: usize,
+    /// The nine permission bits.
+    pub(crate) mode: u32,
+    /// IPC_CREAT.
+    pub(crate) create: bool,
+    /// IPC_EXCL.
+    pub(crate) exclusive: bool,
+    /// SHM_HUGETLB, with the size of the pages: its logarithm, or 0.
+    pub(crate) huge: Option<u32>,
+    /// SHM_NORESERVE.
+    pub(crate) no_reserve: bool,
+}
+
+/// What `get` needs of the module.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// What the administrator has set.
+    pub(crate) settings: &'a Settings,
+    /// Who has made segments.
+    pub(crate) creators: &'a Arc<Creators>,
+    /// For work that is done in parallel.
+    pub(crate) queue: &'a OwnedQueue,
+}
+
+/// What a new segment has before it is in the table.
+struct Provision<'a> {
+    /// Its file, where that is made now: of huge pages, or one that commits the whole size itself.
+    pages: Option<ShmemFile>,
+    /// What the file commits.
+    commit: Commit,
+    /// What a small segment commits instead.
+    share: Option<PoolShare<'a>>,
+}
+
+/// Pages taken from the pool of a registry, until this is dropped. Not to be dropped with the table
+/// locked.
+struct PoolShare<'a> {
+    registry: &'a Registry,
+    pages: usize,
+}
+
+impl PoolShare<'_> {
+    /// The segment has them now.
+    fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for PoolShare<'_> {
+    fn drop(&mut self) {
+        let surplus = self.registry.table.lock().pool.give_back(self.pages);
+        drop(surplus);
+    }
+}
+
+impl From<Misfit> for Error {
+    fn from(misfit: Misfit) -> Self {
+        match misfit {
+            Misfit::Size => EINVAL,
+            Misfit::Room => ENOSPC,
+        }
+    }
+}
+
+impl Registry {
+    /// Finds or makes a segment, as `ipcget()`. `next_id` is called when a segment is made, for the
+    /// id that it is to have; without one, the registry chooses.
+    pub(crate) fn get(
+        this: &Arc<Self>,
+        caller: &impl Caller,
+        limits: &Limits,
+        context: &Context<'_>,
+        wanted: &Wanted,
+        next_id: impl FnOnce() -> Option<i32>,
+    ) -> Result<Id> {
+        if wanted.key != Key::PRIVATE {
+            if let Some(found) = Self::existing(&this.table.lock(), caller, wanted) {
+                return found;
+            }
+            if !wanted.create {
+                return Err(ENOENT);
+            }
+        }
+        Self::create(this, caller, limits, context, wanted, next_id)
+    }
+
+    /// What `get` says to a segment that has the key; `None` if there is none. In the order of
+    /// `ipcget_public()`.
+    fn existing(table: &Locked<'_>, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
+        if wanted.key == Key::PRIVATE {
+            return None;
+        }
+        let entry = table.keys.get(&wanted.key)?;
+        let allows = |request| entry.ownership.allows(caller, request);
+        Some(if wanted.create && wanted.exclusive {
+            Err(EEXIST)
+        } else if entry.segment.size() < wanted.size {
+            Err(EINVAL)
+        } else if !allows(Request::from_mode(wanted.mode)) {
+            Err(EACCES)
+        } else {
+            Ok(entry.segment.id())
+        })
+    }
+
+    /// Whether there is room for a new segment.
+    fn room(&self, table: &Locked<'_>, limits: &Limits, wanted: &Wanted) -> Result<usize> {
+        let pages = limits.fit(wanted.size, table.total_pages)?;
+        if table.in_use >= limits.shmmni.min(self.numbering.max_segments()) {
+            return Err(ENOSPC);
+        }
+        Ok(pages)
+    }
+
+    /// Takes pages from the pool, and commits more to it when it has too few. `ENOMEM` if the
+    /// kernel will not.
+    fn take_from_pool(&self, pages: usize) -> Result<PoolShare<'_>> {
+        let mut chunk = None;
+        loop {
+            let mut table = self.table.lock();
+            if let Some(chunk) = chunk.take() {
+                table.pool.add(chunk);
+            }
+            if table.pool.take(pages) {
+                return Ok(PoolShare {
+                    registry: self,
+                    pages,
+                });
+            }
+            drop(table);
+            chunk = Some(Chunk::new()?);
+        }
+    }
+
+    /// Provides what a new segment needs, in the order of `newseg()`.
+    fn provide(
+        &self,
+        caller: &impl Caller,
+        limits: &Limits,
+        context: &Context<'_>,
+        wanted: &Wanted,
+    ) -> Result<Provision<'_>> {
+        let total_pages = self.table.lock().total_pages;
+        let pages = limits.fit(wanted.size, total_pages)?;
+        let mut provision = Provision {
+            pages: None,
+            commit: Commit::ByOwner,
+            share: None,
+        };
+        let file =
+            |bytes, commit| segment::new_file(self.mounts.current(), wanted.key, bytes, commit);
+        if let Some(size_log) = wanted.huge {
+            if !memory::has_huge_pages(size_log) {
+                return Err(EINVAL);
+            }
+            if !permission::allows_huge_pages(caller, || context.settings.hugetlb_shm_group()) {
+                return Err(EPERM);
+            }
+            // As on the built-in, where the pool is committed.
+            let bytes = memory::in_huge_pages(wanted.size).ok_or(ENOMEM)?;
+            let file = segment::new_file(self.mounts.huge(), wanted.key, bytes, provision.commit)?;
+            file.promise_huge();
+            if !wanted.no_reserve {
+                memory::fill(&file, context.queue)?;
+            }
+            provision.pages = Some(file);
+            return Ok(provision);
+        }
+        limits::file_fits(wanted.size)?;
+        if wanted.no_reserve && !context.settings.overcommit_never() {
+            provision.commit = Commit::Touched;
+            return Ok(provision);
+        }
+        if pages < CHUNK_PAGES {
+            provision.share = self.take_from_pool(pages).ok();
+        }
+        // Also for a small one, where there is not enough for all that the pool takes at once.
+        if provision.share.is_none() {
+            provision.commit = Commit::WholeSize;
+            provision.pages = Some(file(wanted.size, provision.commit)?);
+        }
+        Ok(provision)
+    }
+
+    fn create(
+        this: &Arc<Self>,
+        caller: &impl Caller,
+        limits: &Limits,
+        context: &Context<'_>,
+        wanted: &Wanted,
+        next_id: impl FnOnce() -> Option<i32>,
+    ) -> Result<Id> {
+        // All that is made here is older than the lock, and so dropped after it where it was made
+        // in vain.
+        let mut provision = this.provide(caller, limits, context, wanted)?;
+        let key_node = if wanted.key == Key::PRIVATE {
+            None
+        } else {
+            Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?)
+        };
+        let segment = Segment::new(NewSegment {
+            home: this.clone(),
+            creator: Creators::make(context.creators, this.namespace)?,
+            uid: caller.euid(),
+            key: wanted.key,
+            size: wanted.size,
+            is_huge: wanted.huge.is_some(),
+            mode: wanted.mode,
+            commit: provision.commit,
+            pages: provision.pages.take(),
+            module: ModuleRef::get()?,
+        });
+        let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
+        let ownership = segment.lock().ownership;
+
+        let mut table = this.table.lock();
+        if let Some(found) = Self::existing(&table, caller, wanted) {
+            return found;
+        }
+        this.room(&table, limits, wanted)?;
+        let numbering = this.numbering;
+        let next_id = next_id().and_then(Id::from_user);
+        let index = match next_id {
+            Some(id) => table.reserve_from(numbering.index(id), numbering.max_segments() - 1)?,
+            None => {
+                let last_index = numbering.last_index(table.in_use);
+                table.reserve(last_index)?
+            }
+        };
+        // The lock may have been given up for a moment.
+        let checked = match Self::existing(&table, caller, wanted) {
+            Some(found) => Err(found),
+            None => this.room(&table, limits, wanted).map_err(Err),
+        };
+        let pages = match checked {
+            Ok(pages) => pages,
+            Err(answer) => {
+                table.release(index);
+                return answer;
+            }
+        };
+        let id = match next_id {
+            Some(id) => Cycle::asked_for(numbering, id, index),
+            None => table.cycle.next(numbering, index),
+        };
+        segment.as_mut().value_mut().set_id(id);
+        let segment = table.publish(index, segment);
+        if let Some(node) = key_node {
+            let entry = KeyEntry { segment, ownership };
+            table.keys.insert(node.into_node(wanted.key, entry));
+        }
+        table.in_use += 1;
+        table.created = table.created.wrapping_add(1);
+        table.total_pages += pages;
+        if let Some(share) = provision.share.take() {
+            share.keep();
+        }
+        Ok(id)
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A segment as what its attaches map: how mappings count, and what happens at a fault.
+
+use super::{
+    memory,
+    state::Life,
+    Segment,
+    Shared, //
+};
+use crate::shm::sys::{
+    fs::{
+        fault::Fault,
+        file::MappedObject,
+        shmem::{
+            Shmem,
+            ShmemRef, //
+        }, //
+    },
+    task::{
+        ipc_ns,
+        pid,
+        time, //
+    }, //
+};
+use core::ops::Range;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::ArcBorrow, //
+};
+
+impl MappedObject for Shared {
+    /// As `__shm_open()` in `shm_mmap()`: remap_file_pages(2) may map the file of a segment that is
+    /// gone, which is `EINVAL`.
+    fn mapped(&self) -> Result<ShmemRef> {
+        let mut state = self.state.lock();
+        if state.life == Life::Gone {
+            return Err(EINVAL);
+        }
+        let pages = state.pages.as_ref().ok_or(EINVAL)?.get();
+        // There, where the old mapping was the only one, it has let the namespace go.
+        if state.namespace.is_none() {
+            state.namespace = state
+                .home
+                .as_ref()
+                .and_then(|home| ipc_ns::get_current_if(home.namespace()));
+        }
+        state.attach();
+        Ok(pages)
+    }
+
+    fn opened(&self) {
+        self.state.lock().attach();
+    }
+
+    fn closed(this: ArcBorrow<'_, Self>) {
+        let segment: &Segment = &this;
+        let mut state = segment.state.lock();
+        state.detached = time::now();
+        pid::update(&mut state.last_user);
+        let detached = state.detach();
+        drop(state);
+        detached.finish(segment);
+    }
+
+    fn alignment(&self) -> usize {
+        if self.is_huge {
+            memory::HUGE_BYTES
+        } else {
+            PAGE_SIZE
+        }
+    }
+
+    fn fault(&self, fault: &Fault<'_>) {
+        memory::prepare_fault(fault);
+    }
+
+    fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> {
+        if self.is_huge {
+            memory::punch_huge(pages, bytes)
+        } else {
+            bytes
+        }
+    }
+}

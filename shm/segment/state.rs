@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What of a segment changes, behind its spinlock.
+
+use super::{
+    creator::{
+        CreatorRef,
+        Moment, //
+    },
+    memory::Mounts,
+    Segment,
+    Shared, //
+};
+use crate::shm::{
+    rules::{
+        id::{
+            Id,
+            Key, //
+        },
+        permission::Ownership,
+        uapi, //
+    },
+    sys::{
+        fs::{
+            file::AttachFile,
+            shmem::ShmemFile, //
+        },
+        mm::memlock::LockedPages,
+        sync::module_ref::ModuleRef,
+        task::{
+            ipc_ns::{
+                IpcNamespace,
+                NamespaceId, //
+            },
+            pid::{
+                self,
+                Pid, //
+            },
+            time, //
+        }, //
+    }, //
+};
+use kernel::{
+    pr_warn_once,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What a segment needs of the table it is in.
+pub(crate) trait Home: Send + Sync {
+    /// Takes the segment out, if it is to be destroyed and still not attached. May sleep.
+    fn reap(&self, segment: &Segment);
+
+    /// The sequence number in an id.
+    fn sequence(&self, id: Id) -> u32;
+
+    /// The number of the namespace.
+    fn namespace(&self) -> NamespaceId;
+
+    /// Where the files of segments are.
+    fn mounts(&self) -> &Mounts;
+}
+
+/// Where in its life a segment is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// In the table, until it is removed.
+    Live,
+    /// Marked destroyed (SHM_DEST), as it was removed while attached: in the table, without a key,
+    /// until the last detach.
+    Destroyed,
+    /// Out of the table. Only calls that were under way have it still.
+    Gone,
+}
+
+/// What of a segment changes.
+pub(crate) struct State {
+    /// Where in its life it is.
+    pub(crate) life: Life,
+    /// Its key, or [`Key::PRIVATE`].
+    pub(crate) key: Key,
+    /// Its owner and mode.
+    pub(crate) ownership: Ownership,
+    /// How many mappings there are, and attaches under way. While this is not 0, the segment is not
+    /// [`Life::Gone`].
+    pub(super) attaches: usize,
+    /// How many mappings there have been.
+    pub(super) attaches_ever: u32,
+    pub(super) attached: i64,
+    pub(super) detached: i64,
+    pub(super) changed: i64,
+    pub(super) last_user: Option<Pid>,
+    /// Who made it, for `kernel.shm_rmid_forced`; until [`Life::Gone`], as all below.
+    pub(super) creator: Option<CreatorRef>,
+    /// Set while it is locked in memory (SHM_LOCK): whose limit it counts against.
+    pub(super) locked: Option<KBox<LockedPages>>,
+    /// Its namespace, while it is attached: as on the built-in, that does not end before.
+    pub(super) namespace: Option<IpcNamespace>,
+    /// Its pages: made by the first attach, or by get where it is large or of huge pages.
+    pub(super) pages: Option<ShmemFile>,
+    /// A file for an attach, kept for the next where nobody is attached. It holds the segment in
+    /// turn; that circle ends with [`Life::Gone`].
+    pub(super) spare: Option<AttachFile<Shared>>,
+    /// The table it is in.
+    pub(super) home: Option<Arc<dyn Home>>,
+    /// Keeps the module loaded.
+    pub(super) module: Option<ModuleRef>,
+}
+
+/// What a segment held that goes with it; to be dropped without a lock held.
+pub(crate) struct Released {
+    _spare: Option<AttachFile<Shared>>,
+    _pages: Option<ShmemFile>,
+    _home: Option<Arc<dyn Home>>,
+    _creator: Option<CreatorRef>,
+    _locked: Option<KBox<LockedPages>>,
+    _namespace: Option<IpcNamespace>,
+    _module: Option<ModuleRef>,
+}
+
+/// What must be done after a detach, without a lock held.
+pub(super) enum Detached {
+    Nothing,
+    /// It was the last: the namespace may end now.
+    Idle(IpcNamespace),
+    /// It was the last, and the segment must be destroyed.
+    Last(Arc<dyn Home>),
+}
+
+impl Detached {
+    pub(super) fn finish(self, segment: &Segment) {
+        match self {
+            Self::Nothing => {}
+            Self::Idle(namespace) => drop(namespace),
+            Self::Last(home) => home.reap(segment),
+        }
+    }
+}
+
+impl State {
+    /// The permission bits, SHM_DEST and SHM_LOCKED.
+    pub(super) fn mode(&self) -> u32 {
+        let destroyed = if self.life == Life::Destroyed {
+            uapi::SHM_DEST
+        } else {
+            0
+        };
+        let locked = if self.locked.is_some() {
+            uapi::SHM_LOCKED
+        } else {
+            0
+        };
+        self.ownership.mode | destroyed | locked
+    }
+
+    /// Counts a mapping.
+    pub(super) fn attach(&mut self) {
+        self.attached = time::now();
+        pid::update(&mut self.last_user);
+        self.attaches += 1;
+        self.attaches_ever = self.attaches_ever.wrapping_add(1);
+    }
+
+    /// Decrements the attach count, and returns what must be done once the lock is released.
+    pub(super) fn detach(&mut self) -> Detached {
+        // Every mapping that goes was counted. Should that ever not hold, a segment is left over,
+        // and the machine goes on.
+        if self.attaches == 0 {
+            pr_warn_once!("WARNING: a segment was detached more often than attached\n");
+            return Detached::Nothing;
+        }
+        self.attaches -= 1;
+        if self.may_destroy() {
+            self.home.clone().map_or(Detached::Nothing, Detached::Last)
+        } else {
+            self.release_namespace()
+                .map_or(Detached::Nothing, Detached::Idle)
+        }
+    }
+
+    /// The reference to the namespace, if nobody is attached; to be dropped without a lock held.
+    pub(crate) fn release_namespace(&mut self) -> Option<IpcNamespace> {
+        if self.is_attached() {
+            None
+        } else {
+            self.namespace.take()
+        }
+    }
+
+    /// Whether its creator had left at a moment.
+    pub(crate) fn is_orphan(&self, at: Moment) -> bool {
+        let creator = self.creator.as_ref();
+        creator.is_some_and(|creator| creator.is_orphan(at))
+    }
+
+    /// Whether anybody is attached.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attaches != 0
+    }
+
+    /// Whether the segment must be destroyed: nobody is attached, and it is marked destroyed or
+    /// `kernel.shm_rmid_forced` is set (`shm_may_destroy()`).
+    pub(crate) fn may_destroy(&self) -> bool {
+        !self.is_attached()
+            && match self.life {
+                // The last detach keeps the namespace reference until this check is done.
+                Life::Live => self
+                    .namespace
+                    .as_ref()
+                    .is_some_and(IpcNamespace::removal_forced),
+                Life::Destroyed => true,
+                Life::Gone => false,
+            }
+    }
+
+    /// Ends its life.
+    pub(crate) fn end(&mut self) -> Released {
+        self.life = Life::Gone;
+        Released {
+            _spare: self.spare.take(),
+            _pages: self.pages.take(),
+            _home: self.home.take(),
+            _creator: self.creator.take(),
+            _locked: self.locked.take(),
+            _namespace: self.namespace.take(),
+            _module: self.module.take(),
+        }
+    }
+
+    /// How many pages are in memory.
+    pub(super) fn resident_pages(&self) -> usize {
+        let pages = self.pages.as_ref();
+        pages.map_or(0, |pages| pages.view().resident_pages())
+    }
+
+    /// How many pages are swapped out.
+    pub(super) fn swapped_pages(&self) -> usize {
+        let pages = self.pages.as_ref();
+        pages.map_or(0, |pages| pages.view().swapped_pages())
+    }
+}

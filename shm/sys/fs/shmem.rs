@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A file on shmem: the pages of an object.
+//!
+//! A [`ShmemFile`] is an unlinked file on a [`TmpfsMount`]; its owner makes it, and it frees the
+//! pages when it is dropped and nobody has it mapped. A [`Shmem`] is a view of its inode, from
+//! whichever file of that inode it is reached. The kernel does the rest: swap, reclaim, memory
+//! cgroups, NUMA policies, holes, hwpoison, migration, huge pages that are split and collapsed.
+
+use super::mount::TmpfsMount;
+use crate::shm::sys::{
+    bindings::{
+        sgp_type,
+        sgp_type_SGP_CACHE,
+        sgp_type_SGP_FALLOC,
+        sgp_type_SGP_NOALLOC,
+        shmem_file_setup_with_mnt,
+        shmem_get_folio,
+        RUST_SHM_OFFSET_SHMEM_FLAGS,
+        RUST_SHM_OFFSET_SHMEM_INODE,
+        RUST_SHM_OFFSET_SHMEM_SWAPPED,
+        RUST_SHM_SHMEM_F_LOCKED, //
+    },
+    mm::{
+        commit::Commitment,
+        folio::{
+            self,
+            LockedFolio,
+            PMD_ORDER, //
+        }, //
+    },
+    task::thread, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Range,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    bindings,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fmt,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    prelude::*,
+    str::CString, //
+};
+
+/// What a file commits the kernel to, in `Committed_AS` and against the commit limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// Its whole size, from the beginning.
+    WholeSize,
+    /// What is touched of it, as it is touched (`VM_NORESERVE`).
+    Touched,
+    /// Nothing: its owner has committed the size in another way.
+    ByOwner,
+}
+
+/// A file on shmem, and the object's pages with it.
+///
+/// # Invariants
+///
+/// Owns a count of a file that `shmem_file_setup_with_mnt()` has made.
+pub(crate) struct ShmemFile {
+    file: NonNull<bindings::file>,
+    commit: Commit,
+}
+
+// SAFETY: Files are counted atomically, and may be put from any context.
+unsafe impl Send for ShmemFile {}
+// SAFETY: A shared reference gives access to what does its own locking.
+unsafe impl Sync for ShmemFile {}
+
+impl ShmemFile {
+    /// Makes a file of `size` bytes, with a name as `/proc/PID/maps` shows it. No page is allocated.
+    /// `ENOMEM` also where the kernel does not commit so much; `EINVAL` for more bytes than a file
+    /// can have.
+    pub(crate) fn new(
+        mount: &TmpfsMount,
+        name: fmt::Arguments<'_>,
+        size: usize,
+        commit: Commit,
+    ) -> Result<Self> {
+        let name = CString::try_from_fmt(name)?;
+        let size = i64::try_from(size).map_err(|_| EINVAL)?;
+        let mut flags = bindings::vma_flags_t::default();
+        if commit == Commit::Touched {
+            flags.__vma_flags[0] = kernel::mm::virt::flags::NORESERVE;
+        }
+        // A file that is made without a size commits nothing, neither now nor when it is touched.
+        let counted = if commit == Commit::ByOwner { 0 } else { size };
+        // SAFETY: The mount is valid, and the name a string, which is copied.
+        let file = from_err_ptr(unsafe {
+            shmem_file_setup_with_mnt(mount.as_ptr(), name.as_char_ptr(), counted, flags)
+        })?;
+        // SAFETY: The file and its inode are new: nobody else knows them. As
+        // `shmem_kernel_file_setup()`, security modules judge the calls, not the inode.
+        unsafe {
+            let inode = (*file).f_inode;
+            (*inode).i_flags |= bindings::S_PRIVATE;
+            (*inode).i_size = size;
+        }
+        // INVARIANT: The file was just made, and its count is ours.
+        Ok(Self {
+            // SAFETY: `shmem_file_setup_with_mnt()` returns no null.
+            file: unsafe { NonNull::new_unchecked(file) },
+            commit,
+        })
+    }
+
+    /// Gives the inode a number. To be called before anybody else knows the file.
+    pub(crate) fn set_number(&self, number: u32) {
+        // SAFETY: By the type invariant the inode is valid; a word is written once.
+        unsafe { (*(*self.file.as_ptr()).f_inode).i_ino = number.into() };
+    }
+
+    /// Makes the pages unevictable for good, and of one size: a folio of [`PMD_ORDER`] is not split.
+    /// To be called before there is a page.
+    pub(crate) fn promise_huge(&self) {
+        let view = self.view();
+        view.lock_in_memory();
+        // As `mapping_set_folio_min_order()`, which is inline.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        // SAFETY: By the type invariant the mapping is valid, and nobody else's yet.
+        unsafe {
+            (*view.mapping().as_ptr()).flags |=
+                (PMD_ORDER as usize) << bindings::mapping_flags_AS_FOLIO_ORDER_MIN;
+        }
+    }
+
+    /// The pages.
+    pub(crate) fn view(&self) -> Shmem<'_> {
+        // SAFETY: By the type invariant the file holds its inode, which is shmem's.
+        unsafe { Shmem::from_raw((*self.file.as_ptr()).f_inode) }
+    }
+
+    /// Another reference.
+    pub(crate) fn get(&self) -> ShmemRef {
+        // SAFETY: By the type invariant the file is valid.
+        unsafe { bindings::get_file(self.file.as_ptr()) };
+        // INVARIANT: The count was just taken.
+        ShmemRef(self.file)
+    }
+}
+
+impl Drop for ShmemFile {
+    fn drop(&mut self) {
+        if self.commit == Commit::ByOwner {
+            self.view().keep_commitment();
+        }
+        // SAFETY: By the type invariant the count is ours. The last one is dropped when the task
+        // returns to user space, or by a work item: so this may be called from any context.
+        unsafe { bindings::fput(self.file.as_ptr()) };
+    }
+}
+
+/// A counted reference to a [`ShmemFile`]'s file.
+///
+/// # Invariants
+///
+/// Owns a count of a file as [`ShmemFile`] has it.
+pub(crate) struct ShmemRef(NonNull<bindings::file>);
+
+// SAFETY: As for `ShmemFile`.
+unsafe impl Send for ShmemRef {}
+// SAFETY: As for `ShmemFile`.
+unsafe impl Sync for ShmemRef {}
+
+impl ShmemRef {
+    /// The file, for C functions.
+    pub(in crate::shm::sys) fn as_ptr(&self) -> *mut bindings::file {
+        self.0.as_ptr()
+    }
+
+    /// The pages.
+    pub(crate) fn view(&self) -> Shmem<'_> {
+        // SAFETY: By the type invariant the file holds its inode, which is shmem's.
+        unsafe { Shmem::from_raw((*self.0.as_ptr()).f_inode) }
+    }
+}
+
+impl Drop for ShmemRef {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the count is ours; as in `ShmemFile::drop()`.
+        unsafe { bindings::fput(self.0.as_ptr()) };
+    }
+}
+
+/// The pages of a [`ShmemFile`], by its inode.
+///
+/// # Invariants
+///
+/// The inode is one of shmem's regular files, and valid for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Shmem<'a>(NonNull<bindings::inode>, PhantomData<&'a ()>);
+
+impl Shmem<'_> {
+    /// # Safety
+    ///
+    /// `inode` must be as the type invariant says.
+    pub(in crate::shm::sys) unsafe fn from_raw(inode: *mut bindings::inode) -> Self {
+        // SAFETY: By this function's requirement it is not null.
+        // INVARIANT: By this function's requirement.
+        Self(unsafe { NonNull::new_unchecked(inode) }, PhantomData)
+    }
+
+    fn mapping(&self) -> NonNull<bindings::address_space> {
+        // SAFETY: By the type invariant; an inode's mapping is never null.
+        unsafe { NonNull::new_unchecked((*self.0.as_ptr()).i_mapping) }
+    }
+
+    /// A field of `struct shmem_inode_info`, by where it is.
+    fn field(&self, offset: usize) -> *mut usize {
+        // SAFETY: By the type invariant the inode is the field `vfs_inode` of such a structure.
+        unsafe {
+            self.0
+                .as_ptr()
+                .byte_sub(RUST_SHM_OFFSET_SHMEM_INODE)
+                .byte_add(offset)
+                .cast()
+        }
+    }
+
+    /// A number that no other inode has while this one is there.
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr() as usize
+    }
+
+    /// The size of the file in bytes (`i_size`).
+    pub(crate) fn size(&self) -> usize {
+        // SAFETY: By the type invariant; the word is read once.
+        let size = unsafe { (&raw const (*self.0.as_ptr()).i_size).read_volatile() };
+        // CAST: A size is not negative.
+        size as usize
+    }
+
+    /// How many pages are in memory. As `shm_add_rss_swap()`, and so the next.
+    pub(crate) fn resident_pages(&self) -> usize {
+        // SAFETY: By the type invariant; the word is read once.
+        unsafe { (&raw const (*self.mapping().as_ptr()).nrpages).read_volatile() }
+    }
+
+    /// How many pages are swapped out.
+    pub(crate) fn swapped_pages(&self) -> usize {
+        // SAFETY: The field is valid; the word is read once.
+        unsafe { self.field(RUST_SHM_OFFSET_SHMEM_SWAPPED).read_volatile() }
+    }
+
+    /// Whether anybody has the file mapped, from whichever `struct file`.
+    fn is_mapped(&self) -> bool {
+        // SAFETY: By the type invariant; as `mapping_mapped()`, which is inline, reads it.
+        unsafe {
+            !(&raw const (*self.mapping().as_ptr()).i_mmap.rb_root.rb_node)
+                .read_volatile()
+                .is_null()
+        }
+    }
+
+    /// Whether the page at `index` is there: in memory, or in swap.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        // SAFETY: By the type invariant. The result is not used as a pointer.
+        let entry =
+            unsafe { bindings::xa_load(&raw mut (*self.mapping().as_ptr()).i_pages, index) };
+        !entry.is_null()
+    }
+
+    /// Whether somebody frees or brings in a range of pages at this moment (`fallocate(2)`, which
+    /// leaves word in `i_private`).
+    pub(crate) fn is_changing(&self) -> bool {
+        // SAFETY: By the type invariant; the word is read once.
+        unsafe {
+            !(&raw const (*self.0.as_ptr()).i_private)
+                .read_volatile()
+                .is_null()
+        }
+    }
+
+    /// The folio with the page at `index`. What `how` says is done where it is not there.
+    fn folio(&self, index: usize, how: sgp_type) -> Result<LockedFolio> {
+        let mut folio = ptr::null_mut();
+        // SAFETY: By the type invariant.
+        to_result(unsafe { shmem_get_folio(self.0.as_ptr(), index, 0, &mut folio, how) })?;
+        let folio = NonNull::new(folio).ok_or(ENOENT)?;
+        // SAFETY: `shmem_get_folio()` has locked it and taken a reference, and its mapping is that
+        // of the inode.
+        Ok(unsafe { LockedFolio::from_raw(folio, self.mapping()) })
+    }
+
+    /// Allocates a folio for the page at `index`, of the largest order for which there is room and
+    /// memory, and clears it once. A plain fault of shmem clears what the allocator has cleared
+    /// already. `Ok` also where the page was there.
+    pub(crate) fn place(&self, index: usize) -> Result<LockedFolio> {
+        if index >= self.size().div_ceil(PAGE_SIZE) {
+            return Err(EINVAL);
+        }
+        let how = if folio::allocator_clears() {
+            sgp_type_SGP_FALLOC
+        } else {
+            sgp_type_SGP_CACHE
+        };
+        let folio = self.folio(index, how)?;
+        // What was there before is up to date; by SGP_FALLOC, what is new is not.
+        if !folio.is_uptodate() {
+            folio.mark_uptodate();
+        }
+        Ok(folio)
+    }
+
+    /// Puts a folio of [`PMD_ORDER`] at `index`, where no page is and nobody else looks. `ENOMEM` if
+    /// there is none.
+    pub(crate) fn place_huge(&self, index: usize) -> Result {
+        /// So often somebody else may take a block that was found free.
+        const TRIES: usize = 8;
+        for _ in 0..TRIES {
+            let folio = self.place(index).map_err(|_| ENOMEM)?;
+            if folio.pages().len() == 1 << PMD_ORDER {
+                return Ok(());
+            }
+            // shmem does not try hard, and takes a smaller one.
+            folio.remove();
+            if !folio::find_free_block() {
+                break;
+            }
+        }
+        Err(ENOMEM)
+    }
+
+    /// Clears a range of bytes, where there are pages.
+    pub(crate) fn clear(&self, bytes: Range<usize>) {
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let index = at >> PAGE_SHIFT;
+            at = match self.folio(index, sgp_type_SGP_NOALLOC) {
+                Ok(folio) => {
+                    folio.clear(bytes.clone());
+                    folio.pages().end << PAGE_SHIFT
+                }
+                Err(_) => (index + 1) << PAGE_SHIFT,
+            };
+        }
+    }
+
+    /// Keeps what is in memory there, and what comes in later: as `shmem_lock()`, which is not
+    /// exported, without the count. Calls for one inode must exclude each other.
+    pub(crate) fn lock_in_memory(&self) {
+        // SAFETY: The field is valid, and written by who has the lock of the object alone; the
+        // mapping is valid. As `mapping_set_unevictable()`, which is inline.
+        unsafe {
+            *self.field(RUST_SHM_OFFSET_SHMEM_FLAGS) |= RUST_SHM_SHMEM_F_LOCKED;
+            bindings::set_bit(
+                bindings::mapping_flags_AS_UNEVICTABLE as usize,
+                (&raw mut (*self.mapping().as_ptr()).flags).cast(),
+            );
+        }
+    }
+
+    /// Undoes [`lock_in_memory()`](Self::lock_in_memory); the same holds. What is in memory can be
+    /// reclaimed after [`rescue()`](Self::rescue).
+    pub(crate) fn unlock_in_memory(&self) {
+        // SAFETY: As in `lock_in_memory()`.
+        unsafe {
+            *self.field(RUST_SHM_OFFSET_SHMEM_FLAGS) &= !RUST_SHM_SHMEM_F_LOCKED;
+            bindings::clear_bit(
+                bindings::mapping_flags_AS_UNEVICTABLE as usize,
+                (&raw mut (*self.mapping().as_ptr()).flags).cast(),
+            );
+        }
+    }
+
+    /// Moves pages that were unevictable to the lists that reclaim looks at, as
+    /// `shmem_unlock_mapping()`, which is not exported. May sleep.
+    pub(crate) fn rescue(&self) {
+        let mapping = self.mapping().as_ptr();
+        let mut batch = bindings::folio_batch::default();
+        let mut index = 0;
+        // SAFETY: By the type invariant. The batch is ours, and has references to what is in it
+        // until it is released.
+        unsafe {
+            let locked = || {
+                (&raw const (*mapping).flags).read_volatile()
+                    & (1 << bindings::mapping_flags_AS_UNEVICTABLE)
+                    != 0
+            };
+            while !locked()
+                && bindings::filemap_get_folios(mapping, &mut index, usize::MAX, &mut batch) != 0
+            {
+                bindings::check_move_unevictable_folios(&mut batch);
+                bindings::__folio_batch_release(&mut batch);
+                thread::cond_resched();
+            }
+        }
+    }
+
+    /// Calls `f` with the order of each folio in memory. A task that is killed goes no further.
+    pub(crate) fn each_folio(&self, mut f: impl FnMut(u32)) {
+        /// As `xa_is_value()`: what is in swap.
+        const VALUE: usize = 1;
+        let mut at = 0;
+        // SAFETY: By the type invariant. Both functions take the RCU lock themselves, and what the
+        // first returns is not used as a pointer.
+        unsafe {
+            let pages = &raw mut (*self.mapping().as_ptr()).i_pages;
+            loop {
+                let entry = bindings::xa_find(pages, &mut at, usize::MAX, bindings::XA_PRESENT);
+                if entry.is_null() || thread::is_killed() {
+                    break;
+                }
+                // CAST: An order is small, and not negative.
+                let order = bindings::xa_get_order(pages, at) as u32;
+                if entry as usize & VALUE == 0 {
+                    f(order);
+                }
+                let Some(next) = ((at >> order) + 1).checked_mul(1 << order) else {
+                    break;
+                };
+                at = next;
+            }
+        }
+    }
+
+    /// Leaves the commit limit as it is when the inode goes, of a file that has committed nothing:
+    /// shmem gives back its size then.
+    fn keep_commitment(&self) {
+        if self.is_mapped() {
+            // Only root comes to it without the object, through `/proc/PID/map_files`. So it keeps
+            // its size, and commits that now.
+            if let Ok(commitment) = Commitment::new(self.size()) {
+                commitment.leave();
+            }
+        } else {
+            // SAFETY: By the type invariant; the word is written once.
+            unsafe { (&raw mut (*self.0.as_ptr()).i_size).write_volatile(0) };
+        }
+    }
+}

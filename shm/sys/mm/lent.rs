@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The caller's address space, lent to work items that work on its behalf.
+
+use crate::shm::sys::bindings::{
+    kthread_unuse_mm,
+    kthread_use_mm, //
+};
+use kernel::{
+    bindings,
+    current,
+    mm::MmWithUser,
+    sync::aref::ARef, //
+};
+
+/// An address space that kernel threads may use: what they allocate is charged to its owner's memory
+/// cgroup.
+#[derive(Clone)]
+pub(crate) struct LentMm(ARef<MmWithUser>);
+
+impl LentMm {
+    /// That of the calling task. `None` where what the task allocates follows rules that do not come
+    /// with its address space: a NUMA policy, or a cpuset with less than all memory.
+    pub(crate) fn of_current() -> Option<Self> {
+        #[cfg(CONFIG_NUMA)]
+        // SAFETY: `current` reads its own policy, which only it changes, and nodes that are words
+        // which are read once each.
+        unsafe {
+            let task = bindings::get_current();
+            let allowed = (&raw const (*task).mems_allowed.bits).read_volatile();
+            let all = (&raw const bindings::node_states[bindings::node_states_N_MEMORY as usize]
+                .bits)
+                .read_volatile();
+            if !(*task).mempolicy.is_null()
+                || allowed
+                    .iter()
+                    .zip(all)
+                    .any(|(allowed, all)| all & !allowed != 0)
+            {
+                return None;
+            }
+        }
+        current!().mm().map(|mm| Self(mm.into()))
+    }
+
+    /// Calls `f` with the address space as that of the calling kernel thread, which has none. To be
+    /// called by a work item.
+    pub(crate) fn with(&self, f: impl FnOnce()) {
+        let mm = self.0.as_raw();
+        // SAFETY: The address space has a user, and keeps it meanwhile. A work item runs in a kernel
+        // thread that has no address space of its own; in a task that has one nothing is done.
+        unsafe {
+            if (*bindings::get_current()).mm.is_null() {
+                kthread_use_mm(mm);
+                f();
+                kthread_unuse_mm(mm);
+            } else {
+                f();
+            }
+        }
+    }
+}
