@@ -39,6 +39,10 @@ use crate::shm::{
         },
         uapi, //
     },
+    segment::{
+        memory,
+        Segment, //
+    },
     sys::{
         fs::misc::DeviceFile,
         mm::{
@@ -288,12 +292,13 @@ impl OpenDevice {
 
     fn ctl(&self, arg: &uapi::Ctl) -> Result<isize> {
         // A negative id is EINVAL even where the id says nothing, as in `ksys_shmctl()`.
-        let count_huge = arg.flags & uapi::CTL_HUGE != 0;
-        let is_stat = matches!(
-            arg.cmd,
-            uapi::IPC_STAT | uapi::SHM_STAT | uapi::SHM_STAT_ANY
-        );
-        if arg.flags & !uapi::CTL_HUGE != 0 || (count_huge && !is_stat) || arg.id < 0 {
+        let is_stat = || {
+            matches!(
+                arg.cmd,
+                uapi::IPC_STAT | uapi::SHM_STAT | uapi::SHM_STAT_ANY
+            )
+        };
+        if arg.id < 0 || (arg.flags != 0 && !(arg.flags == uapi::CTL_HUGE && is_stat())) {
             return Err(EINVAL);
         }
         match arg.cmd {
@@ -316,31 +321,7 @@ impl OpenDevice {
                 self.with_registry(|namespace, registry| registry.set(namespace, arg.id, &new))?;
                 Ok(0)
             }
-            uapi::IPC_STAT => {
-                arg.check_size::<uapi::Stat>()?;
-                let stat = self.with_registry(|namespace, registry| {
-                    registry.with(arg.id, |segment| {
-                        segment.stat(namespace, namespace.credentials(), count_huge)
-                    })
-                })?;
-                arg.write_argument(&stat.into_stat())?;
-                Ok(0)
-            }
-            uapi::SHM_STAT | uapi::SHM_STAT_ANY => {
-                arg.check_size::<uapi::Stat>()?;
-                let (id, stat) = self.with_registry(|namespace, registry| {
-                    registry.with_index(arg.id, |segment| {
-                        let stat = if arg.cmd == uapi::SHM_STAT {
-                            segment.stat(namespace, namespace.credentials(), count_huge)?
-                        } else {
-                            segment.stat_any(namespace.credentials(), count_huge)?
-                        };
-                        Ok((segment.id(), stat))
-                    })
-                })?;
-                arg.write_argument(&stat.into_stat())?;
-                Ok(id.number() as isize)
-            }
+            uapi::IPC_STAT | uapi::SHM_STAT | uapi::SHM_STAT_ANY => self.stat(arg),
             uapi::IPC_INFO => {
                 arg.check_size::<uapi::Limits>()?;
                 let (limits, highest) = self.with_registry(|namespace, registry| {
@@ -364,32 +345,81 @@ impl OpenDevice {
             _ => Err(EINVAL),
         }
     }
+
+    /// IPC_STAT, SHM_STAT and SHM_STAT_ANY.
+    fn stat(&self, arg: &uapi::Ctl) -> Result<isize> {
+        arg.check_size::<uapi::Stat>()?;
+        let mut stat = uapi::Stat::default();
+        let mut pages = None;
+        let mut id = 0;
+        self.with_registry(|namespace, registry| {
+            let viewer = namespace.credentials();
+            let write = |segment: &Segment| {
+                if arg.cmd == uapi::SHM_STAT_ANY {
+                    segment.stat_any(viewer, &mut stat)?;
+                } else {
+                    segment.stat(namespace, viewer, &mut stat)?;
+                }
+                if arg.flags & uapi::CTL_HUGE != 0 {
+                    pages = segment.to_count();
+                }
+                id = segment.id().number();
+                Ok(())
+            };
+            if arg.cmd == uapi::IPC_STAT {
+                registry.with(arg.id, write)
+            } else {
+                registry.with_index(arg.id, write)
+            }
+        })?;
+        if let Some(pages) = pages {
+            stat.huge = memory::huge_bytes(pages.view()) as u64;
+        }
+        arg.write_argument(&stat)?;
+        Ok(if arg.cmd == uapi::IPC_STAT {
+            0
+        } else {
+            id as isize
+        })
+    }
 }
 
-/// The structure that `arg` points to. It may be larger than we know it: a newer program's, or
-/// smaller than the first revision: wrong.
+/// A structure that the `arg` of a [`uapi::Ctl`] points to. The program's may be larger than it is
+/// known here, when it is newer; or smaller, when it is older.
+trait Argument: Sized + FromBytes + IntoBytes + zerocopy::Immutable {
+    /// Its size in the first revision: none is smaller.
+    const FIRST_SIZE: usize = size_of::<Self>();
+}
+
+impl Argument for uapi::Stat {
+    const FIRST_SIZE: usize = core::mem::offset_of!(Self, swap);
+}
+impl Argument for uapi::Limits {}
+impl Argument for uapi::Usage {}
+
 impl uapi::Ctl {
     /// `EINVAL` if it is too small for a `T`, `E2BIG` if it is larger than any will be.
-    fn check_size<T>(&self) -> Result {
+    fn check_size<T: Argument>(&self) -> Result {
         match self.arg_size as usize {
-            size if size < size_of::<T>() => Err(EINVAL),
+            size if size < T::FIRST_SIZE => Err(EINVAL),
             size if size > PAGE_SIZE => Err(E2BIG),
             _ => Ok(()),
         }
     }
 
-    /// Reads it. `E2BIG` if it holds something that we do not know, as `copy_struct_from_user()`.
-    fn read_argument<T: FromBytes>(&self) -> Result<T> {
+    /// Reads it. `E2BIG` if it holds something that is not known here, as `copy_struct_from_user()`.
+    fn read_argument<T: Argument>(&self) -> Result<T> {
         self.check_size::<T>()?;
-        let at = user_ptr(self.arg)?;
-        let value = user::read(at)?;
-        let mut rest = UserSlice::new(at, self.arg_size as usize).reader();
-        rest.skip(size_of::<T>())?;
+        let mut user = UserSlice::new(user_ptr(self.arg)?, self.arg_size as usize).reader();
+        let mut value = T::new_zeroed();
+        let known = user.len().min(size_of::<T>());
+        let bytes = value.as_mut_bytes().get_mut(..known).ok_or(EINVAL)?;
+        user.read_slice(bytes)?;
         let mut part = [0; 64];
-        while !rest.is_empty() {
-            let count = rest.len().min(part.len());
+        while !user.is_empty() {
+            let count = user.len().min(part.len());
             let part = part.get_mut(..count).ok_or(EINVAL)?;
-            rest.read_slice(part)?;
+            user.read_slice(part)?;
             if part.iter().any(|byte| *byte != 0) {
                 return Err(E2BIG);
             }
@@ -397,15 +427,19 @@ impl uapi::Ctl {
         Ok(value)
     }
 
-    /// Writes it, and zeros behind it.
-    fn write_argument<T: IntoBytes + zerocopy::Immutable>(&self, value: &T) -> Result {
+    /// Writes it: as much as there is room for, and zeros behind it.
+    fn write_argument<T: Argument>(&self, value: &T) -> Result {
         let at = user_ptr(self.arg)?;
-        user::write(at, value)?;
-        let behind = (self.arg_size as usize).saturating_sub(size_of::<T>());
-        let mut rest = UserSlice::new(at.wrapping_byte_add(size_of::<T>()), behind).writer();
+        let size = self.arg_size as usize;
+        if size == size_of::<T>() {
+            return user::write(at, value);
+        }
+        let mut user = UserSlice::new(at, size).writer();
+        let bytes = value.as_bytes();
+        user.write_slice(bytes.get(..size.min(bytes.len())).ok_or(EINVAL)?)?;
         let zeros = [0; 64];
-        while !rest.is_empty() {
-            rest.write_slice(zeros.get(..rest.len().min(zeros.len())).ok_or(EINVAL)?)?;
+        while !user.is_empty() {
+            user.write_slice(zeros.get(..user.len().min(zeros.len())).ok_or(EINVAL)?)?;
         }
         Ok(())
     }

@@ -6,10 +6,7 @@
 use crate::shm::{
     registry::Registry,
     rules::uapi,
-    segment::{
-        stat::StatSnapshot,
-        state::Home, //
-    },
+    segment::state::Home,
     sys::task::{
         cred::Credentials,
         ipc_ns::NamespaceId, //
@@ -110,9 +107,10 @@ impl Cursor {
             };
             self.next_index = index + 1;
             // One that was removed meanwhile has no line. All may be seen, as in /proc/sysvipc/shm.
-            let Ok(StatSnapshot { stat, .. }) = segment.stat_any(viewer, false) else {
+            let mut stat = uapi::Stat::default();
+            if segment.stat_any(viewer, &mut stat).is_err() {
                 continue;
-            };
+            }
             self.start += self.line.length as i64;
             self.line.length = 0;
             // A line has room for the largest numbers.

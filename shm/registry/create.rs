@@ -27,6 +27,7 @@ use crate::shm::{
         permission::{
             self,
             Caller,
+            Ownership,
             Request, //
         }, //
     },
@@ -46,7 +47,8 @@ use crate::shm::{
         sync::{
             module_ref::ModuleRef,
             queue::OwnedQueue, //
-        }, //
+        },
+        task::cred, //
     }, //
 };
 use kernel::{
@@ -178,23 +180,30 @@ impl Registry {
         Ok(pages)
     }
 
-    /// Takes pages from the pool, and commits more to it when it has too few. `ENOMEM` if the
-    /// kernel will not.
-    fn take_from_pool(&self, pages: usize) -> Result<PoolShare<'_>> {
+    /// Looks whether the size fits, and takes what a small segment commits from the pool; `None`
+    /// where a segment is not small, or the kernel does not commit as much as the pool takes at once.
+    fn take_from_pool(&self, limits: &Limits, size: usize) -> Result<Option<PoolShare<'_>>> {
         let mut chunk = None;
         loop {
             let mut table = self.table.lock();
+            let pages = limits.fit(size, table.total_pages)?;
             if let Some(chunk) = chunk.take() {
                 table.pool.add(chunk);
             }
+            if pages >= CHUNK_PAGES {
+                return Ok(None);
+            }
             if table.pool.take(pages) {
-                return Ok(PoolShare {
+                return Ok(Some(PoolShare {
                     registry: self,
                     pages,
-                });
+                }));
             }
             drop(table);
-            chunk = Some(Chunk::new()?);
+            chunk = match Chunk::new() {
+                Ok(chunk) => Some(chunk),
+                Err(_) => return Ok(None),
+            };
         }
     }
 
@@ -206,44 +215,41 @@ impl Registry {
         context: &Context<'_>,
         wanted: &Wanted,
     ) -> Result<Provision<'_>> {
-        let total_pages = self.table.lock().total_pages;
-        let pages = limits.fit(wanted.size, total_pages)?;
         let mut provision = Provision {
             pages: None,
             commit: Commit::ByOwner,
             share: None,
         };
-        let file =
-            |bytes, commit| segment::new_file(self.mounts.current(), wanted.key, bytes, commit);
+        let new_file =
+            |mount, bytes, commit| segment::new_file(mount, wanted.key, bytes, commit).map(Some);
         if let Some(size_log) = wanted.huge {
+            limits.fit(wanted.size, self.totals().total_pages)?;
             if !memory::has_huge_pages(size_log) {
                 return Err(EINVAL);
             }
             if !permission::allows_huge_pages(caller, || context.settings.hugetlb_shm_group()) {
                 return Err(EPERM);
             }
-            // As on the built-in, where the pool is committed.
             let bytes = memory::in_huge_pages(wanted.size).ok_or(ENOMEM)?;
-            let file = segment::new_file(self.mounts.huge(), wanted.key, bytes, provision.commit)?;
-            file.promise_huge();
-            if !wanted.no_reserve {
-                memory::fill(&file, context.queue)?;
+            // As on the built-in, such a segment does not count against the commit limit.
+            provision.pages = new_file(self.mounts.huge(), bytes, provision.commit)?;
+            if let Some(file) = &provision.pages {
+                file.promise_huge();
+                if !wanted.no_reserve {
+                    memory::fill(file, context.queue)?;
+                }
             }
-            provision.pages = Some(file);
-            return Ok(provision);
-        }
-        limits::file_fits(wanted.size)?;
-        if wanted.no_reserve && !context.settings.overcommit_never() {
+        } else if wanted.no_reserve && !context.settings.overcommit_never() {
+            limits.fit(wanted.size, self.totals().total_pages)?;
+            limits::file_fits(wanted.size)?;
             provision.commit = Commit::Touched;
-            return Ok(provision);
-        }
-        if pages < CHUNK_PAGES {
-            provision.share = self.take_from_pool(pages).ok();
-        }
-        // Also for a small one, where there is not enough for all that the pool takes at once.
-        if provision.share.is_none() {
-            provision.commit = Commit::WholeSize;
-            provision.pages = Some(file(wanted.size, provision.commit)?);
+        } else {
+            provision.share = self.take_from_pool(limits, wanted.size)?;
+            limits::file_fits(wanted.size)?;
+            if provision.share.is_none() {
+                provision.commit = Commit::WholeSize;
+                provision.pages = new_file(self.mounts.current(), wanted.size, provision.commit)?;
+            }
         }
         Ok(provision)
     }
@@ -264,20 +270,26 @@ impl Registry {
         } else {
             Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?)
         };
+        let (uid, gid) = (caller.euid(), cred::egid());
+        let ownership = Ownership {
+            uid,
+            gid,
+            cuid: uid,
+            cgid: gid,
+            mode: wanted.mode,
+        };
         let segment = Segment::new(NewSegment {
             home: this.clone(),
             creator: Creators::make(context.creators, this.namespace)?,
-            uid: caller.euid(),
+            ownership,
             key: wanted.key,
             size: wanted.size,
             is_huge: wanted.huge.is_some(),
-            mode: wanted.mode,
             commit: provision.commit,
             pages: provision.pages.take(),
             module: ModuleRef::get()?,
         });
         let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
-        let ownership = segment.lock().ownership;
 
         let mut table = this.table.lock();
         if let Some(found) = Self::existing(&table, caller, wanted) {

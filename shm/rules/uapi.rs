@@ -86,7 +86,7 @@ macro_rules! uapi_structs {
         $(
             $(#[$doc])*
             #[repr(C)]
-            #[derive(FromBytes, IntoBytes, zerocopy_derive::Immutable)]
+            #[derive(Default, FromBytes, IntoBytes, zerocopy_derive::Immutable)]
             pub(crate) struct $name {
                 $(#[allow(missing_docs)] pub(crate) $field: $type,)*
             }

@@ -31,7 +31,6 @@ use crate::shm::{
             Caller,
             Ownership,
             Request,
-            Uid,
             PERMISSION_BITS, //
         },
         uapi, //
@@ -96,16 +95,14 @@ pub(crate) struct NewSegment {
     pub(crate) home: Arc<dyn Home>,
     /// Who makes it.
     pub(crate) creator: CreatorRef,
-    /// The caller's effective user id.
-    pub(crate) uid: Uid,
+    /// Its owner, and the nine permission bits.
+    pub(crate) ownership: Ownership,
     /// Its key.
     pub(crate) key: Key,
     /// Its size in bytes, as asked for.
     pub(crate) size: usize,
     /// Whether it is of huge pages (SHM_HUGETLB).
     pub(crate) is_huge: bool,
-    /// The nine permission bits.
-    pub(crate) mode: u32,
     /// What its file commits, or will when it is made.
     pub(crate) commit: Commit,
     /// Its pages, where they are made before the first attach.
@@ -132,19 +129,13 @@ pub(crate) fn new_file(
 }
 
 impl Segment {
-    /// A new segment of the caller's.
+    /// A new segment.
     pub(crate) fn new(new: NewSegment) -> impl PinInit<Self> {
-        let gid = cred::egid();
-        let state = State {
+        // In place: a move of the whole state costs more than to make it.
+        let state = init!(State {
             life: Life::Live,
             key: new.key,
-            ownership: Ownership {
-                uid: new.uid,
-                gid,
-                cuid: new.uid,
-                cgid: gid,
-                mode: new.mode & PERMISSION_BITS,
-            },
+            ownership: new.ownership,
             attaches: 0,
             attaches_ever: 0,
             attached: 0,
@@ -158,7 +149,7 @@ impl Segment {
             spare: None,
             home: Some(new.home),
             module: Some(new.module),
-        };
+        });
         pin_init!(Self {
             id: Id::NONE,
             size: new.size,
@@ -174,9 +165,11 @@ impl Segment {
     pub(crate) fn set_id(self: Pin<&mut Self>, id: Id) {
         let this = self.project();
         *this.id = id;
-        let state = this.state.lock();
-        if let Some(pages) = &state.pages {
-            pages.set_number(id.number());
+        // Others have no file yet.
+        if *this.is_huge || *this.commit == Commit::WholeSize {
+            if let Some(pages) = &this.state.lock().pages {
+                pages.set_number(id.number());
+            }
         }
     }
 

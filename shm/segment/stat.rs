@@ -3,7 +3,6 @@
 //! What a segment tells of itself.
 
 use super::{
-    memory,
     state::{
         Life,
         State, //
@@ -33,27 +32,6 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
-
-/// The state of a segment at one moment.
-pub(crate) struct StatSnapshot {
-    /// All but the huge pages.
-    pub(crate) stat: uapi::Stat,
-    /// Where huge pages are still to be counted.
-    pages: Option<ShmemRef>,
-}
-
-impl StatSnapshot {
-    /// Counts the huge pages, if that was asked for: must not be called with a lock held.
-    pub(crate) fn into_stat(self) -> uapi::Stat {
-        let huge = self
-            .pages
-            .map_or(0, |pages| memory::huge_bytes(pages.view()));
-        uapi::Stat {
-            huge: huge as u64,
-            ..self.stat
-        }
-    }
-}
 
 /// What root sees of a segment.
 pub(crate) struct Usage {
@@ -96,81 +74,70 @@ impl Usage {
 }
 
 impl Segment {
-    /// Its state as the caller sees it (IPC_STAT); `EACCES` for a caller that may not read it,
-    /// `EIDRM` if it is gone.
+    /// Writes its state as the caller sees it to `stat` (IPC_STAT), all but `huge`; `EACCES` for a
+    /// caller that may not read it, `EIDRM` if it is gone.
     pub(crate) fn stat(
         &self,
         caller: &impl Caller,
         viewer: &Credentials<'_>,
-        count_huge: bool,
-    ) -> Result<StatSnapshot> {
+        stat: &mut uapi::Stat,
+    ) -> Result {
         let state = self.state.lock();
         if !state.ownership.allows(caller, Request::READ) {
             return Err(EACCES);
         }
-        self.snapshot(&state, viewer, count_huge)
+        self.write_stat(&state, viewer, stat)
     }
 
     /// The same, for any caller (SHM_STAT_ANY).
-    pub(crate) fn stat_any(
-        &self,
-        viewer: &Credentials<'_>,
-        count_huge: bool,
-    ) -> Result<StatSnapshot> {
-        self.snapshot(&self.state.lock(), viewer, count_huge)
+    pub(crate) fn stat_any(&self, viewer: &Credentials<'_>, stat: &mut uapi::Stat) -> Result {
+        self.write_stat(&self.state.lock(), viewer, stat)
     }
 
-    fn snapshot(
-        &self,
-        state: &State,
-        viewer: &Credentials<'_>,
-        count_huge: bool,
-    ) -> Result<StatSnapshot> {
+    fn write_stat(&self, state: &State, viewer: &Credentials<'_>, stat: &mut uapi::Stat) -> Result {
         if state.life == Life::Gone {
             return Err(EIDRM);
         }
-        let home = state.home.as_ref();
         let ownership = &state.ownership;
-        let uid = viewer.uid_to_user(ownership.uid);
-        let gid = viewer.gid_to_user(ownership.gid);
-        let stat = uapi::Stat {
-            key: state.key.0,
-            uid,
-            gid,
-            cuid: if ownership.cuid == ownership.uid {
-                uid
-            } else {
-                viewer.uid_to_user(ownership.cuid)
-            },
-            cgid: if ownership.cgid == ownership.gid {
-                gid
-            } else {
-                viewer.gid_to_user(ownership.cgid)
-            },
-            mode: state.mode(),
-            cpid: self.made_by.as_ref().map_or(0, Pid::number),
-            lpid: state.last_user.as_ref().map_or(0, Pid::number),
-            segsz: self.size as u64,
-            nattch: state.attaches as u64,
-            atime: state.attached,
-            dtime: state.detached,
-            ctime: state.changed,
-            rss: (state.resident_pages() * PAGE_SIZE) as u64,
-            huge: 0,
-            seq: home.map_or(0, |home| home.sequence(self.id)),
-            reserved: 0,
-            swap: (state.swapped_pages() * PAGE_SIZE) as u64,
+        stat.key = state.key.0;
+        stat.uid = viewer.uid_to_user(ownership.uid);
+        stat.gid = viewer.gid_to_user(ownership.gid);
+        stat.cuid = if ownership.cuid == ownership.uid {
+            stat.uid
+        } else {
+            viewer.uid_to_user(ownership.cuid)
         };
-        let pages = state.pages.as_ref().filter(|_| count_huge);
-        Ok(StatSnapshot {
-            stat,
-            pages: pages.map(|pages| pages.get()),
-        })
+        stat.cgid = if ownership.cgid == ownership.gid {
+            stat.gid
+        } else {
+            viewer.gid_to_user(ownership.cgid)
+        };
+        stat.mode = state.mode();
+        stat.cpid = self.made_by.as_ref().map_or(0, Pid::number);
+        stat.lpid = state.last_user.as_ref().map_or(0, Pid::number);
+        stat.segsz = self.size as u64;
+        stat.nattch = state.attaches as u64;
+        stat.atime = state.attached;
+        stat.dtime = state.detached;
+        stat.ctime = state.changed;
+        let home = state.home.as_ref();
+        stat.seq = home.map_or(0, |home| home.sequence(self.id));
+        let (rss, swap) = state.rss_and_swap();
+        stat.rss = (rss * PAGE_SIZE) as u64;
+        stat.swap = (swap * PAGE_SIZE) as u64;
+        Ok(())
+    }
+
+    /// Its pages, where they are to be counted: not under a lock.
+    pub(crate) fn to_count(&self) -> Option<ShmemRef> {
+        let state = self.state.lock();
+        state.pages.as_ref().map(|pages| pages.get())
     }
 
     /// What root sees of it.
     pub(crate) fn usage(&self) -> Usage {
         let state = self.state.lock();
+        let (resident_pages, swapped_pages) = state.rss_and_swap();
         Usage {
             life: state.life,
             key: state.key,
@@ -178,15 +145,14 @@ impl Segment {
             owner: state.ownership.uid,
             attaches: state.attaches,
             attaches_ever: state.attaches_ever,
-            resident_pages: state.resident_pages(),
-            swapped_pages: state.swapped_pages(),
+            resident_pages,
+            swapped_pages,
             pages: state.pages.as_ref().map(|pages| pages.get()),
         }
     }
 
     /// How many pages it has in memory, and in swap (`shm_add_rss_swap()`).
     pub(crate) fn rss_and_swap(&self) -> (usize, usize) {
-        let state = self.state.lock();
-        (state.resident_pages(), state.swapped_pages())
+        self.state.lock().rss_and_swap()
     }
 }

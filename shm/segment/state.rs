@@ -227,15 +227,11 @@ impl State {
         }
     }
 
-    /// How many pages are in memory.
-    pub(super) fn resident_pages(&self) -> usize {
-        let pages = self.pages.as_ref();
-        pages.map_or(0, |pages| pages.view().resident_pages())
-    }
-
-    /// How many pages are swapped out.
-    pub(super) fn swapped_pages(&self) -> usize {
-        let pages = self.pages.as_ref();
-        pages.map_or(0, |pages| pages.view().swapped_pages())
+    /// How many pages are in memory, and in swap (`shm_add_rss_swap()`).
+    pub(super) fn rss_and_swap(&self) -> (usize, usize) {
+        self.pages.as_ref().map_or((0, 0), |pages| {
+            let pages = pages.view();
+            (pages.resident_pages(), pages.swapped_pages())
+        })
     }
 }
