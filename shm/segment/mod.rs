@@ -44,7 +44,8 @@ use crate::shm::{
             mount::TmpfsMount,
             shmem::{
                 Commit,
-                ShmemFile, //
+                ShmemFile,
+                ShmemRef, //
             }, //
         },
         mm::memlock::LockedPages,
@@ -303,14 +304,14 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes its pages' file, if there is none.
-    fn make_pages(&self) -> Result {
+    /// The file with its pages, made when there is none yet. To be called while the segment is
+    /// pinned, and so not gone.
+    fn pages_to_map(&self) -> Result<ShmemRef> {
         let home = {
             let state = self.state.lock();
-            if state.pages.is_some() {
-                return Ok(());
+            if let Some(pages) = &state.pages {
+                return Ok(pages.get());
             }
-            // It is pinned, and so not gone.
             state.home.clone().ok_or(EIDRM)?
         };
         let mount = home.mounts().current();
@@ -318,13 +319,15 @@ impl Segment {
         new.set_number(self.id.number());
         let mut state = self.state.lock();
         // Somebody may have been faster. Then `new` is dropped, after the lock.
-        if state.pages.is_none() {
-            if state.locked.is_some() {
-                new.view().lock_in_memory();
-            }
-            state.pages = Some(new);
+        if let Some(pages) = &state.pages {
+            return Ok(pages.get());
         }
-        Ok(())
+        if state.locked.is_some() {
+            new.view().lock_in_memory();
+        }
+        let pages = new.get();
+        state.pages = Some(new);
+        Ok(pages)
     }
 }
 
@@ -345,12 +348,7 @@ impl Pinned<'_> {
                 _ => {}
             }
         }
-        segment.make_pages()?;
-        let pages = {
-            let state = segment.state.lock();
-            // It is pinned, and so has them until it is not.
-            state.pages.as_ref().ok_or(EIDRM)?.get()
-        };
+        let pages = segment.pages_to_map()?;
         let file = AttachFile::open(&pages, access, segment.clone())?;
         if keep {
             let mut state = segment.state.lock();
