@@ -26,7 +26,10 @@ use shm::{
     segment::memory::Mounts,
     sys::{
         fs::misc::Device,
-        sync::queue::OwnedQueue, //
+        sync::{
+            published::RcuCallbacks,
+            queue::OwnedQueue, //
+        }, //
     }, //
 };
 
@@ -57,11 +60,13 @@ struct RustShm {
     _creator_leaves: hook::Hook<hook::CreatorLeaves, Arc<Namespaces>>,
     _namespaces: Arc<Namespaces>,
     _mounts: Arc<Mounts>,
+    _callbacks: RcuCallbacks,
 }
 
 impl kernel::InPlaceModule for RustShm {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            _callbacks: RcuCallbacks,
             _mounts: Arc::new(Mounts::new()?, GFP_KERNEL)?,
             _namespaces: Arc::pin_init(
                 Namespaces::new(_mounts.clone(), OwnedQueue::new(c"rust_shm")?, Settings::new()?),

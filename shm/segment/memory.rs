@@ -140,16 +140,17 @@ impl Mounts {
     }
 }
 
-/// What is being placed at this moment: where the allocator clears, those who come to a block at the
-/// same time must not each allocate one.
+/// What is being placed at this moment: of those who come to a block at the same time, one allocates
+/// and clears a folio.
 static PLACING: OnceTable = OnceTable::new();
 
 /// Puts a folio at the place of a fault, where nothing is. If that fails, shmem's own fault says why.
 pub(crate) fn prepare_fault(fault: &Fault<'_>) {
     let pages = fault.pages();
     let index = fault.index();
-    // shmem makes a fault wait for whoever punches a hole there.
-    if pages.has(index) || pages.is_changing() || fault.wants_small() {
+    // shmem makes a fault wait for whoever punches a hole there. And it charges a page to the memory
+    // cgroup of the mapping, where here it would be the caller's.
+    if pages.has(index) || pages.is_changing() || fault.wants_small() || fault.is_remote() {
         return;
     }
     if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> PMD_ORDER)) {

@@ -72,7 +72,8 @@ pub(crate) enum Commit {
 /// Owns a count of a file that `shmem_file_setup_with_mnt()` has made.
 pub(crate) struct ShmemFile {
     file: NonNull<bindings::file>,
-    commit: Commit,
+    /// The pages of its size where its owner has committed them, or 0.
+    by_owner: usize,
 }
 
 // SAFETY: Files are counted atomically, and may be put from any context.
@@ -113,7 +114,12 @@ impl ShmemFile {
         Ok(Self {
             // SAFETY: `shmem_file_setup_with_mnt()` returns no null.
             file: unsafe { NonNull::new_unchecked(file) },
-            commit,
+            by_owner: if commit == Commit::ByOwner {
+                // CAST: It was made from a `usize`.
+                (size as usize).div_ceil(PAGE_SIZE)
+            } else {
+                0
+            },
         })
     }
 
@@ -154,8 +160,8 @@ impl ShmemFile {
 
 impl Drop for ShmemFile {
     fn drop(&mut self) {
-        if self.commit == Commit::ByOwner {
-            self.view().keep_commitment();
+        if self.by_owner != 0 {
+            self.view().keep_commitment(self.by_owner);
         }
         // SAFETY: By the type invariant the count is ours. The last one is dropped when the task
         // returns to user space, or by a work item: so this may be called from any context.
@@ -427,18 +433,25 @@ impl Shmem<'_> {
         }
     }
 
-    /// Leaves the commit limit as it is when the inode goes, of a file that has committed nothing:
-    /// shmem gives back its size then.
-    fn keep_commitment(&self) {
-        if self.is_mapped() {
-            // Only root comes to it without the object, through `/proc/PID/map_files`. So it keeps
-            // its size, and commits that now.
-            if let Ok(commitment) = Commitment::new(self.size()) {
-                commitment.leave();
-            }
-        } else {
-            // SAFETY: By the type invariant; the word is written once.
-            unsafe { (&raw mut (*self.0.as_ptr()).i_size).write_volatile(0) };
+    /// When the inode goes, shmem gives its size back to the commit limit. Makes that come to nothing
+    /// for a file whose owner has committed so many pages.
+    fn keep_commitment(&self, by_owner: usize) {
+        let commit = |pages: usize| {
+            let commitment = Commitment::new(pages * PAGE_SIZE);
+            commitment.map(Commitment::leave).is_ok()
+        };
+        // Only root can still have it mapped, or have changed its size, which shmem has counted: by
+        // `/proc/PID/map_files`.
+        if self.is_mapped() && commit(by_owner) {
+            return;
         }
+        let pages = self.size().div_ceil(PAGE_SIZE);
+        if pages < by_owner {
+            commit(by_owner - pages);
+        }
+        // CAST: It is no more than the size was.
+        let size = (pages.saturating_sub(by_owner) * PAGE_SIZE) as i64;
+        // SAFETY: By the type invariant; the word is written once.
+        unsafe { (&raw mut (*self.0.as_ptr()).i_size).write_volatile(size) };
     }
 }

@@ -44,9 +44,7 @@ impl Commitment {
         // INVARIANT: The file was just made, and its count is ours.
         Ok(Self(unsafe { NonNull::new_unchecked(file) }))
     }
-}
 
-impl Commitment {
     /// Leaves it committed, for who gives it back in another way.
     pub(crate) fn leave(self) {
         // SAFETY: By the type invariant the file is valid and nobody else's. An empty file gives

@@ -14,7 +14,10 @@ use core::{
 use kernel::{
     bindings,
     prelude::*,
-    sync::Arc,
+    sync::{
+        rcu,
+        Arc, //
+    },
     types::Opaque, //
 };
 
@@ -66,6 +69,15 @@ impl<T> Deref for Published<T> {
 
     fn deref(&self) -> &T {
         &self.value
+    }
+}
+
+/// Waits, when this is dropped, for the callbacks of all that was withdrawn: their code is here.
+pub(crate) struct RcuCallbacks;
+
+impl Drop for RcuCallbacks {
+    fn drop(&mut self) {
+        rcu::rcu_barrier();
     }
 }
 
