@@ -154,9 +154,7 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>) {
         return;
     }
     if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> PMD_ORDER)) {
-        if !pages.has(index) {
-            drop(pages.place(index));
-        }
+        drop(pages.place(index));
     }
 }
 
