@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The same work on the kernel's own System V shared memory and on /dev/rust_shm, side by side, and the bare limit where there is one.
+ * For first touches the built-in is measured three times: as the distribution has it, with shmem_enabled=within_size for all sizes of
+ * folios, and with SHM_HUGETLB and a pool of huge pages. These settings are made for each measurement and restored after it.
  *
  * Every measurement is made by a process of its own, forked for it: it opens the device, makes what it needs, measures, and removes what
- * it made. Rounds are interleaved (builtin, rust_shm, limit, builtin, ...), so that what else the machine does falls on all alike; the
- * median of the rounds counts, and beside its ratio stands that of the best rounds. All of it happens in an IPC namespace of its own. A
- * call that fails ends the whole with a message.
+ * it made. For basic rows that is in an IPC namespace of its own, for what a call costs depends on the ids beside its own. Rounds are
+ * interleaved (builtin, rust_shm, limit, builtin, ...), so that what else the machine does falls on all alike; the median of the rounds
+ * counts, and beside its ratio stands that of the best rounds. A call that fails ends the whole with a message.
  *
- * Under -icount the clock of the guest counts instructions: a nanosecond is one.
+ * Under -icount the clock of the guest counts instructions: a nanosecond is one. Addresses are not randomized, for what an attach and its
+ * faults cost depends on its neighbours and on its alignment.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <glob.h>
 #include <limits.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,6 +30,7 @@
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -36,12 +42,16 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-#define SMALL_SIZE (64UL << 10)
-#define LARGE_SIZE (256UL << 20)
+#define KIB (1UL << 10)
+#define MIB (1UL << 20)
+#define SMALL_SIZE (64 * KIB)
+/* Where segments smaller than 2 MiB are touched: aligned, as large folios need it, and beside a page that keeps the page table. */
+#define TOUCH_AT ((char *)(1UL << 46))
 #define OTHER_KEYS 1000
 #define IDLE_SEGMENTS 10000
 #define MAX_ROUNDS 99
 #define MAX_PROCESSES 8
+#define PRESSURE_SEGMENTS 8
 
 /* A number of the device's type that no revision has: ENOTTY, and nothing done. */
 #define NULL_IOCTL _IO(RUST_SHM_IOC_TYPE, 0xff)
@@ -50,14 +60,54 @@ enum side {
 	BUILTIN,
 	RUST,
 	LIMIT,
+	TUNED,
+	HUGETLB,
 	SIDES,
 };
 
-static const char *const side_names[SIDES] = { "builtin", "rust_shm", "limit" };
+static const char *const side_names[SIDES] = { "builtin", "rust_shm", "limit", "tuned", "hugetlb" };
 
-static unsigned int rounds = 5;
+struct row;
+
+/* What a row works on: a segment, or a file for the limit, and where it is attached for as long as the measurement lasts, if it is. */
+struct subject {
+	const struct row *row;
+	enum side side;
+	int id;
+	char *address;
+};
+
+struct row {
+	const char *group, *name, *title;
+	/* What one of it is measured in, and how many of these make one of the unit that run() returns. */
+	const char *unit;
+	double scale;
+	/* Does the work count times and returns what it measured: seconds for all of it, kB, or bytes. */
+	double (*run)(const struct row *row, enum side side, unsigned long count);
+	/* What run_repeat() and the processes of group "scale" repeat. NULL there: all processes touch one segment. */
+	void (*once)(const struct subject *on);
+	size_t size;
+	/* How many bytes from the start are touched. */
+	size_t touched;
+	/* How far before TOUCH_AT it is attached to be touched. */
+	size_t before;
+	int key;
+	int attach_flags;
+	/* Another attach exists meanwhile, and has touched its bytes. */
+	bool beside;
+	/* How often it is done; 0: as often as fills the time. */
+	unsigned long count;
+	/* One bit for each side that is measured. */
+	unsigned int sides;
+	/* At most this ratio to the built-in; 0: none. */
+	double aim;
+};
+
+static unsigned int rounds = 5, long_rounds;
 static unsigned int milliseconds = 400;
 static size_t page;
+static bool json;
+static const char *separator = "";
 
 /* Of this process; forked ones open their own. */
 static int device = -1;
@@ -111,36 +161,34 @@ static int shm_get(enum side side, int key, size_t size, int flags)
 	struct rust_shm_get get = { .key = key, .flags = (unsigned int)flags, .size = size };
 	int id;
 
-	if (side == BUILTIN)
-		id = (int)syscall(SYS_shmget, key, size, flags);
-	else
+	if (side == RUST)
 		id = ioctl(device, RUST_SHM_IOC_GET, &get);
+	else
+		id = (int)syscall(SYS_shmget, key, size, side == HUGETLB ? flags | SHM_HUGETLB : flags);
 	if (id < 0)
 		die("%s: get of key 0x%x, %zu bytes, flags 0%o", side_names[side], key, size, flags);
 	return id;
 }
 
-static void *shm_attach(enum side side, int id)
+static void *shm_attach(enum side side, int id, void *at, int flags)
 {
-	struct rust_shm_attach attach = { .id = id };
-	long address;
+	struct rust_shm_attach attach = { .id = id, .flags = (unsigned int)flags, .addr = (uintptr_t)at };
+	long address = -1;
 
-	if (side == BUILTIN) {
-		address = syscall(SYS_shmat, id, NULL, 0);
-		if (address == -1)
-			die("builtin: attach of id %d", id);
-		return (void *)address;
-	}
-	if (ioctl(device, RUST_SHM_IOC_ATTACH, &attach))
-		die("rust_shm: attach of id %d", id);
-	return (void *)(uintptr_t)attach.addr;
+	if (side != RUST)
+		address = syscall(SYS_shmat, id, at, flags);
+	else if (!ioctl(device, RUST_SHM_IOC_ATTACH, &attach))
+		address = (long)attach.addr;
+	if (address == -1)
+		die("%s: attach of id %d", side_names[side], id);
+	return (void *)address;
 }
 
 static void shm_detach(enum side side, void *address)
 {
 	struct rust_shm_detach detach = { .addr = (uintptr_t)address };
 
-	if (side == BUILTIN ? syscall(SYS_shmdt, address) : ioctl(device, RUST_SHM_IOC_DETACH, &detach))
+	if (side == RUST ? ioctl(device, RUST_SHM_IOC_DETACH, &detach) : syscall(SYS_shmdt, address))
 		die("%s: detach at %p", side_names[side], address);
 }
 
@@ -148,7 +196,7 @@ static void shm_remove(enum side side, int id)
 {
 	struct rust_shm_ctl ctl = { .id = id, .cmd = RUST_SHM_IPC_RMID };
 
-	if (side == BUILTIN ? syscall(SYS_shmctl, id, IPC_RMID, NULL) : ioctl(device, RUST_SHM_IOC_CTL, &ctl))
+	if (side == RUST ? ioctl(device, RUST_SHM_IOC_CTL, &ctl) : syscall(SYS_shmctl, id, IPC_RMID, NULL))
 		die("%s: remove of id %d", side_names[side], id);
 }
 
@@ -164,14 +212,9 @@ static size_t shm_stat(enum side side, int id)
 	};
 	struct shmid_ds ds;
 
-	if (side == BUILTIN) {
-		if (syscall(SYS_shmctl, id, IPC_STAT, &ds))
-			die("builtin: IPC_STAT of id %d", id);
-		return ds.shm_segsz;
-	}
-	if (ioctl(device, RUST_SHM_IOC_CTL, &ctl))
-		die("rust_shm: IPC_STAT of id %d", id);
-	return stat.segsz;
+	if (side == RUST ? ioctl(device, RUST_SHM_IOC_CTL, &ctl) : syscall(SYS_shmctl, id, IPC_STAT, &ds))
+		die("%s: IPC_STAT of id %d", side_names[side], id);
+	return side == RUST ? stat.segsz : ds.shm_segsz;
 }
 
 static void null_ioctl(void)
@@ -198,16 +241,25 @@ static void limit_map(int file, size_t size)
 		die("mmap and munmap of a memfd");
 }
 
-static void touch(void *address, size_t size)
+/* One byte of every page, or of every so many-th page. */
+static void touch(void *address, size_t size, size_t step)
 {
 	volatile char *at = address;
 	size_t offset;
 
-	for (offset = 0; offset < size; offset += page)
+	for (offset = 0; offset < size; offset += step)
 		at[offset] = 1;
 }
 
-/* A number in kB from a file of /proc that has lines such as "VmPTE:  36 kB". */
+/* Reports wrong data as an error of its own. */
+__attribute__((noreturn))
+static void wrong(enum side side, const char *what)
+{
+	errno = EPROTO;
+	die("%s: %s", side_names[side], what);
+}
+
+/* A number, mostly in kB, from a file of /proc that has lines such as "VmPTE:  36 kB". */
 static double proc_kb(const char *path, const char *name)
 {
 	FILE *file = fopen(path, "re");
@@ -237,16 +289,100 @@ static void write_text(const char *path, const char *text)
 	close(file);
 }
 
-/*
- * The rows. Each function does its work count times on one side, and returns what it measured: seconds for all of it, kB, or bytes.
- */
-
-static int small_new(enum side side)
+/* Returns whether the process did its work; false only where it may be killed. */
+static bool ended_well(pid_t pid, bool may_be_killed)
 {
-	return side == LIMIT ? limit_file(SMALL_SIZE) : shm_get(side, IPC_PRIVATE, SMALL_SIZE, 0600);
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid");
+	if (!status)
+		return true;
+	if (WIFSIGNALED(status)) {
+		if (may_be_killed)
+			return false;
+		fprintf(stderr, "bench: a measuring process was killed by signal %d\n", WTERMSIG(status));
+	}
+	exit(1);
 }
 
-static void small_free(enum side side, int id)
+static void wait_for(pid_t pid)
+{
+	ended_well(pid, false);
+}
+
+/*
+ * Settings of the machine that a side needs.
+ */
+
+static struct {
+	char path[96], text[32];
+} saved[24];
+static unsigned int saved_count;
+
+/* Also at exit. Called without settings to restore, it does nothing. */
+static void restore(void)
+{
+	while (saved_count) {
+		saved_count--;
+		write_text(saved[saved_count].path, saved[saved_count].text);
+	}
+}
+
+/* Remembers a setting, a text or the one in brackets of several, and changes it. */
+static void set(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "re");
+	char line[128], *word;
+
+	if (!file || !fgets(line, sizeof(line), file))
+		die("%s", path);
+	fclose(file);
+	word = strchr(line, '[');
+	word = word ? word + 1 : line;
+	word[strcspn(word, "]\n")] = 0;
+	if (saved_count == ARRAY_SIZE(saved) || strlen(path) >= sizeof(saved->path) || strlen(word) >= sizeof(saved->text)) {
+		errno = E2BIG;
+		die("%s", path);
+	}
+	strcpy(saved[saved_count].path, path);
+	strcpy(saved[saved_count++].text, word);
+	write_text(path, text);
+}
+
+static void tune(const struct row *row, enum side side)
+{
+	size_t huge = (size_t)proc_kb("/proc/meminfo", "Hugepagesize") * KIB, pages = (row->size + huge - 1) / huge, n;
+	glob_t files;
+	char text[24];
+
+	if (side == TUNED) {
+		errno = ENOENT;
+		if (glob("/sys/kernel/mm/transparent_hugepage/{,hugepages-*/}shmem_enabled", GLOB_BRACE, NULL, &files) ||
+		    files.gl_pathc < 2)
+			die("shmem_enabled");
+		for (n = 0; n < files.gl_pathc; n++)
+			set(files.gl_pathv[n], "within_size");
+		globfree(&files);
+	} else if (side == HUGETLB) {
+		snprintf(text, sizeof(text), "%zu", pages);
+		set("/proc/sys/vm/nr_hugepages", text);
+		errno = ENOMEM;
+		if (proc_kb("/proc/meminfo", "HugePages_Free") < (double)pages)
+			die("a pool of %zu huge pages", pages);
+	}
+}
+
+/*
+ * The rows.
+ */
+
+static int new_segment(const struct row *row, enum side side)
+{
+	return side == LIMIT ? limit_file(row->size) : shm_get(side, IPC_PRIVATE, row->size, 0600);
+}
+
+static void free_segment(enum side side, int id)
 {
 	if (side == LIMIT)
 		close(id);
@@ -254,61 +390,85 @@ static void small_free(enum side side, int id)
 		shm_remove(side, id);
 }
 
-static void create_once(enum side side, int id)
+static void *attach_to_touch(const struct row *row, enum side side, int id)
 {
-	(void)id;
-	if (side == LIMIT) {
+	return shm_attach(side, id, side == HUGETLB || row->size >= 2 * MIB ? NULL : TOUCH_AT - row->before, 0);
+}
+
+static void create_once(const struct subject *on)
+{
+	if (on->side == LIMIT) {
 		null_ioctl();
 		null_ioctl();
 	} else {
-		shm_remove(side, shm_get(side, IPC_PRIVATE, SMALL_SIZE, 0600));
+		shm_remove(on->side, shm_get(on->side, on->row->key, on->row->size, IPC_CREAT | 0600));
 	}
 }
 
-static void attach_once(enum side side, int id)
+static void attach_once(const struct subject *on)
 {
-	if (side == LIMIT)
-		limit_map(id, SMALL_SIZE);
+	if (on->side == LIMIT)
+		limit_map(on->id, on->row->size);
 	else
-		shm_detach(side, shm_attach(side, id));
+		shm_detach(on->side, shm_attach(on->side, on->id, NULL, on->row->attach_flags));
 }
 
-static void stat_once(enum side side, int id)
+static void stat_once(const struct subject *on)
 {
-	if (side == LIMIT) {
+	if (on->side == LIMIT)
 		null_ioctl();
-	} else if (shm_stat(side, id) != SMALL_SIZE) {
-		errno = EPROTO;
-		die("%s: IPC_STAT says a wrong size", side_names[side]);
-	}
+	else if (shm_stat(on->side, on->id) != on->row->size)
+		wrong(on->side, "IPC_STAT says a wrong size");
 }
 
-static double repeat(void (*once)(enum side side, int id), enum side side, unsigned long count)
+static void life_once(const struct subject *on)
 {
-	int id = small_new(side);
-	double start, elapsed;
+	int id = new_segment(on->row, on->side);
+	void *address = attach_to_touch(on->row, on->side, id);
 
+	touch(address, on->row->touched, page);
+	shm_detach(on->side, address);
+	free_segment(on->side, id);
+}
+
+static void fork_once(const struct subject *on)
+{
+	pid_t pid = fork();
+	size_t offset;
+
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		for (offset = 0; offset < on->row->touched; offset += page)
+			if (((volatile char *)on->address)[offset] != 1)
+				wrong(on->side, "the child reads wrong data");
+		_exit(0);
+	}
+	wait_for(pid);
+}
+
+static double run_repeat(const struct row *row, enum side side, unsigned long count)
+{
+	struct subject on = { .row = row, .side = side };
+	double start, elapsed;
+	unsigned int n;
+
+	/* Of the 64 indices that new segments have in turn, half are above this one's. To remove the highest costs the built-in more. */
+	for (n = 0; n < 32; n++)
+		free_segment(side, new_segment(row, side));
+	on.id = new_segment(row, side);
+	if (row->beside) {
+		on.address = shm_attach(side, on.id, NULL, 0);
+		touch(on.address, row->touched, page);
+	}
 	start = now();
 	while (count--)
-		once(side, id);
+		row->once(&on);
 	elapsed = now() - start;
-	small_free(side, id);
+	if (row->beside)
+		shm_detach(side, on.address);
+	free_segment(side, on.id);
 	return elapsed;
-}
-
-static double run_create(enum side side, unsigned long count)
-{
-	return repeat(create_once, side, count);
-}
-
-static double run_attach(enum side side, unsigned long count)
-{
-	return repeat(attach_once, side, count);
-}
-
-static double run_stat(enum side side, unsigned long count)
-{
-	return repeat(stat_once, side, count);
 }
 
 /* Keys that do not follow each other. */
@@ -318,23 +478,21 @@ static int nth_key(unsigned int n)
 }
 
 /* Each key in its turn, so that no place in a tree or a chain is preferred. */
-static double run_find(enum side side, unsigned long count)
+static double run_find(const struct row *row, enum side side, unsigned long count)
 {
 	int ids[OTHER_KEYS + 1];
 	double start, elapsed;
 	unsigned int n;
 
 	for (n = 0; side != LIMIT && n < ARRAY_SIZE(ids); n++)
-		ids[n] = shm_get(side, nth_key(n), SMALL_SIZE, IPC_CREAT | IPC_EXCL | 0600);
+		ids[n] = shm_get(side, nth_key(n), row->size, IPC_CREAT | IPC_EXCL | 0600);
 	n = 0;
 	start = now();
 	while (count--) {
-		if (side == LIMIT) {
+		if (side == LIMIT)
 			null_ioctl();
-		} else if (shm_get(side, nth_key(n), SMALL_SIZE, 0600) != ids[n]) {
-			errno = EPROTO;
-			die("%s: the wrong segment was found", side_names[side]);
-		}
+		else if (shm_get(side, nth_key(n), row->size, 0600) != ids[n])
+			wrong(side, "the wrong segment was found");
 		if (++n == ARRAY_SIZE(ids))
 			n = 0;
 	}
@@ -344,7 +502,8 @@ static double run_find(enum side side, unsigned long count)
 	return elapsed;
 }
 
-static double run_touch(enum side side, unsigned long count)
+/* The touch alone, each time of a new segment. */
+static double run_touch(const struct row *row, enum side side, unsigned long count)
 {
 	double total = 0, start;
 	void *address;
@@ -352,20 +511,20 @@ static double run_touch(enum side side, unsigned long count)
 
 	while (count--) {
 		if (side == LIMIT) {
-			address = mmap(NULL, LARGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			address = mmap(NULL, row->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 			if (address == MAP_FAILED)
 				die("mmap of anonymous memory");
-			if (madvise(address, LARGE_SIZE, MADV_HUGEPAGE))
+			if (madvise(address, row->size, MADV_HUGEPAGE))
 				die("madvise(MADV_HUGEPAGE)");
 		} else {
-			id = shm_get(side, IPC_PRIVATE, LARGE_SIZE, 0600);
-			address = shm_attach(side, id);
+			id = new_segment(row, side);
+			address = attach_to_touch(row, side, id);
 		}
 		start = now();
-		touch(address, LARGE_SIZE);
+		touch(address, row->touched, page);
 		total += now() - start;
 		if (side == LIMIT) {
-			munmap(address, LARGE_SIZE);
+			munmap(address, row->size);
 		} else {
 			shm_detach(side, address);
 			shm_remove(side, id);
@@ -375,17 +534,17 @@ static double run_touch(enum side side, unsigned long count)
 }
 
 /* A segment that has all its pages, attached again; what touching them there takes, in seconds and in kB of page tables. */
-static void second_touch(enum side side, double *seconds, double *kb)
+static void second_touch(const struct row *row, enum side side, double *seconds, double *kb)
 {
-	int id = shm_get(side, IPC_PRIVATE, LARGE_SIZE, 0600);
-	void *first = shm_attach(side, id), *second;
+	int id = new_segment(row, side);
+	void *first = shm_attach(side, id, NULL, 0), *second;
 	double tables, start;
 
-	touch(first, LARGE_SIZE);
-	second = shm_attach(side, id);
+	touch(first, row->size, page);
+	second = shm_attach(side, id, NULL, 0);
 	tables = proc_kb("/proc/self/status", "VmPTE");
 	start = now();
-	touch(second, LARGE_SIZE);
+	touch(second, row->size, page);
 	*seconds = now() - start;
 	*kb = proc_kb("/proc/self/status", "VmPTE") - tables;
 	shm_detach(side, first);
@@ -393,23 +552,23 @@ static void second_touch(enum side side, double *seconds, double *kb)
 	shm_remove(side, id);
 }
 
-static double run_touch2(enum side side, unsigned long count)
+static double run_touch2(const struct row *row, enum side side, unsigned long count)
 {
 	double total = 0, seconds, kb;
 
 	while (count--) {
-		second_touch(side, &seconds, &kb);
+		second_touch(row, side, &seconds, &kb);
 		total += seconds;
 	}
 	return total;
 }
 
-static double run_vmpte(enum side side, unsigned long count)
+static double run_vmpte(const struct row *row, enum side side, unsigned long count)
 {
 	double seconds, kb;
 
 	(void)count;
-	second_touch(side, &seconds, &kb);
+	second_touch(row, side, &seconds, &kb);
 	return kb;
 }
 
@@ -424,7 +583,7 @@ static double slab_bytes(void)
 	return proc_kb("/proc/meminfo", "Slab") * 1024;
 }
 
-static double run_idle(enum side side, unsigned long count)
+static double run_idle(const struct row *row, enum side side, unsigned long count)
 {
 	static int ids[IDLE_SEGMENTS];
 	double before = slab_bytes(), after;
@@ -432,47 +591,104 @@ static double run_idle(enum side side, unsigned long count)
 
 	(void)count;
 	for (n = 0; n < IDLE_SEGMENTS; n++)
-		ids[n] = shm_get(side, IPC_PRIVATE, SMALL_SIZE, 0600);
+		ids[n] = new_segment(row, side);
 	after = slab_bytes();
 	for (n = 0; n < IDLE_SEGMENTS; n++)
 		shm_remove(side, ids[n]);
 	return (after - before) / IDLE_SEGMENTS;
 }
 
-struct row {
-	const char *name;
-	const char *title;
-	/* What one of it is measured in, and how many of these make one of the unit that run() returns. */
-	const char *unit;
-	double scale;
-	double (*run)(enum side side, unsigned long count);
-	/* Done often enough to fill the time, or once. */
-	bool repeat;
-	bool limit;
-	/* At most this ratio to the built-in; 0: none. */
-	double aim;
-};
+/* A word of the pattern: random in a quarter of each page, so that a compressing swap device has some work and some success. */
+static uint64_t pattern(size_t word)
+{
+	return word % 512 < 128 ? (word + 1) * 0x9e3779b97f4a7c15 : word / 512 + 1;
+}
+
+/*
+ * Fills more segments than there is memory for, and reads them back. The OOM killer takes this process first, and the segments, which are
+ * removed already, go with it: so all other processes survive that.
+ */
+static double run_pressure(const struct row *row, enum side side, unsigned long count)
+{
+	double start, needed = (double)row->size * PRESSURE_SEGMENTS / KIB;
+	size_t words = row->size / sizeof(uint64_t), word;
+	uint64_t *segments[PRESSURE_SEGMENTS];
+	unsigned int n;
+	int id;
+
+	(void)count;
+	errno = ENOSPC;
+	if (proc_kb("/proc/meminfo", "MemTotal") > needed || proc_kb("/proc/meminfo", "SwapFree") < needed)
+		die("%s takes a machine of 1 GiB with 1.5 GiB of swap, which bench/run has", row->name);
+	write_text("/proc/self/oom_score_adj", "1000");
+	start = now();
+	for (n = 0; n < PRESSURE_SEGMENTS; n++) {
+		id = new_segment(row, side);
+		segments[n] = shm_attach(side, id, NULL, 0);
+		shm_remove(side, id);
+		for (word = 0; word < words; word++)
+			segments[n][word] = pattern(n * words + word);
+	}
+	for (n = 0; n < PRESSURE_SEGMENTS; n++)
+		for (word = 0; word < words; word++)
+			if (segments[n][word] != pattern(n * words + word))
+				wrong(side, "what was filled in reads back wrong");
+	return now() - start;
+}
+
+#define PAIR (1 << BUILTIN | 1 << RUST)
+#define WITH_LIMIT (PAIR | 1 << LIMIT)
+#define WITH_TUNED (PAIR | 1 << TUNED | 1 << HUGETLB)
+#define ALL (WITH_LIMIT | WITH_TUNED)
+
+#define BASIC(called, text) .group = "basic", .name = called, .title = text
+#define SCALE(called, text) .group = "scale", .name = called, .title = text
+#define US .unit = "us", .scale = 1e6
+#define MS .unit = "ms", .scale = 1e3
+/* A row that repeats its work on one segment, and two on new ones each time. */
+#define REPEAT(work, bytes) US, .run = run_repeat, .once = work, .size = bytes
+#define LIFE(bytes, some) REPEAT(life_once, bytes), .touched = some
+#define TOUCH(bytes, some) .run = run_touch, .size = bytes, .touched = some
 
 static const struct row rows[] = {
-	{ "create", "create + remove, 64 KiB", "us", 1e6, run_create, true, true, 0.5 },
-	{ "attach", "attach + detach, 64 KiB", "us", 1e6, run_attach, true, true, 0.8 },
-	{ "stat", "IPC_STAT", "us", 1e6, run_stat, true, true, 1.5 },
-	{ "find", "find by key, among 1001", "us", 1e6, run_find, true, true, 1.5 },
-	{ "touch", "first touch, 256 MiB", "ms", 1e3, run_touch, false, true, 0.35 },
-	{ "touch2", "touch, second attach, 256 MiB", "ms", 1e3, run_touch2, false, false, 0.1 },
-	{ "vmpte", "VmPTE growth by that", "kB", 1, run_vmpte, false, false, 0.1 },
-	{ "idle", "slab of an idle segment", "byte", 1, run_idle, false, false, 0 },
-};
-
-struct scale_row {
-	const char *name;
-	const char *title;
-	void (*once)(enum side side, int id);
-};
-
-static const struct scale_row scale_rows[] = {
-	{ "scale-attach", "attach + detach", attach_once },
-	{ "scale-create", "create + remove", create_once },
+	{ BASIC("create", "create + remove, 64 KiB"), REPEAT(create_once, SMALL_SIZE), .sides = WITH_LIMIT, .aim = 0.5 },
+	{ BASIC("create-key", "create + remove, with a key"), REPEAT(create_once, SMALL_SIZE), .key = 0x52000000, .sides = PAIR },
+	{ BASIC("attach", "attach + detach, 64 KiB"), REPEAT(attach_once, SMALL_SIZE), .sides = WITH_LIMIT, .aim = 0.8 },
+	{ BASIC("attach-beside", "the same beside another attach"), REPEAT(attach_once, SMALL_SIZE), .beside = true, .sides = PAIR },
+	{ BASIC("attach-ro", "attach + detach, read-only"), REPEAT(attach_once, SMALL_SIZE), .attach_flags = SHM_RDONLY, .sides = PAIR },
+	{ BASIC("attach-ro-beside", "the same beside another attach"), REPEAT(attach_once, SMALL_SIZE), .attach_flags = SHM_RDONLY,
+	  .beside = true, .sides = PAIR },
+	{ BASIC("stat", "IPC_STAT"), REPEAT(stat_once, SMALL_SIZE), .sides = WITH_LIMIT, .aim = 1.5 },
+	{ BASIC("stat-full", "IPC_STAT, 1 GiB in memory"), REPEAT(stat_once, 1024 * MIB), .touched = 1024 * MIB, .beside = true,
+	  .count = 5000, .sides = PAIR, .aim = 1.5 },
+	{ BASIC("find", "find by key, among 1001"), US, .run = run_find, .size = SMALL_SIZE, .sides = WITH_LIMIT, .aim = 1.5 },
+	{ BASIC("life-4k", "whole life, 4 KiB"), LIFE(4 * KIB, 4 * KIB), .sides = PAIR },
+	{ BASIC("life-64k", "whole life, 64 KiB"), LIFE(64 * KIB, 64 * KIB), .sides = PAIR, .aim = 0.38 },
+	{ BASIC("life-1m", "whole life, 1 MiB"), LIFE(MIB, MIB), .sides = PAIR, .aim = 0.42 },
+	{ BASIC("life-16m", "whole life, 16 MiB"), LIFE(16 * MIB, 16 * MIB), .sides = PAIR },
+	{ BASIC("life-one", "whole life, one page of 64 KiB"), LIFE(64 * KIB, 1), .sides = PAIR, .aim = 1.5 },
+	{ BASIC("touch-one", "first touch, one page of 64 KiB"), US, TOUCH(64 * KIB, 1), .sides = PAIR },
+	{ BASIC("touch-4k", "first touch, 4 KiB"), US, TOUCH(4 * KIB, 4 * KIB), .sides = PAIR },
+	{ BASIC("touch-64k", "first touch, 64 KiB"), US, TOUCH(64 * KIB, 64 * KIB), .sides = WITH_TUNED, .aim = 0.35 },
+	{ BASIC("touch-1m", "first touch, 1 MiB"), US, TOUCH(MIB, MIB), .sides = WITH_TUNED, .aim = 0.3 },
+	{ BASIC("touch-across", "the same across 2 MiB"), US, TOUCH(MIB, MIB), .before = MIB / 2, .sides = PAIR | 1 << TUNED, .aim = 0.48 },
+	{ BASIC("touch-2m", "first touch, 2 MiB"), US, TOUCH(2 * MIB, 2 * MIB), .sides = ALL, .aim = 0.3 },
+	{ BASIC("touch", "first touch, 256 MiB"), MS, TOUCH(256 * MIB, 256 * MIB), .count = 1, .sides = ALL, .aim = 0.29 },
+	{ BASIC("touch2", "touch, second attach, 256 MiB"), MS, .run = run_touch2, .size = 256 * MIB, .count = 1, .sides = PAIR,
+	  .aim = 0.05 },
+	{ BASIC("vmpte", "VmPTE growth by that"), .unit = "kB", .scale = 1, .run = run_vmpte, .size = 256 * MIB, .count = 1, .sides = PAIR,
+	  .aim = 0.1 },
+	{ BASIC("fork", "fork, child reads 256 MiB"), MS, .run = run_repeat, .once = fork_once, .size = 256 * MIB, .touched = 256 * MIB,
+	  .beside = true, .count = 4, .sides = PAIR },
+	{ BASIC("idle", "slab of an idle segment"), .unit = "byte", .scale = 1, .run = run_idle, .size = SMALL_SIZE, .count = 1,
+	  .sides = PAIR },
+	{ SCALE("scale-attach", "attach + detach"), .unit = "1000/s", .scale = 1e-3, .once = attach_once, .size = SMALL_SIZE,
+	  .sides = WITH_LIMIT },
+	{ SCALE("scale-create", "create + remove"), .unit = "1000/s", .scale = 1e-3, .once = create_once, .size = SMALL_SIZE,
+	  .sides = WITH_LIMIT },
+	{ SCALE("scale-touch", "first touch of one, 64 MiB"), MS, .size = 64 * MIB, .sides = PAIR },
+	{ .group = "pressure", .name = "pressure", .title = "fill and read back 1000 MiB", .unit = "s", .scale = 1, .run = run_pressure,
+	  .size = 125 * MIB, .count = 1, .sides = PAIR, .aim = 0.5 },
 };
 
 static const unsigned int processes[] = { 1, 2, 4, MAX_PROCESSES };
@@ -488,24 +704,11 @@ struct results {
 	atomic_bool go, stop;
 	struct {
 		/* A cache line each: one writes, all read go and stop. */
-		_Alignas(128) unsigned long operations;
+		_Alignas(128) double result;
 	} process[MAX_PROCESSES];
 };
 
 static struct results *results;
-
-static void wait_for(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		die("waitpid");
-	if (status) {
-		if (WIFSIGNALED(status))
-			fprintf(stderr, "bench: a measuring process was killed by signal %d\n", WTERMSIG(status));
-		exit(1);
-	}
-}
 
 static pid_t spawn(void)
 {
@@ -520,63 +723,91 @@ static pid_t spawn(void)
 	return pid;
 }
 
+static void new_namespace(void)
+{
+	if (unshare(CLONE_NEWIPC))
+		die("a new IPC namespace (this takes root)");
+	write_text("/proc/sys/kernel/shmmni", "32768");
+}
+
+/* INFINITY where the process was killed. */
 static double measure(const struct row *row, enum side side, unsigned long count)
 {
-	pid_t pid = spawn();
+	bool well;
+	pid_t pid;
 
+	tune(row, side);
+	pid = spawn();
 	if (!pid) {
-		results->value = row->run(side, count);
+		new_namespace();
+		results->value = row->run(row, side, count);
 		_exit(0);
 	}
-	wait_for(pid);
-	return results->value;
+	well = ended_well(pid, row->run == run_pressure);
+	restore();
+	return well ? results->value : INFINITY;
 }
 
 /* How often to do it, to fill the time. */
 static unsigned long calibrate(const struct row *row, enum side side)
 {
 	double wanted = milliseconds / 1e3, took;
-	unsigned long count = 16;
+	unsigned long count = 1;
 
-	if (!row->repeat)
-		return 1;
+	if (row->count)
+		return row->count;
 	while ((took = measure(row, side, count)) < wanted / 16)
 		count *= 2;
 	count = (unsigned long)((double)count * wanted / took);
 	return count ? count : 1;
 }
 
-/* From when it is told to until it is told otherwise. */
-static void work(const struct scale_row *row, enum side side, unsigned int process)
+/* One process of several: does its work from when it is told to until it is told otherwise, or touches its share of one segment. */
+static void work(const struct subject *segment, unsigned int process, unsigned int count)
 {
+	struct subject on = *segment;
+	double *result = &results->process[process].result;
 	unsigned long operations = 0;
-	int id = small_new(side);
 
-	/* The first of everything, before the start. */
-	row->once(side, id);
+	if (on.row->once) {
+		on.id = new_segment(on.row, on.side);
+		/* The first of everything, before the start. */
+		on.row->once(&on);
+	} else {
+		on.address = shm_attach(on.side, on.id, NULL, 0);
+	}
 	atomic_fetch_add(&results->ready, 1);
 	while (!atomic_load_explicit(&results->go, memory_order_acquire))
 		sched_yield();
-	while (!atomic_load_explicit(&results->stop, memory_order_relaxed)) {
-		row->once(side, id);
-		operations++;
+	if (on.row->once) {
+		while (!atomic_load_explicit(&results->stop, memory_order_relaxed)) {
+			on.row->once(&on);
+			operations++;
+		}
+		*result = (double)operations;
+		free_segment(on.side, on.id);
+	} else {
+		/* Every so many-th page, so that all touch every block. */
+		touch(on.address + process * page, on.row->size - process * page, count * page);
+		*result = now();
 	}
-	results->process[process].operations = operations;
-	small_free(side, id);
 }
 
-/* Operations a second, by all processes together. */
-static double measure_scale(const struct scale_row *row, enum side side, unsigned int count)
+/* Operations a second by all processes together, or seconds until all pages are touched. */
+static double measure_scale(const struct row *row, enum side side, unsigned int count)
 {
+	struct subject segment = { .row = row, .side = side, .id = -1 };
+	double start, elapsed, total = 0, last = 0;
 	pid_t pids[MAX_PROCESSES];
-	double start, elapsed, total = 0;
 	unsigned int n;
 
 	memset(results, 0, sizeof(*results));
+	if (!row->once)
+		segment.id = new_segment(row, side);
 	for (n = 0; n < count; n++) {
 		pids[n] = spawn();
 		if (!pids[n]) {
-			work(row, side, n);
+			work(&segment, n, count);
 			_exit(0);
 		}
 	}
@@ -591,14 +822,19 @@ static double measure_scale(const struct scale_row *row, enum side side, unsigne
 	}
 	atomic_store(&results->go, true);
 	start = now();
-	sleep_ms(milliseconds);
+	if (row->once)
+		sleep_ms(milliseconds);
 	atomic_store(&results->stop, true);
 	elapsed = now() - start;
-	for (n = 0; n < count; n++)
+	for (n = 0; n < count; n++) {
 		wait_for(pids[n]);
-	for (n = 0; n < count; n++)
-		total += (double)results->process[n].operations;
-	return total / elapsed;
+		total += results->process[n].result;
+		last = fmax(last, results->process[n].result);
+	}
+	if (row->once)
+		return total / elapsed;
+	free_segment(side, segment.id);
+	return last - start;
 }
 
 static int compare(const void *left, const void *right)
@@ -633,63 +869,79 @@ static double best(const double *values)
  * Saying it.
  */
 
-static bool json;
-static const char *separator = "";
-
 static void print_number(double value, int width)
 {
-	printf(" %*.*f", width, value < 100 ? 2 : value < 1000 ? 1 : 0, value);
+	if (isfinite(value))
+		printf(" %*.*f", width, value < 100 ? 2 : value < 1000 ? 1 : 0, value);
+	else
+		printf(" %*s", width, isinf(value) ? "killed" : "-");
 }
 
-static void print_values(const char *name, const double *values)
+static bool has_side(const struct row *row, unsigned int side)
 {
-	unsigned int n;
+	return row->sides & 1U << side;
+}
 
-	printf(", \"%s\": {\"median\": %.6g, \"rounds\": [", name, median(values));
-	for (n = 0; n < rounds; n++)
-		printf("%s%.6g", n ? ", " : "", values[n]);
-	printf("]}");
+/* JSON knows no infinite number. */
+static void json_number(const char *before, double value)
+{
+	if (isfinite(value))
+		printf("%s%.6g", before, value);
+	else
+		printf("%snull", before);
+}
+
+static void json_row(const struct row *row, double values[SIDES][MAX_ROUNDS])
+{
+	unsigned int side, n;
+
+	printf("%s\n    {\"name\": \"%s\", \"title\": \"%s\", \"unit\": \"%s\"", separator, row->name, row->title, row->unit);
+	for (side = 0; side < SIDES; side++) {
+		if (!has_side(row, side))
+			continue;
+		printf(", \"%s\"", side_names[side]);
+		json_number(": {\"median\": ", median(values[side]));
+		for (n = 0; n < rounds; n++)
+			json_number(n ? ", " : ", \"rounds\": [", values[side][n]);
+		printf("]}");
+	}
+	separator = ",";
 }
 
 static void report(const struct row *row, double values[SIDES][MAX_ROUNDS])
 {
-	double builtin = median(values[BUILTIN]), rust = median(values[RUST]);
-	double ratio = builtin > 0 ? rust / builtin : 0;
-	double best_ratio = best(values[BUILTIN]) > 0 ? best(values[RUST]) / best(values[BUILTIN]) : 0;
-	double limit = row->limit ? median(values[LIMIT]) : 0;
-	bool met = ratio <= row->aim;
+	double at[SIDES], ratios[SIDES], best_ratio = best(values[RUST]) / best(values[BUILTIN]);
+	unsigned int side;
+	bool met;
 
+	for (side = 0; side < SIDES; side++) {
+		at[side] = has_side(row, side) ? median(values[side]) : NAN;
+		ratios[side] = at[side] / at[BUILTIN];
+	}
+	met = ratios[RUST] <= row->aim;
 	if (json) {
-		printf("%s\n    {\"name\": \"%s\", \"title\": \"%s\", \"unit\": \"%s\"", separator, row->name, row->title, row->unit);
-		print_values("builtin", values[BUILTIN]);
-		print_values("rust_shm", values[RUST]);
-		if (row->limit)
-			print_values("limit", values[LIMIT]);
-		printf(", \"ratio\": %.3f, \"best_ratio\": %.3f", ratio, best_ratio);
-		if (row->limit)
-			printf(", \"limit_ratio\": %.3f", builtin > 0 ? limit / builtin : 0);
+		json_row(row, values);
+		json_number(", \"ratio\": ", ratios[RUST]);
+		json_number(", \"best_ratio\": ", best_ratio);
+		for (side = LIMIT; side < SIDES; side++) {
+			if (!has_side(row, side))
+				continue;
+			printf(", \"%s_ratio\"", side_names[side]);
+			json_number(": ", ratios[side]);
+		}
 		if (row->aim > 0)
 			printf(", \"aim\": %g, \"met\": %s", row->aim, met ? "true" : "false");
 		printf("}");
-		separator = ",";
 		return;
 	}
-	printf("%-30s %-4s", row->title, row->unit);
-	print_number(builtin, 9);
-	print_number(rust, 9);
-	if (row->limit)
-		print_number(limit, 9);
-	else
-		printf(" %9s", "-");
-	printf(" %9.2f %9.2f", ratio, best_ratio);
-	if (row->limit)
-		printf(" %9.2f", builtin > 0 ? limit / builtin : 0);
-	else
-		printf(" %9s", "-");
+	printf("%-32s %-4s", row->title, row->unit);
+	for (side = 0; side < SIDES; side++)
+		print_number(at[side], 9);
+	print_number(ratios[RUST], 9);
+	print_number(best_ratio, 9);
+	print_number(ratios[LIMIT], 9);
 	if (row->aim > 0)
 		printf("  <= %-5g %s", row->aim, met ? "met" : "MISSED");
-	else
-		printf("  %-8s", "-");
 	printf("\n");
 	fflush(stdout);
 }
@@ -698,17 +950,21 @@ static void bench_row(const struct row *row)
 {
 	double values[SIDES][MAX_ROUNDS];
 	unsigned long counts[SIDES];
-	unsigned int round, side, sides = row->limit ? SIDES : LIMIT;
+	unsigned int round, side, short_rounds = rounds;
 
-	for (side = 0; side < sides; side++)
-		counts[side] = calibrate(row, side);
+	if (row->count)
+		rounds = long_rounds;
+	for (side = 0; side < SIDES; side++)
+		counts[side] = has_side(row, side) ? calibrate(row, side) : 0;
 	for (round = 0; round < rounds; round++)
-		for (side = 0; side < sides; side++)
-			values[side][round] = measure(row, side, counts[side]) * row->scale / (double)counts[side];
+		for (side = 0; side < SIDES; side++)
+			if (has_side(row, side))
+				values[side][round] = measure(row, side, counts[side]) * row->scale / (double)counts[side];
 	report(row, values);
+	rounds = short_rounds;
 }
 
-static void bench_scale(const struct scale_row *row)
+static void bench_scale(const struct row *row)
 {
 	static double values[ARRAY_SIZE(processes)][SIDES][MAX_ROUNDS];
 	double at[ARRAY_SIZE(processes)][SIDES];
@@ -716,54 +972,66 @@ static void bench_scale(const struct scale_row *row)
 
 	for (round = 0; round < rounds; round++)
 		for (n = 0; n < ARRAY_SIZE(processes); n++)
-			for (side = 0; side < SIDES; side++)
-				values[n][side][round] = measure_scale(row, side, processes[n]) / 1e3;
+			for (side = 0; side <= LIMIT; side++)
+				if (has_side(row, side))
+					values[n][side][round] = measure_scale(row, side, processes[n]) * row->scale;
 
 	for (n = 0; n < ARRAY_SIZE(processes); n++) {
-		for (side = 0; side < SIDES; side++)
-			at[n][side] = median(values[n][side]);
+		for (side = 0; side <= LIMIT; side++)
+			at[n][side] = has_side(row, side) ? median(values[n][side]) : NAN;
 		if (json) {
-			printf("%s\n    {\"name\": \"%s\", \"title\": \"%s\", \"unit\": \"1000/s\", \"processes\": %u", separator, row->name,
-			       row->title, processes[n]);
-			for (side = 0; side < SIDES; side++)
-				print_values(side_names[side], values[n][side]);
-			printf(", \"to_two\": %.3f}", n ? at[n][RUST] / at[1][RUST] : 0);
-			separator = ",";
+			json_row(row, values[n]);
+			printf(", \"processes\": %u, \"ratio\": %.3f, \"to_two\": %.3f}", processes[n], at[n][RUST] / at[n][BUILTIN],
+			       n ? at[n][RUST] / at[1][RUST] : 0);
 			continue;
 		}
-		printf("%-18s %9u", row->title, processes[n]);
-		for (side = 0; side < SIDES; side++)
+		printf("%-26s %6s %9u", row->title, row->unit, processes[n]);
+		for (side = 0; side <= LIMIT; side++)
 			print_number(at[n][side], 9);
-		printf(" %9.2f", at[n][RUST] / at[n][BUILTIN]);
-		if (processes[n] == MAX_PROCESSES) {
-			/* Of 2 processes: 8 % less is within what the rounds differ by. */
-			for (side = 0; side < SIDES; side++)
-				printf(" %9.2f", at[n][side] / at[1][side]);
+		print_number(at[n][RUST] / at[n][BUILTIN], 9);
+		for (side = 0; processes[n] == MAX_PROCESSES && side <= LIMIT; side++)
+			print_number(at[n][side] / at[1][side], 9);
+		/* Of 2 processes: 8 % less is within what the rounds differ by. */
+		if (processes[n] == MAX_PROCESSES && row->once)
 			printf("  >= 1     %s", at[n][RUST] / at[1][RUST] >= 0.92 ? "met" : "MISSED");
-		}
 		printf("\n");
 	}
 	fflush(stdout);
 }
 
-static void list(FILE *to)
+/* What stands above the rows of a group. */
+static void print_header(bool scale)
 {
-	size_t n;
+	if (!scale) {
+		printf("\n%-32s %-4s %9s %9s %9s %9s %9s %9s %9s %9s  %s\n", "", "unit", side_names[BUILTIN], side_names[RUST],
+		       side_names[LIMIT], side_names[TUNED], side_names[HUGETLB], "ratio", "of best", "limit's", "aim");
+		return;
+	}
+	if (sysconf(_SC_NPROCESSORS_ONLN) < MAX_PROCESSES)
+		printf("\n(fewer CPUs than processes: this says little)");
+	printf("\n%-26s %6s %9s %9s %9s %9s %9s %29s\n", "", "", "", "", "", "", "", "8 processes to 2");
+	printf("%-26s %6s %9s %9s %9s %9s %9s %9s %9s %9s  %s\n", "", "unit", "processes", "builtin", "rust_shm", "limit", "ratio",
+	       "builtin", "rust_shm", "limit", "aim");
+}
 
-	for (n = 0; n < ARRAY_SIZE(rows); n++)
-		fprintf(to, "  %-13s %s\n", rows[n].name, rows[n].title);
-	for (n = 0; n < ARRAY_SIZE(scale_rows); n++)
-		fprintf(to, "  %-13s %s, by 1, 2, 4 and 8 processes\n", scale_rows[n].name, scale_rows[n].title);
+static bool is_scale(const struct row *row)
+{
+	return !strcmp(row->group, "scale");
 }
 
 static void usage(FILE *to, int status)
 {
-	fprintf(to, "bench [--rounds=5] [--ms=400] [--json] [row...|basic|scale]\n"
+	size_t n;
+
+	fprintf(to, "bench [--rounds=5] [--long=n] [--ms=400] [--json] [row...|basic|scale|pressure]\n"
 		"  --rounds      how often each row is measured; the median counts\n"
+		"  --long=n      the same for rows whose work is not repeated to fill the time; default: as --rounds\n"
 		"  --ms          how long a measurement of a short operation takes, about\n"
 		"  --json        one JSON object instead of tables\n"
-		"Rows (basic: all above scale-attach; without a name: all):\n");
-	list(to);
+		"Without a row: all of basic and scale. Rows:\n");
+	for (n = 0; n < ARRAY_SIZE(rows); n++)
+		fprintf(to, "  %-9s %-17s %s%s\n", rows[n].group, rows[n].name, rows[n].title,
+			is_scale(&rows[n]) ? ", by 1, 2, 4 and 8 processes" : "");
 	exit(status);
 }
 
@@ -778,65 +1046,73 @@ static unsigned int number(const char *text, unsigned int most)
 }
 
 /* Whether a row is asked for by its name or its group's. */
-static bool wanted(char **names, const char *name, const char *group)
+static bool wanted(const struct row *row, char **names)
 {
 	if (!*names)
-		return true;
+		return strcmp(row->group, "pressure");
 	for (; *names; names++)
-		if (!strcmp(*names, name) || !strcmp(*names, group))
+		if (!strcmp(*names, row->name) || !strcmp(*names, row->group))
 			return true;
 	return false;
 }
 
 static bool known(const char *name)
 {
+	char *names[] = { (char *)name, NULL };
 	size_t n;
 
 	for (n = 0; n < ARRAY_SIZE(rows); n++)
-		if (!strcmp(name, rows[n].name))
+		if (wanted(&rows[n], names))
 			return true;
-	for (n = 0; n < ARRAY_SIZE(scale_rows); n++)
-		if (!strcmp(name, scale_rows[n].name))
-			return true;
-	return !strcmp(name, "basic") || !strcmp(name, "scale");
+	return false;
 }
 
 static void prepare(void)
 {
 	page = (size_t)sysconf(_SC_PAGESIZE);
+	if (mmap(TOUCH_AT + MIB, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE,
+		 -1, 0) == MAP_FAILED)
+		die("mmap");
 	open_device();
 	null_ioctl();
-	close(device);
-	if (unshare(CLONE_NEWIPC))
-		die("a new IPC namespace (this takes root)");
+	new_namespace();
 	errno = 0;
 	if (syscall(SYS_shmctl, -1, IPC_RMID, NULL) < 0 && errno == ENOSYS)
 		die("there is nothing to compare with: this kernel is built without CONFIG_SYSVIPC");
-	write_text("/proc/sys/kernel/shmmni", "32768");
 	results = mmap(NULL, sizeof(*results), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (results == MAP_FAILED)
 		die("mmap");
+	if (atexit(restore))
+		die("atexit");
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "rounds", required_argument, NULL, 'r' },
+		{ "long", required_argument, NULL, 'l' },
 		{ "ms", required_argument, NULL, 'm' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	const char *header = "";
 	struct utsname uts;
-	bool any = false;
 	char **names;
 	size_t n;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "r:m:jh", options, NULL)) != -1) {
+	/* Not at each exec other addresses. */
+	if (!(personality(0xffffffff) & ADDR_NO_RANDOMIZE) && personality(ADDR_NO_RANDOMIZE) != -1)
+		execv("/proc/self/exe", argv);
+
+	while ((option = getopt_long(argc, argv, "r:l:m:jh", options, NULL)) != -1) {
 		switch (option) {
 		case 'r':
 			rounds = number(optarg, MAX_ROUNDS);
+			break;
+		case 'l':
+			long_rounds = number(optarg, MAX_ROUNDS);
 			break;
 		case 'm':
 			milliseconds = number(optarg, 60000);
@@ -848,6 +1124,8 @@ int main(int argc, char **argv)
 			usage(option == 'h' ? stdout : stderr, option == 'h' ? 0 : 2);
 		}
 	}
+	if (!long_rounds)
+		long_rounds = rounds;
 	names = argv + optind;
 	for (n = 0; names[n]; n++) {
 		if (!known(names[n])) {
@@ -859,32 +1137,21 @@ int main(int argc, char **argv)
 	prepare();
 	uname(&uts);
 	if (json)
-		printf("{\"kernel\": \"%s\", \"cpus\": %ld, \"rounds\": %u, \"rows\": [", uts.release, sysconf(_SC_NPROCESSORS_ONLN), rounds);
+		printf("{\"kernel\": \"%s\", \"cpus\": %ld, \"rounds\": %u, \"rows\": [", uts.release,
+		       sysconf(_SC_NPROCESSORS_ONLN), rounds);
 	else
 		printf("Linux %s, %ld CPUs, median of %u rounds\n", uts.release, sysconf(_SC_NPROCESSORS_ONLN), rounds);
 
 	for (n = 0; n < ARRAY_SIZE(rows); n++) {
-		if (!wanted(names, rows[n].name, "basic"))
+		if (!wanted(&rows[n], names))
 			continue;
-		if (!any && !json)
-			printf("\n%-30s %-4s %9s %9s %9s %9s %9s %9s  %s\n", "", "unit", "builtin", "rust_shm", "limit", "ratio", "of best",
-			       "limit's", "aim");
-		any = true;
-		bench_row(&rows[n]);
-	}
-	any = false;
-	for (n = 0; n < ARRAY_SIZE(scale_rows); n++) {
-		if (!wanted(names, scale_rows[n].name, "scale"))
-			continue;
-		if (!any && !json) {
-			if (sysconf(_SC_NPROCESSORS_ONLN) < MAX_PROCESSES)
-				printf("\n(fewer CPUs than processes: this says little)");
-			printf("\n%-18s %9s %9s %9s %9s %9s %29s\n", "", "", "1000/s", "", "", "", "8 processes to 2");
-			printf("%-18s %9s %9s %9s %9s %9s %9s %9s %9s  %s\n", "", "processes", "builtin", "rust_shm", "limit", "ratio", "builtin",
-			       "rust_shm", "limit", "aim");
-		}
-		any = true;
-		bench_scale(&scale_rows[n]);
+		if (!json && strcmp(header, rows[n].group))
+			print_header(is_scale(&rows[n]));
+		header = rows[n].group;
+		if (is_scale(&rows[n]))
+			bench_scale(&rows[n]);
+		else
+			bench_row(&rows[n]);
 	}
 	if (json)
 		printf("\n]}\n");
