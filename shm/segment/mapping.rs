@@ -73,7 +73,7 @@ impl MappedObject for Shared {
     }
 
     fn fault(&self, fault: &Fault<'_>) {
-        memory::prepare_fault(fault);
+        memory::prepare_fault(fault, self.is_huge);
     }
 
     fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> {

@@ -145,16 +145,28 @@ impl Mounts {
 static PLACING: OnceTable = OnceTable::new();
 
 /// Puts a folio at the place of a fault, where nothing is. If that fails, shmem's own fault says why.
-pub(crate) fn prepare_fault(fault: &Fault<'_>) {
+pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) {
     let pages = fault.pages();
     let index = fault.index();
-    // shmem makes a fault wait for whoever punches a hole there. And it charges a page to the memory
-    // cgroup of the mapping, where here it would be the caller's.
-    if pages.has(index) || pages.is_changing() || fault.wants_small() || fault.is_remote() {
+    let is_there = || pages.has(index);
+    // What shmem does better, as it knows the mapping: a fault waits for a hole that is punched
+    // there; a page is charged to the memory cgroup of the mapping, not of the caller; and a folio
+    // does not reach over the end of the mapping, where mbind(2) has split it.
+    if is_there() || pages.is_changing() || fault.is_remote() || pages.has_policy() {
         return;
     }
-    if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> PMD_ORDER)) {
-        drop(pages.place(index));
+    if fault.wants_small() && !is_huge {
+        return;
+    }
+    // The second time, somebody else has placed a folio in the same block, but not here.
+    for _ in 0..2 {
+        if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> PMD_ORDER)) {
+            drop(pages.place(index));
+            return;
+        }
+        if is_there() {
+            return;
+        }
     }
 }
 
@@ -188,6 +200,7 @@ pub(crate) fn huge_bytes(pages: Shmem<'_>) -> usize {
 pub(crate) fn punch_huge(pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> {
     let end = bytes.end.min(pages.size());
     let whole = bytes.start.next_multiple_of(HUGE_BYTES)..end / HUGE_BYTES * HUGE_BYTES;
+    pages.isolate_poisoned(whole.start >> PAGE_SHIFT..whole.end >> PAGE_SHIFT);
     if whole.is_empty() {
         pages.clear(bytes.start..end);
         return 0..0;
@@ -222,13 +235,15 @@ impl Filling {
             if block >= self.blocks {
                 break;
             }
-            if self.file.view().place_huge(block << PMD_ORDER).is_err() {
+            if self.file.view().place_huge(block << PMD_ORDER).is_err() || thread::is_killed() {
                 self.failed.store(true, Relaxed);
             }
-            if thread::is_killed() {
-                self.failed.store(true, Relaxed);
-            }
+            thread::cond_resched();
         }
+    }
+
+    /// The calling task takes part no more.
+    fn leave(&self) {
         if self.tasks.fetch_sub(1, Full) == 1 {
             self.done.complete_all();
         }
@@ -256,11 +271,17 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
         }),
         GFP_KERNEL,
     )?;
+    file.view().forbid_oom(true);
     if let Some(mm) = LentMm::of_current() {
         for _ in 1..(blocks / Filling::WORTH_A_TASK).min(thread::online_cpus()) {
             let (mm, helped) = (mm.clone(), filling.clone());
             filling.tasks.fetch_add(1, Full);
-            let helper = move || mm.with(|| helped.help());
+            let helper = move || {
+                mm.with(|| helped.help());
+                // The caller, who waits, lets its address space go last.
+                drop(mm);
+                helped.leave();
+            };
             if queue.try_spawn(GFP_KERNEL, helper).is_err() {
                 filling.tasks.fetch_sub(1, Full);
                 break;
@@ -268,7 +289,9 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
         }
     }
     filling.help();
+    filling.leave();
     filling.done.wait_for_completion();
+    file.view().forbid_oom(false);
     if thread::is_killed() {
         Err(EINTR)
     } else if filling.failed.load(Relaxed) {

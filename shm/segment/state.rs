@@ -109,13 +109,21 @@ pub(crate) struct State {
 
 /// What a segment held that goes with it; to be dropped without a lock held.
 pub(crate) struct Released {
-    _spare: Option<AttachFile<Shared>>,
-    _pages: Option<ShmemFile>,
+    spare: Option<AttachFile<Shared>>,
+    pages: Option<ShmemFile>,
     _home: Option<Arc<dyn Home>>,
     _creator: Option<CreatorRef>,
     _locked: Option<KBox<LockedPages>>,
     _namespace: Option<IpcNamespace>,
     _module: Option<ModuleRef>,
+}
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        if let Some(pages) = self.pages.take() {
+            pages.close(usize::from(self.spare.is_some()));
+        }
+    }
 }
 
 /// What must be done after a detach, without a lock held.
@@ -216,9 +224,12 @@ impl State {
     /// Ends its life.
     pub(crate) fn end(&mut self) -> Released {
         self.life = Life::Gone;
+        if let (Some(pages), Some(_)) = (&self.pages, &self.locked) {
+            pages.view().unlock_in_memory();
+        }
         Released {
-            _spare: self.spare.take(),
-            _pages: self.pages.take(),
+            spare: self.spare.take(),
+            pages: self.pages.take(),
             _home: self.home.take(),
             _creator: self.creator.take(),
             _locked: self.locked.take(),

@@ -24,6 +24,7 @@ const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
 const gfp_t RUST_SHM_GFP_PROMISED = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+const gfp_t RUST_SHM_GFP_NO_OOM = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 const unsigned int RUST_SHM_SB_KERNMOUNT = SB_KERNMOUNT;
 const unsigned long RUST_SHM_SHMEM_F_LOCKED = SHMEM_F_LOCKED;
 
@@ -34,4 +35,7 @@ const size_t RUST_SHM_OFFSET_NS_REF = offsetof(struct ipc_namespace, ns.__ns_ref
 const __u64 RUST_SHM_NS_LAST_INIT_ID = NS_LAST_INIT_ID;
 const size_t RUST_SHM_OFFSET_SHMEM_FLAGS = offsetof(struct shmem_inode_info, flags);
 const size_t RUST_SHM_OFFSET_SHMEM_SWAPPED = offsetof(struct shmem_inode_info, swapped);
+#ifdef CONFIG_NUMA
+const size_t RUST_SHM_OFFSET_SHMEM_POLICY = offsetof(struct shmem_inode_info, policy.root.rb_node);
+#endif
 const size_t RUST_SHM_OFFSET_SHMEM_INODE = offsetof(struct shmem_inode_info, vfs_inode);

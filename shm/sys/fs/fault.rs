@@ -51,9 +51,7 @@ impl<'a> Fault<'a> {
     /// Whether it is another process's fault that the caller serves (`get_user_pages_remote()`).
     pub(crate) fn is_remote(&self) -> bool {
         // SAFETY: By the type invariant the VMA is valid; the pointers are compared, not used.
-        unsafe {
-            (*(*self.0.as_ptr()).__bindgen_anon_1.vma).vm_mm != (*bindings::get_current()).mm
-        }
+        unsafe { (*(*self.0.as_ptr()).__bindgen_anon_1.vma).vm_mm != (*bindings::get_current()).mm }
     }
 
     /// Whether the mapping, or its process, wants no large folios (MADV_NOHUGEPAGE,

@@ -56,7 +56,8 @@ use kernel::{
 
 /// What an [`AttachFile`] maps.
 ///
-/// `mapped`, `opened` and `closed` are called with the lock of the address space held for writing.
+/// `mapped` and `opened` are called with the lock of the address space held for writing, `closed`
+/// with it held.
 pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
     /// Counts a mapping that is being made, and returns the file with its pages. An error refuses
     /// the mapping.

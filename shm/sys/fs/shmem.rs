@@ -8,6 +8,8 @@
 //! cgroups, NUMA policies, holes, hwpoison, migration, huge pages that are split and collapsed.
 
 use super::mount::TmpfsMount;
+#[cfg(CONFIG_NUMA)]
+use crate::shm::sys::bindings::RUST_SHM_OFFSET_SHMEM_POLICY;
 use crate::shm::sys::{
     bindings::{
         sgp_type,
@@ -16,6 +18,7 @@ use crate::shm::sys::{
         sgp_type_SGP_NOALLOC,
         shmem_file_setup_with_mnt,
         shmem_get_folio,
+        RUST_SHM_GFP_NO_OOM,
         RUST_SHM_OFFSET_SHMEM_FLAGS,
         RUST_SHM_OFFSET_SHMEM_INODE,
         RUST_SHM_OFFSET_SHMEM_SWAPPED,
@@ -158,11 +161,50 @@ impl ShmemFile {
     }
 }
 
+impl ShmemFile {
+    /// Drops it, when so many attach files of its are known.
+    pub(crate) fn close(mut self, attach_files: usize) {
+        let view = self.view();
+        if view.is_promised() {
+            view.isolate_poisoned(0..view.size() >> PAGE_SHIFT);
+        }
+        self.keep_commitment(attach_files);
+        self.by_owner = 0;
+    }
+
+    /// When the inode goes, shmem gives its size back to the commit limit. Makes that come to nothing
+    /// where the owner has committed it.
+    fn keep_commitment(&self, attach_files: usize) {
+        let commit = |pages: usize| {
+            let commitment = Commitment::new(pages * PAGE_SIZE);
+            commitment.map(Commitment::leave).is_ok()
+        };
+        // SAFETY: By the type invariant the file holds its dentry; the word is read once.
+        let references = unsafe {
+            let dentry = (*self.file.as_ptr()).__bindgen_anon_1.f_path.dentry;
+            (&raw const (*dentry).d_lockref.__bindgen_anon_1.__bindgen_anon_1.count).read_volatile()
+        };
+        // Somebody else may have it open: root, by `/proc/PID/map_files`; or an attach file is just
+        // being closed. It keeps its size, which is committed now.
+        let known = i32::try_from(attach_files).unwrap_or(0) + 1;
+        if self.by_owner == 0 || (references > known && commit(self.by_owner)) {
+            return;
+        }
+        // Root may also have changed the size, and shmem has counted that.
+        let pages = self.view().size().div_ceil(PAGE_SIZE);
+        if pages < self.by_owner {
+            commit(self.by_owner - pages);
+        }
+        // CAST: It is no more than the size was.
+        let size = (pages.saturating_sub(self.by_owner) * PAGE_SIZE) as i64;
+        // SAFETY: By the type invariant the inode is valid; the word is written once.
+        unsafe { (&raw mut (*(*self.file.as_ptr()).f_inode).i_size).write_volatile(size) };
+    }
+}
+
 impl Drop for ShmemFile {
     fn drop(&mut self) {
-        if self.by_owner != 0 {
-            self.view().keep_commitment(self.by_owner);
-        }
+        self.keep_commitment(0);
         // SAFETY: By the type invariant the count is ours. The last one is dropped when the task
         // returns to user space, or by a work item: so this may be called from any context.
         unsafe { bindings::fput(self.file.as_ptr()) };
@@ -249,6 +291,13 @@ impl Shmem<'_> {
         size as usize
     }
 
+    /// Whether [`ShmemFile::promise_huge()`] was called.
+    fn is_promised(&self) -> bool {
+        // SAFETY: By the type invariant; the word is read once.
+        let flags = unsafe { (&raw const (*self.mapping().as_ptr()).flags).read_volatile() };
+        (flags >> bindings::mapping_flags_AS_FOLIO_ORDER_MIN) as u32 & PMD_ORDER != 0
+    }
+
     /// How many pages are in memory. As `shm_add_rss_swap()`, and so the next.
     pub(crate) fn resident_pages(&self) -> usize {
         // SAFETY: By the type invariant; the word is read once.
@@ -261,14 +310,15 @@ impl Shmem<'_> {
         unsafe { self.field(RUST_SHM_OFFSET_SHMEM_SWAPPED).read_volatile() }
     }
 
-    /// Whether anybody has the file mapped, from whichever `struct file`.
-    fn is_mapped(&self) -> bool {
-        // SAFETY: By the type invariant; as `mapping_mapped()`, which is inline, reads it.
+    /// Whether any page has a NUMA policy of its own (`mbind(2)`).
+    pub(crate) fn has_policy(&self) -> bool {
+        #[cfg(CONFIG_NUMA)]
+        // SAFETY: The field is valid: the root of a tree; the word is read once.
         unsafe {
-            !(&raw const (*self.mapping().as_ptr()).i_mmap.rb_root.rb_node)
-                .read_volatile()
-                .is_null()
+            self.field(RUST_SHM_OFFSET_SHMEM_POLICY).read_volatile() != 0
         }
+        #[cfg(not(CONFIG_NUMA))]
+        false
     }
 
     /// Whether the page at `index` is there: in memory, or in swap.
@@ -329,6 +379,8 @@ impl Shmem<'_> {
         for _ in 0..TRIES {
             let folio = self.place(index).map_err(|_| ENOMEM)?;
             if folio.pages().len() == 1 << PMD_ORDER {
+                // A clean page is dropped by `drop_caches`.
+                folio.mark_dirty();
                 return Ok(());
             }
             // shmem does not try hard, and takes a smaller one.
@@ -338,6 +390,33 @@ impl Shmem<'_> {
             }
         }
         Err(ENOMEM)
+    }
+
+    /// Lets an allocation for the file fail before anybody is killed for it, or not.
+    pub(crate) fn forbid_oom(&self, forbid: bool) {
+        // SAFETY: By the type invariant the mapping is valid, and nobody else's: the file is being
+        // filled.
+        let mask = unsafe { &mut (*self.mapping().as_ptr()).gfp_mask };
+        if forbid {
+            *mask |= RUST_SHM_GFP_NO_OOM;
+        } else {
+            *mask &= !RUST_SHM_GFP_NO_OOM;
+        }
+    }
+
+    /// Keeps huge pages that are hwpoisoned from being given out again, before a range of pages is
+    /// freed: memory-failure.c cannot split them, and the allocator looks at single pages alone.
+    pub(crate) fn isolate_poisoned(&self, pages: Range<usize>) {
+        let mut index = pages.start;
+        while let Some((at, _)) = self.next_entry(index).filter(|(at, _)| *at < pages.end) {
+            index = (at | ((1 << PMD_ORDER) - 1)) + 1;
+            if let Ok(folio) = self.folio(at, sgp_type_SGP_NOALLOC) {
+                if folio.is_hwpoisoned() {
+                    folio.isolate();
+                }
+            }
+            thread::cond_resched();
+        }
     }
 
     /// Clears a range of bytes, where there are pages.
@@ -406,52 +485,41 @@ impl Shmem<'_> {
         }
     }
 
-    /// Calls `f` with the order of each folio in memory. A task that is killed goes no further.
-    pub(crate) fn each_folio(&self, mut f: impl FnMut(u32)) {
-        /// As `xa_is_value()`: what is in swap.
+    /// The index of the first page at `index` or above that is there, and whether it is in swap.
+    fn next_entry(&self, index: usize) -> Option<(usize, bool)> {
+        /// As `xa_is_value()`.
         const VALUE: usize = 1;
-        let mut at = 0;
-        // SAFETY: By the type invariant. Both functions take the RCU lock themselves, and what the
-        // first returns is not used as a pointer.
-        unsafe {
+        let mut at = index;
+        // SAFETY: By the type invariant. It takes the RCU lock itself, and what it returns is not
+        // used as a pointer.
+        let entry = unsafe {
             let pages = &raw mut (*self.mapping().as_ptr()).i_pages;
-            loop {
-                let entry = bindings::xa_find(pages, &mut at, usize::MAX, bindings::XA_PRESENT);
-                if entry.is_null() || thread::is_killed() {
-                    break;
-                }
-                // CAST: An order is small, and not negative.
-                let order = bindings::xa_get_order(pages, at) as u32;
-                if entry as usize & VALUE == 0 {
-                    f(order);
-                }
-                let Some(next) = ((at >> order) + 1).checked_mul(1 << order) else {
-                    break;
-                };
-                at = next;
-            }
-        }
+            bindings::xa_find(pages, &mut at, usize::MAX, bindings::XA_PRESENT)
+        };
+        (!entry.is_null()).then_some((at, entry as usize & VALUE != 0))
     }
 
-    /// When the inode goes, shmem gives its size back to the commit limit. Makes that come to nothing
-    /// for a file whose owner has committed so many pages.
-    fn keep_commitment(&self, by_owner: usize) {
-        let commit = |pages: usize| {
-            let commitment = Commitment::new(pages * PAGE_SIZE);
-            commitment.map(Commitment::leave).is_ok()
-        };
-        // Only root can still have it mapped, or have changed its size, which shmem has counted: by
-        // `/proc/PID/map_files`.
-        if self.is_mapped() && commit(by_owner) {
-            return;
+    /// Calls `f` with the order of each folio in memory. May sleep. A task that is killed goes no
+    /// further.
+    pub(crate) fn each_folio(&self, mut f: impl FnMut(u32)) {
+        let mut index = 0;
+        while let Some((at, is_swapped)) = self.next_entry(index) {
+            if thread::is_killed() {
+                break;
+            }
+            // SAFETY: By the type invariant; it takes the RCU lock itself.
+            // CAST: An order is small, and not negative.
+            let order = unsafe {
+                bindings::xa_get_order(&raw mut (*self.mapping().as_ptr()).i_pages, at) as u32
+            };
+            if !is_swapped {
+                f(order);
+            }
+            let Some(next) = ((at >> order) + 1).checked_mul(1 << order) else {
+                break;
+            };
+            index = next;
+            thread::cond_resched();
         }
-        let pages = self.size().div_ceil(PAGE_SIZE);
-        if pages < by_owner {
-            commit(by_owner - pages);
-        }
-        // CAST: It is no more than the size was.
-        let size = (pages.saturating_sub(by_owner) * PAGE_SIZE) as i64;
-        // SAFETY: By the type invariant; the word is written once.
-        unsafe { (&raw mut (*self.0.as_ptr()).i_size).write_volatile(size) };
     }
 }

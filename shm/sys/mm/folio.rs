@@ -136,8 +136,35 @@ impl LockedFolio {
                 bindings::kunmap_local(address);
             }
         }
+        self.mark_dirty();
+    }
+
+    /// Marks it dirty: it is written to swap before its memory is used for something else.
+    pub(crate) fn mark_dirty(&self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::folio_mark_dirty(self.folio.as_ptr()) };
+    }
+
+    /// Whether a page of it is hwpoisoned (`folio_test_has_hwpoisoned()`, which is inline); false for
+    /// a folio of one page, which the allocator knows to keep.
+    pub(crate) fn is_hwpoisoned(&self) -> bool {
+        if self.pages().len() == 1 {
+            return false;
+        }
+        // SAFETY: By the type invariant the folio is valid, and has a second page, whose flags are
+        // about all of it; the word is read once.
+        let flags = unsafe {
+            let second = self.folio.as_ptr().cast::<bindings::page>().add(1);
+            (&raw const (*second).flags.f).read_volatile()
+        };
+        flags & (1 << bindings::pageflags_PG_has_hwpoisoned) != 0
+    }
+
+    /// Gives its memory up for good.
+    pub(crate) fn isolate(self) {
+        // SAFETY: By the type invariant. The reference stays, and so the memory is never freed.
+        unsafe { bindings::folio_unlock(self.folio.as_ptr()) };
+        core::mem::forget(self);
     }
 
     /// Takes it out of the page cache, whoever has it mapped.

@@ -19,6 +19,9 @@ use kernel::{
 /// How many of such works [`OnceTable`] knows at a time.
 const SLOTS: usize = 64;
 
+/// A wait ends after so many milliseconds: somebody else's work may have taken the slot.
+const LONG_ENOUGH: u32 = 100;
+
 /// The bit of a slot that is waited for.
 const BUSY: usize = 1;
 
@@ -44,7 +47,7 @@ impl OnceTable {
     }
 
     /// Begins the work with this number. `None` if somebody else was doing it: the caller has waited
-    /// for the end of that, or is to die.
+    /// for the end of that, or long enough, or is killed.
     pub(crate) fn begin(&self, number: usize) -> Option<Turn<'_>> {
         /// An odd number that spreads: 2^64 / the golden ratio.
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -57,14 +60,15 @@ impl OnceTable {
             Ok(_) => Some(Turn(Some(slot))),
             Err(other) if other != busy => Some(Turn(None)),
             Err(_) => {
-                // SAFETY: The word is valid for as long as the table. `bit_wait()` is for such a
-                // wait.
+                // SAFETY: The word is valid for as long as the table. `bit_wait_timeout()` is for
+                // such a wait.
                 unsafe {
-                    bindings::out_of_line_wait_on_bit(
+                    bindings::out_of_line_wait_on_bit_timeout(
                         ptr::from_ref(slot).cast_mut().cast(),
                         BUSY.trailing_zeros() as c_int,
-                        Some(bindings::bit_wait),
+                        Some(bindings::bit_wait_timeout),
                         bindings::TASK_KILLABLE,
+                        kernel::time::msecs_to_jiffies(LONG_ENOUGH),
                     )
                 };
                 None
