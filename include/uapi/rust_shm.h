@@ -256,7 +256,7 @@ struct rust_shm_ctl {
  * @seq: the sequence number in the id, as ipc_perm.__seq; 32 bits.
  * @reserved: zero.
  * @swap: how much of the segment is swapped out, in bytes; 64 bits. An addition to shmid64_ds;
- *         revision 1 ends before it.
+ *         revisions 1 and 2 end before it.
  */
 struct rust_shm_stat {
 	__s32 key;

@@ -2,27 +2,27 @@
 
 //! Processes, by /proc: their names, and which segments they have attached.
 //!
-//! An attach is a line of `/proc/PID/maps` with the name `/SYSVkkkkkkkk` and the segment's id as
-//! inode number. The built-in's look the same but for the number of the device, which the kernel
-//! gives out when the module is loaded, and tells nobody. There are two ways to know it:
-//!
-//! - The filesystem of what is mapped has the type [`MAGIC`], and `/proc/PID/map_files/` leads
-//!   there. This touches nothing, but only root may follow.
-//! - Attach a segment of one's own, and see. It is private, and goes at once.
+//! An attach is a line of `/proc/PID/maps` with the name `/SYSVkkkkkkkk (deleted)` and the segment's
+//! id as inode number. The built-in's look the same but for the number of the device. Its segments
+//! are files on the kernel's own mounts of tmpfs and hugetlbfs, and so are those of
+//! `memfd_create(2)`, which show the numbers of these devices. The module has mounts of its own: one
+//! for each value of its parameter `huge`. So the attaches on all other devices are the module's.
 //!
 //! Ids are those of an IPC namespace, and all namespaces have the one device: so a process of
 //! another namespace most likely has another segment of the same id.
 
-use nix::sys::statfs::{statfs, FsType};
-use rshm::Device;
+use nix::{
+    libc,
+    sys::{
+        memfd::{memfd_create, MFdFlags},
+        stat::{fstat, major, minor},
+    },
+};
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
     path::PathBuf,
 };
-
-/// The type of the module's filesystem, as statfs(2) tells it: "rshm".
-const MAGIC: FsType = FsType(0x7273686d);
 
 /// The name of a process that runs.
 pub fn command(pid: u32) -> Option<String> {
@@ -51,15 +51,14 @@ pub struct Report {
     pub elsewhere: HashMap<i32, u64>,
     /// How many processes could not be looked at.
     pub denied: u64,
-    /// Why the device's number is not known, if it is not, but is needed.
+    /// Why the kernel's own devices are not known, if they are not.
     pub unknown: Option<String>,
 }
 
 /// A line of maps that is an attach, of the module or the built-in.
 #[derive(Debug, PartialEq, Eq)]
 struct Mapping<'line> {
-    start: u64,
-    end: u64,
+    bytes: u64,
     writes: bool,
     /// As `major:minor`.
     device: &'line str,
@@ -78,13 +77,17 @@ impl<'line> Mapping<'line> {
             words.next()?,
         );
         let key = name.strip_prefix("/SYSV")?;
-        if key.len() != 8 || !key.bytes().all(|c| c.is_ascii_hexdigit()) {
+        if key.len() != 8
+            || !key.bytes().all(|c| c.is_ascii_hexdigit())
+            || words.next() != Some("(deleted)")
+        {
             return None;
         }
         let (start, end) = range.split_once('-')?;
         Some(Self {
-            start: u64::from_str_radix(start, 16).ok()?,
-            end: u64::from_str_radix(end, 16).ok()?,
+            bytes: u64::from_str_radix(end, 16)
+                .ok()?
+                .checked_sub(u64::from_str_radix(start, 16).ok()?)?,
             writes: access.as_bytes().get(1) == Some(&b'w'),
             device,
             id: inode.parse().ok()?,
@@ -92,51 +95,36 @@ impl<'line> Mapping<'line> {
     }
 }
 
-/// Which devices are the module's.
-struct Devices<'device> {
-    module: &'device Device,
-    known: HashMap<String, bool>,
-    /// What a segment of one's own has shown.
-    own: Option<Result<String, String>>,
-}
-
-impl Devices<'_> {
-    fn is_module(&mut self, pid: u32, mapping: &Mapping<'_>) -> Result<bool, String> {
-        if let Some(&is) = self.known.get(mapping.device) {
-            return Ok(is);
-        }
-        let link = format!(
-            "/proc/{pid}/map_files/{:x}-{:x}",
-            mapping.start, mapping.end
-        );
-        let is = match statfs(link.as_str()) {
-            Ok(filesystem) => filesystem.filesystem_type() == MAGIC,
-            Err(_) => {
-                let module = self.module;
-                self.own.get_or_insert_with(|| own_device(module)).clone()? == mapping.device
-            }
-        };
-        self.known.insert(mapping.device.to_owned(), is);
-        Ok(is)
-    }
-}
-
-/// The number of the device, by a segment of our own.
-fn own_device(device: &Device) -> Result<String, String> {
-    let probe = || {
-        let segment = device.segment(1).no_reserve(true).create()?;
-        let memory = segment.attach_read_only();
-        segment.remove()?;
-        Ok::<_, rshm::Error>((segment.id(), memory?))
+/// Where files of the kernel's own shared memory are, as `major:minor`.
+fn kernels_devices() -> nix::Result<HashSet<String>> {
+    let device = |flags| {
+        // Where vm.memfd_noexec is 2, no others are made.
+        let flags = flags | libc::MFD_CLOEXEC | libc::MFD_NOEXEC_SEAL;
+        let file = memfd_create("", MFdFlags::from_bits_retain(flags))?;
+        let device = fstat(&file)?.st_dev;
+        Ok(format!("{:02x}:{:02x}", major(device), minor(device)))
     };
-    let (id, memory) = probe().map_err(|error| error.to_string())?;
-    let maps = fs::read_to_string("/proc/self/maps")
-        .map_err(|error| format!("/proc/self/maps: {error}"))?;
-    maps.lines()
-        .filter_map(Mapping::parse)
-        .find(|mapping| mapping.start == memory.as_ptr() as u64 && mapping.id == id)
-        .map(|mapping| mapping.device.to_owned())
-        .ok_or_else(|| "/proc/self/maps does not show an attach".into())
+    let mut all = HashSet::from([device(0)?]);
+    // A mount of hugetlbfs for each size; none on a kernel without.
+    for size in fs::read_dir("/sys/kernel/mm/hugepages")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = size.file_name();
+        let kilobytes = name.to_str().and_then(|name| {
+            name.strip_prefix("hugepages-")?
+                .strip_suffix("kB")?
+                .parse::<u64>()
+                .ok()
+        });
+        if let Some(log) = kilobytes.and_then(u64::checked_ilog2) {
+            all.extend(device(
+                libc::MFD_HUGETLB | ((log + 10) << libc::MFD_HUGE_SHIFT),
+            ));
+        }
+    }
+    Ok(all)
 }
 
 fn namespace(process: &str) -> Option<PathBuf> {
@@ -144,12 +132,14 @@ fn namespace(process: &str) -> Option<PathBuf> {
 }
 
 /// Who has these segments attached, of the processes that can be seen.
-pub fn attached(device: &Device, ids: &HashSet<i32>) -> io::Result<Report> {
+pub fn attached(ids: &HashSet<i32>) -> io::Result<Report> {
     let mut report = Report::default();
-    let mut devices = Devices {
-        module: device,
-        known: HashMap::new(),
-        own: None,
+    let kernels = match kernels_devices() {
+        Ok(kernels) => kernels,
+        Err(error) => {
+            report.unknown = Some(format!("memfd_create: {}", error.desc()));
+            return Ok(report);
+        }
     };
     let ours = namespace("self");
     for entry in fs::read_dir("/proc")? {
@@ -175,16 +165,8 @@ pub fn attached(device: &Device, ids: &HashSet<i32>) -> io::Result<Report> {
         for mapping in maps
             .lines()
             .filter_map(Mapping::parse)
-            .filter(|mapping| ids.contains(&mapping.id))
+            .filter(|mapping| ids.contains(&mapping.id) && !kernels.contains(mapping.device))
         {
-            match devices.is_module(pid, &mapping) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(why) => {
-                    report.unknown = Some(why);
-                    continue;
-                }
-            }
             if *elsewhere.get_or_insert_with(|| namespace(&pid.to_string()) != ours) {
                 *report.elsewhere.entry(mapping.id).or_default() += 1;
                 continue;
@@ -201,7 +183,7 @@ pub fn attached(device: &Device, ids: &HashSet<i32>) -> io::Result<Report> {
             }
             if let Some(last) = all.last_mut() {
                 last.mappings += 1;
-                last.mapped += mapping.end.saturating_sub(mapping.start);
+                last.mapped += mapping.bytes;
                 last.writes |= mapping.writes;
             }
         }
@@ -223,8 +205,7 @@ mod tests {
         assert_eq!(
             Mapping::parse(line),
             Some(Mapping {
-                start: 0x7f1200000000,
-                end: 0x7f1200200000,
+                bytes: 2 << 20,
                 writes: true,
                 device: "00:2a",
                 id: 32769
@@ -241,10 +222,23 @@ mod tests {
             "7f12-7f13 rw-s 00000000 00:2a 5 /SYSV0000123 (deleted)",
             "7f12-7f13 rw-s 00000000 00:2a 5 /SYSV0000123x",
             "7f12-7f13 rw-s 00000000 00:2a 5 /tmp/SYSV00001234",
-            "7f12-7f13 rw-s 00000000 00:2a 99999999999 /SYSV00001234",
+            "7f12-7f13 rw-s 00000000 00:2a 5 /SYSV00001234",
+            "7f13-7f12 rw-s 00000000 00:2a 5 /SYSV00001234 (deleted)",
+            "7f12-7f13 rw-s 00000000 00:2a 99999999999 /SYSV00001234 (deleted)",
         ] {
             assert_eq!(Mapping::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn shared_memory_is_on_a_device_of_the_kernels() {
+        let kernels = kernels_devices().unwrap();
+        let memory = rshm::Anonymous::new(4096).unwrap();
+        let start = format!("{:x}-", memory.as_ptr() as usize);
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let line = maps.lines().find(|line| line.starts_with(&start)).unwrap();
+        let device = line.split_ascii_whitespace().nth(3).unwrap();
+        assert!(kernels.contains(device), "{kernels:?} {line}");
     }
 
     #[test]
@@ -257,7 +251,7 @@ mod tests {
         #[test]
         fn no_line_panics(line in ".*", id: u32) {
             let _ = Mapping::parse(&line);
-            let _ = Mapping::parse(&format!("1-2 {line} 00:01 {id} /SYSV00000000"));
+            let _ = Mapping::parse(&format!("1-2 {line} 00:01 {id} /SYSV00000000 (deleted)"));
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn run(device: &Device, show: &Show) -> Result {
         }
     }
     let wanted: HashSet<i32> = infos.iter().map(|info| info.id()).collect();
-    let report = processes::attached(device, &wanted).map_err(|error| {
+    let report = processes::attached(&wanted).map_err(|error| {
         Failure::failed(format_args!("cannot look for processes: /proc: {error}"))
     })?;
 
