@@ -150,12 +150,11 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) {
     let index = fault.index();
     let is_there = || pages.has(index);
     // What shmem does better, as it knows the mapping: a fault waits for a hole that is punched
-    // there; a page is charged to the memory cgroup of the mapping, not of the caller; and a folio
-    // does not reach over the end of the mapping, where mbind(2) has split it.
-    if is_there() || pages.is_changing() || fault.is_remote() || pages.has_policy() {
+    // there; a page is charged to the memory cgroup of the mapping, not of the caller.
+    if is_there() || pages.is_changing() || fault.is_remote() {
         return;
     }
-    if fault.wants_small() && !is_huge {
+    if !is_huge && (fault.wants_small() || may_lie_across_policies(fault)) {
         return;
     }
     // The second time, somebody else has placed a folio in the same block, but not here.
@@ -168,6 +167,19 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) {
             return;
         }
     }
+}
+
+/// Whether a folio for the fault may lie across two NUMA policies: mbind(2) has split the mapping
+/// there. shmem's own fault keeps a folio within the mapping.
+fn may_lie_across_policies(fault: &Fault<'_>) -> bool {
+    let pages = fault.pages();
+    if !pages.has_policy() {
+        return false;
+    }
+    let (mapped, block) = (fault.mapped(), 1 << PMD_ORDER);
+    let first = fault.index() & !(block - 1);
+    let end = (first + block).min(pages.size().div_ceil(PAGE_SIZE));
+    first < mapped.start || end > mapped.end
 }
 
 /// The size of a huge page, in bytes.

@@ -9,11 +9,13 @@ use crate::shm::sys::bindings::{
 };
 use core::{
     marker::PhantomData,
+    ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
     bindings,
-    mm::virt::flags, //
+    mm::virt::flags,
+    page::PAGE_SHIFT, //
 };
 
 /// A page fault that is being served.
@@ -45,6 +47,17 @@ impl<'a> Fault<'a> {
         unsafe {
             let vma = (*self.0.as_ptr()).__bindgen_anon_1.vma;
             Shmem::from_raw((*(*vma).vm_file).f_inode)
+        }
+    }
+
+    /// Which pages of the object the mapping has.
+    pub(crate) fn mapped(&self) -> Range<usize> {
+        // SAFETY: By the type invariant the VMA is locked: its bounds stay.
+        unsafe {
+            let vma = (*self.0.as_ptr()).__bindgen_anon_1.vma;
+            let bounds = (*vma).__bindgen_anon_1.__bindgen_anon_1;
+            let first = (*vma).vm_pgoff;
+            first..first + ((bounds.vm_end - bounds.vm_start) >> PAGE_SHIFT)
         }
     }
 
