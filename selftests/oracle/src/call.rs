@@ -41,6 +41,16 @@ pub struct NewOwner {
     pub mode: u32,
 }
 
+/// What is done with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    Read,
+    /// The same byte everywhere.
+    Write(u8),
+    /// fallocate(2), in this mode.
+    Allocate(i32),
+}
+
 /// A call, with nothing left to choose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
@@ -125,22 +135,35 @@ pub enum Call {
         length: u64,
         page: u64,
     },
-    /// mbind(2) to the first node.
     Bind {
         address: u64,
         length: u64,
         mode: i32,
+        nodes: u64,
         flags: u32,
+    },
+    MovePages {
+        address: u64,
+        count: usize,
+        node: i32,
+    },
+    /// process_madvise(2) on another worker.
+    AdviseOther {
+        slot: usize,
+        pid: i32,
+        address: u64,
+        length: u64,
+        advice: i32,
     },
     /// get_mempolicy(2).
     Policy {
         address: u64,
     },
-    /// fallocate(2) of the file that is mapped from `start` to `end`.
-    Fallocate {
+    /// Of the file that is mapped from `start` to `end`, by `/proc/self/map_files`.
+    File {
         start: u64,
         end: u64,
-        mode: i32,
+        access: Access,
         offset: u64,
         length: u64,
     },
@@ -184,6 +207,12 @@ pub enum Call {
         /// Whether indices that the table does not have are asked for too.
         every_index: bool,
     },
+    /// What a segment holds, by a mapping of the process with this number, for a privileged onlooker. Nothing is allocated for that.
+    Contents {
+        outer_pid: i32,
+        start: u64,
+        end: u64,
+    },
     /// Whether what the module tells root in debugfs agrees with its table.
     Report,
 }
@@ -225,6 +254,10 @@ pub enum Payload {
     /// used_ids, shm_tot, shm_rss, shm_swp, swap_attempts, swap_successes.
     Usage([u64; 6]),
     Text(String),
+    /// For each page the node that it is on, or a negative errno.
+    Nodes(Vec<i32>),
+    /// The pages that are not all zero, and a checksum of each.
+    Contents(Vec<(u64, u32)>),
     Observation(Box<Observation>),
 }
 

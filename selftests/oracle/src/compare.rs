@@ -5,6 +5,7 @@
 use crate::call::{Observation, Payload, Stat};
 use crate::layout::{HUGE, PAGE};
 use crate::rules::Applied;
+use crate::run::BEYOND;
 use crate::sys::Answer;
 use crate::world::Outcome;
 use std::collections::HashSet;
@@ -76,12 +77,23 @@ impl Comparison<'_> {
         }
     }
 
-    fn resident(&mut self, what: &str, builtin: u64, module: u64, size: u64, huge: bool) {
+    /// The bytes in memory and the bytes swapped out, of a segment or of all that a namespace has.
+    ///
+    /// Both are compared exactly where pages are small and nothing but MADV_PAGEOUT reclaims: what that takes follows from the mappings,
+    /// as a world's processes are on one processor, whose lists of new pages the call empties first. Where a folio may be larger, it goes as
+    /// a whole or not at all; and what reclaim takes by itself is its choice, with pages of zeros that nobody wrote freed, not swapped out.
+    fn memory(&mut self, what: &str, builtin: [u64; 2], module: [u64; 2], size: u64, huge: bool) {
+        let [left, right] = [builtin, module].map(|[rss, swap]| rss.saturating_add(swap));
         let allowed = builtin == module
-            || huge && self.applied.huge_at_once(builtin, module, size)
-            || self.applied.largest_block(builtin, module, size);
+            || huge && self.applied.huge_at_once(left, right, size)
+            || self.applied.largest_block(left, right, size)
+            || self.applied.reclaimed(left, right, size);
         if !allowed {
-            self.note(what, builtin, module);
+            self.note(
+                &format!("{what}: rss, swap"),
+                format!("{builtin:?}"),
+                format!("{module:?}"),
+            );
         }
     }
 
@@ -140,15 +152,13 @@ impl Comparison<'_> {
             .iter()
             .filter(|(namespace, _)| *namespace == self.namespace)
             .count() as u64;
-        let most = bytes(builtin[1]).saturating_add(huge * HUGE);
-        self.resident(
-            &format!("{what}: shm_rss"),
-            bytes(builtin[2]),
-            bytes(module[2]),
-            most,
-            huge > 0,
-        );
-        let rest = |usage: &[u64; 6]| [usage[0], usage[1], usage[3], usage[4], usage[5]];
+        let beyond = builtin[0].saturating_mul(BEYOND);
+        let most = bytes(builtin[1])
+            .saturating_add(huge * HUGE)
+            .saturating_add(beyond);
+        let [left, right] = [builtin, module].map(|usage| [bytes(usage[2]), bytes(usage[3])]);
+        self.memory(what, left, right, most, huge > 0);
+        let rest = |usage: &[u64; 6]| [usage[0], usage[1], usage[4], usage[5]];
         self.same(what, &rest(builtin), &rest(module));
     }
 
@@ -186,13 +196,15 @@ impl Comparison<'_> {
                 // Where a number ends is what its width is; it says so for those that may differ too.
                 _ if left.0 != right.0 => self.note(&what, builtin, module),
                 "atime" | "dtime" | "ctime" => self.times(&what, number(left), number(right)),
-                "rss" => {
-                    self.resident(&what, number(left) as u64, number(right) as u64, size, huge)
-                }
+                "rss" | "swap" => {}
                 _ if left.1 != right.1 => self.note(&what, left.1, right.1),
                 _ => {}
             }
         }
+        let [left, right] =
+            [&left, &right].map(|row| [14, 15].map(|column| number(&row[column]) as u64));
+        let what = format!("table of {}", number(&cells(builtin)[1]));
+        self.memory(&what, left, right, size.saturating_add(BEYOND), huge);
     }
 
     fn observations(&mut self, builtin: &Observation, module: &Observation) {

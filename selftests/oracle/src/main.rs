@@ -4,7 +4,11 @@
 //! every step. Says what came of it as KTAP.
 //!
 //!     oracle [--seeds "1 2 3"] [--steps N] [--shrink SECONDS]     N steps for each seed
+//!     oracle --with built-in ...     the built-in on both sides: what differs then is a mistake of the tester
 //!     oracle --rules     the differences that are on purpose, as the README has them
+//!
+//! Odd seeds have small pages; of four one after the other, the second and the third have swap and memory cgroups. For two nodes of memory:
+//! `make oracle APPEND=numa=fake=2`.
 //!
 //! It takes root. Where it is `qemu/guest` that runs it, the clock is moved on with each step, so that times are compared exactly, and is
 //! set right in the end.
@@ -13,6 +17,7 @@ mod backend;
 mod call;
 mod compare;
 mod layout;
+mod machine;
 mod op;
 mod rules;
 mod run;
@@ -21,6 +26,7 @@ mod sys;
 mod worker;
 mod world;
 
+use call::Kind;
 use op::Op;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -93,6 +99,8 @@ struct Options {
     seeds: Vec<u64>,
     steps: u64,
     shrink_seconds: u32,
+    /// What the built-in is compared with.
+    with: Kind,
 }
 
 impl Options {
@@ -101,6 +109,7 @@ impl Options {
             seeds: vec![1, 2, 3, 4],
             steps: 600,
             shrink_seconds: SHRINK_SECONDS,
+            with: Kind::Module,
         };
         while let Some(argument) = arguments.next() {
             let value = arguments.next().ok_or("an argument has no value")?;
@@ -114,6 +123,12 @@ impl Options {
                         .collect::<Result<_, _>>()?
                 }
                 "--steps" => options.steps = number(&value)?,
+                "--with" => {
+                    options.with = [Kind::Builtin, Kind::Module]
+                        .into_iter()
+                        .find(|kind| kind.name() == value)
+                        .ok_or(format!("{value}: no such shared memory"))?
+                }
                 "--shrink" => options.shrink_seconds = number(&value)? as u32,
                 _ => return Err(format!("{argument}: no such argument")),
             }
@@ -176,15 +191,23 @@ fn test(options: &Options) -> bool {
     let (since, started) = (Instant::now(), seconds_now());
     let mut stage = Stage {
         device,
+        with: options.with,
+        swap: None,
+        groups: None,
         clock: own_clock.then_some(started + compare::STEP_SECONDS),
         applied: rules::Applied::default(),
         steps: 0,
         calls: Default::default(),
     };
+    let swapped = machine::swapped_out();
     let mut good = true;
     for (index, seed) in options.seeds.iter().enumerate() {
         // With small pages `rss` is compared exactly.
         stage.applied.small_pages = seed % 2 == 1 && std::fs::write(HUGE, "never").is_ok();
+        if let Err(error) = stage.swap(matches!(seed % 4, 2 | 3)) {
+            println!("Bail out! swap: {error}");
+            return false;
+        }
         let before = (stage.steps, Instant::now());
         let found = seed_run(&mut stage, *seed, options);
         let result = if found { "not ok" } else { "ok" };
@@ -200,6 +223,7 @@ fn test(options: &Options) -> bool {
         }
     }
     drop(pool);
+    let _ = stage.swap(false);
     if own_clock {
         let _ = sys::set_clock(started + since.elapsed().as_secs() as i64);
     }
@@ -207,6 +231,10 @@ fn test(options: &Options) -> bool {
         let (well, badly, time) = (done.well, done.badly, done.time.as_millis());
         println!("# {name}: {well} went well, {badly} did not, in {time} ms");
     }
+    println!(
+        "# {} pages were swapped out",
+        machine::swapped_out() - swapped
+    );
     for rule in rules::RULES {
         match rule.seen {
             rules::Seen::Here => {
@@ -261,7 +289,7 @@ fn seed_run(stage: &mut Stage, seed: u64, options: &Options) -> bool {
     };
     let mut runner =
         TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let sequences = proptest::collection::vec(op::op(), 1..=SEQUENCE);
+    let sequences = proptest::collection::vec(op::op(stage.swap.is_some()), 1..=SEQUENCE);
     let start = stage.steps;
     let mut said = start;
     while stage.steps - start < steps {
@@ -358,6 +386,9 @@ fn sequence(stage: &mut Stage, ops: &[Op]) -> Result<Outcome, String> {
             outcome.failure = Some(failure);
             break;
         }
+    }
+    if outcome.failure.is_none() {
+        outcome.failure = run.contents().err();
     }
     outcome.trace = std::mem::take(&mut run.trace);
     Ok(outcome)

@@ -4,7 +4,7 @@
 //! around it shrinks: "the second attach that the first worker has". [`crate::run`] makes a [`crate::call::Call`] of it.
 
 use crate::backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY};
-use crate::call::{NewOwner, Pointer};
+use crate::call::{Access, NewOwner, Pointer};
 use crate::layout::PAGE;
 use crate::strange;
 use proptest::prelude::*;
@@ -137,15 +137,31 @@ pub enum Action {
     Bind {
         part: Part,
         mode: i32,
+        nodes: u64,
         flags: u32,
+    },
+    MovePages {
+        part: Part,
+        node: i32,
+    },
+    AdviseOther {
+        whose: u8,
+        part: Part,
+        advice: i32,
     },
     Policy {
         at: Place,
     },
-    Fallocate {
+    File {
         part: Part,
-        mode: i32,
+        access: Access,
     },
+    /// Sets how much both worlds may use before the kernel reclaims (`memory.high`).
+    Squeeze {
+        high: &'static str,
+    },
+    /// Turns swap off, and on again.
+    SwapAgain,
     Churn {
         count: u16,
         at_once: bool,
@@ -397,7 +413,7 @@ fn advice() -> impl Strategy<Value = i32> {
         MADV_NOHUGEPAGE, MADV_NORMAL, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_RANDOM,
         MADV_REMOVE, MADV_SEQUENTIAL, MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK,
     };
-    select(vec![
+    let any = select(vec![
         MADV_NORMAL,
         MADV_RANDOM,
         MADV_SEQUENTIAL,
@@ -419,6 +435,20 @@ fn advice() -> impl Strategy<Value = i32> {
         MADV_NOHUGEPAGE,
         MADV_MERGEABLE,
         MADV_UNMERGEABLE,
+    ]);
+    prop_oneof![2 => any, 1 => advice_to_others()]
+}
+
+/// What process_madvise(2) can advise too: most of it is reclaim.
+fn advice_to_others() -> impl Strategy<Value = i32> {
+    use libc::{MADV_COLD, MADV_COLLAPSE, MADV_PAGEOUT, MADV_WILLNEED};
+    select(vec![
+        MADV_PAGEOUT,
+        MADV_PAGEOUT,
+        MADV_PAGEOUT,
+        MADV_COLLAPSE,
+        MADV_COLD,
+        MADV_WILLNEED,
     ])
 }
 
@@ -456,6 +486,22 @@ fn fallocate_mode() -> impl Strategy<Value = i32> {
     ]
 }
 
+fn access() -> impl Strategy<Value = Access> {
+    prop_oneof![
+        1 => Just(Access::Read),
+        1 => any::<u8>().prop_map(Access::Write),
+        2 => fallocate_mode().prop_map(Access::Allocate),
+    ]
+}
+
+/// What the tester itself does to the machine. It is rare: some comparisons are less strict from then on.
+fn machine() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        1 => select(vec!["1M", "4M", "8M", "max"]).prop_map(|high| Action::Squeeze { high }),
+        1 => Just(Action::SwapAgain),
+    ]
+}
+
 fn memory() -> impl Strategy<Value = Action> {
     let protection = || 0..8i32;
     let to = prop_oneof![
@@ -469,14 +515,18 @@ fn memory() -> impl Strategy<Value = Action> {
         4 => (part(), pages(), to, prop::bool::weighted(0.1)).prop_map(|(part, new_pages, to, dont_unmap)| {
             Action::Remap { part, new_pages, to, dont_unmap }
         }),
-        4 => (part(), advice()).prop_map(|(part, advice)| Action::Advise { part, advice }),
+        6 => (part(), advice()).prop_map(|(part, advice)| Action::Advise { part, advice }),
         2 => (part(), 0..2i32).prop_map(|(part, flags)| Action::Lock { part, flags }),
         1 => part().prop_map(|part| Action::Unlock { part }),
-        2 => (part(), 0..7i32, select(vec![0u32, 1, 2, 3, 8])).prop_map(|(part, mode, flags)| Action::Bind { part, mode, flags }),
+        2 => (part(), 0..7i32, select(vec![1u64, 1, 2, 3]), select(vec![0u32, 1, 2, 3, 3, 8])).prop_map(|(part, mode, nodes, flags)| {
+            Action::Bind { part, mode, nodes, flags }
+        }),
+        2 => (part(), -1..3i32).prop_map(|(part, node)| Action::MovePages { part, node }),
+        2 => (0..5u8, part(), advice_to_others()).prop_map(|(whose, part, advice)| Action::AdviseOther { whose, part, advice }),
         2 => in_attach().prop_map(|at| Action::Policy { at }),
         1 => (part(), 0..8i32).prop_map(|(part, flags)| Action::Sync { part, flags }),
         1 => (part(), pages()).prop_map(|(part, page)| Action::RemapPages { part, page }),
-        2 => (part(), fallocate_mode()).prop_map(|(part, mode)| Action::Fallocate { part, mode }),
+        4 => (part(), access()).prop_map(|(part, access)| Action::File { part, access }),
         2 => (0..6u8, pages(), 1..4u16, protection()).prop_map(|(slot, first, pages, protection)| {
             Action::MapAnonymous { slot, first, pages, protection }
         }),
@@ -519,19 +569,25 @@ fn action() -> impl Strategy<Value = Action> {
         8 => (touch_place(), any::<u8>()).prop_map(|(at, value)| Action::Store { at, value }),
         2 => touch_place().prop_map(|at| Action::Run { at }),
         2 => (0..5u8, touch_place()).prop_map(|(whose, at)| Action::ReadOther { whose, at }),
-        18 => memory(),
+        24 => memory(),
         8 => life(),
         8 => credentials(),
         2 => unshare(),
         2 => sysctl(),
         1 => (1..100u16, any::<bool>()).prop_map(|(count, at_once)| Action::Churn { count, at_once }),
+        1 => machine(),
         1 => Just(Action::Visit),
         1 => (0..6u8).prop_map(|slot| Action::Wander { slot }),
         1 => (0..strange::CASES.len() as u8).prop_map(|case| Action::Strange { case }),
     ]
 }
 
-/// An operation.
-pub fn op() -> impl Strategy<Value = Op> {
-    (0..4u8, action()).prop_map(|(who, action)| Op { who, action })
+/// An operation. Where there is swap, more of them are about memory.
+pub fn op(swap: bool) -> impl Strategy<Value = Op> {
+    let action = prop_oneof![
+        3 => action(),
+        u32::from(swap) => memory(),
+        u32::from(swap) => (touch_place(), any::<u8>()).prop_map(|(at, value)| Action::Store { at, value }),
+    ];
+    (0..4u8, action).prop_map(|(who, action)| Op { who, action })
 }

@@ -11,19 +11,14 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     UnknownFlags,
-    Sysctls,
     Apart,
     Security,
     Piecemeal,
-    NoSwap,
-    LateCommit,
-    HugeAtOnce,
-    HugeMapping,
-    FilePages,
     LargestBlock,
     AlignedAttach,
+    HugeAtOnce,
+    Late,
     DeviceNumber,
-    LateInode,
     Orphans,
     LastRemap,
     Unload,
@@ -61,114 +56,93 @@ pub const RULES: &[Rule] = &[
         Name::UnknownFlags,
         "Calls",
         Seen::Here,
-        "Unknown flags of get, attach, detach, ctl are EINVAL. `shmget` and `shmat` ignore them.",
-    ),
-    rule(
-        Name::Sysctls,
-        "Calls",
-        Seen::No("the two worlds have an IPC namespace each"),
-        "`kernel.shmmax`, `shmall` and `shmmni` hold here too, but count the built-in's segments and the module's apart.",
+        "Unknown flags of get, attach, detach and ctl are EINVAL, so that they can get a meaning later. `shmget` and `shmat` ignore them.",
     ),
     rule(
         Name::Apart,
         "Calls",
         Seen::No("the two worlds have an IPC namespace each"),
-        "The built-in and the module do not see each other's segments. `ipcs` and `/proc/sysvipc/shm` do not list the module's.",
+        "A module has no access to the kernel's own table. So `ipcs` and `/proc/sysvipc/shm` do not list the module's segments, and \
+         `kernel.shmmax`, `shmall` and `shmmni` limit the built-in's and the module's apart.",
     ),
     rule(
         Name::Security,
         "Calls",
         Seen::No("the guest has no policy, and its audit log is not read"),
-        "Security modules' hooks for shared memory (`security_shm_*`) and audit's IPC records are not to be had by a module, and are not \
-         called. The hook for mappings (`security_mmap_file`) is.",
+        "`security_shm_*` hooks and audit's IPC records are not exported to modules, so they are not called. `security_mmap_file` is.",
     ),
     rule(
         Name::Piecemeal,
         "Calls",
         Seen::No("the workers have one thread each"),
-        "Detach unmaps an attach piece by piece. Another thread that unmaps and maps in that range meanwhile may come between. A signal \
-         that comes while another thread detaches is EINTR.",
-    ),
-    rule(
-        Name::NoSwap,
-        "Memory",
-        Seen::No("the guest has no swap"),
-        "Nothing is swapped or reclaimed: pages stay in memory until the segment goes or `MADV_REMOVE` frees them. `MADV_PAGEOUT` and \
-         `MADV_COLD` free nothing, and the `swap` column of the table is 0.",
-    ),
-    rule(
-        Name::LateCommit,
-        "Memory",
-        Seen::No("Committed_AS is of the whole machine; selftests/commit.c looks at it"),
-        "With `SHM_NORESERVE` a touch commits nothing. Memory is committed in steps of up to 1 MiB for all small segments of a namespace.",
-    ),
-    rule(
-        Name::HugeAtOnce,
-        "Memory",
-        Seen::Here,
-        "`SHM_HUGETLB` has one size, 2 MiB, and takes no pages from the pool (`vm.nr_hugepages`), but allocates them at get: so `rss` has \
-         them from then on, and `smaps` shows them as pages of a file, without `ht` and `de`. Beyond 2^63 bytes it is ENOMEM.",
-    ),
-    rule(
-        Name::HugeMapping,
-        "Memory",
-        Seen::Here,
-        "On an attach of a `SHM_HUGETLB` segment, `mremap`, `madvise`, `mlock` and `mbind` are as on any other, but EINVAL where they would \
-         cut it within 2 MiB.",
-    ),
-    rule(
-        Name::FilePages,
-        "Memory",
-        Seen::No("such counters are of the whole machine, or of a process whose other pages change them"),
-        "Pages count as those of a file: `RssFile`, `Cached`, `Unevictable` and `FilePmdMapped`, and `file` in memory cgroups, where the \
-         built-in's are `RssShmem`, `Shmem` and `ShmemPmdMapped`, and `shmem`.",
+        "Detach unmaps an attach piece by piece, as `do_munmap()` is not exported. Another thread that unmaps and maps in that range \
+         may come between, and a signal while another thread detaches is EINTR.",
     ),
     rule(
         Name::LargestBlock,
         "Memory",
         Seen::Here,
-        "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. So \
-         one byte may take 2 MiB (and `mbind` with `MPOL_MF_STRICT` find more pages). The module's parameter `huge` decides that (`never`, \
-         `within_size`, `always`, as tmpfs's mount option), and `/sys/kernel/mm/transparent_hugepage/shmem_enabled` has no say.",
+        "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece: it \
+         takes more memory and less time, and is swapped and moved as one. The parameter `huge` decides (`never`, `within_size`, `always`, \
+         as tmpfs's mount option) for segments that get their file from then on: at the first attach, or at get from 1 MiB on. \
+         Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
     ),
     rule(
         Name::AlignedAttach,
         "Memory",
         Seen::Here,
-        "The address that the kernel chooses for an attach of 2 MiB or more is a multiple of 2 MiB, for a 64-bit program.",
+        "The kernel attaches 2 MiB or more at a multiple of 2 MiB where it chooses the address, so that a huge page is mapped as one.",
+    ),
+    rule(
+        Name::HugeAtOnce,
+        "Memory",
+        Seen::Here,
+        "`SHM_HUGETLB` has one size, 2 MiB, and needs no pool (`vm.nr_hugepages`): get allocates the pages, and `rss` counts them from \
+         then on. They are shmem's: `smaps` shows no `ht` and `de`; `mremap`, `madvise`, `mlock` and `mbind` work as on other attaches, \
+         but are EINVAL where they would cut a page. Beyond 2^63 bytes get is ENOMEM.",
+    ),
+    rule(
+        Name::Late,
+        "Memory",
+        Seen::No("neither memory nor files run out; selftests/commit.c looks at Committed_AS"),
+        "Create is fast as it leaves work for later: the first attach makes inode and file (and may be ENOMEM or ENFILE), and the small \
+         segments of a namespace commit memory together, in steps of up to 1 MiB.",
     ),
     rule(
         Name::DeviceNumber,
         "Memory",
         Seen::Here,
-        "`/proc/PID/maps` shows another device number; name and inode are those of the built-in. `map_files` entries cannot be read or \
-         written, and `fallocate` on one beyond the end is EPERM. `MADV_COLLAPSE` of small pages is EAGAIN.",
-    ),
-    rule(
-        Name::LateInode,
-        "Memory",
-        Seen::No("neither memory nor files run out"),
-        "The inode and file of a segment are made by its first attach, without `SHM_HUGETLB`: ENOMEM and ENFILE for them come there.",
+        "`/proc/PID/maps` shows the device number of the module's own mount; name and inode are those of the built-in.",
     ),
     rule(
         Name::Orphans,
         "Life",
         Seen::No("after each step there is a call in every namespace; selftests/forced.c looks in between"),
-        "With `kernel.shm_rmid_forced`, segments of a creator that exits in another IPC namespace go with the next call in theirs.",
+        "With `kernel.shm_rmid_forced`, segments of a creator that exits in another IPC namespace go with the next call in theirs: what \
+         sees the exit is a probe, which may not sleep.",
     ),
     rule(
         Name::LastRemap,
         "Life",
         Seen::Here,
-        "Attaches keep an IPC namespace that has ended, files do not: so `remap_file_pages` of the last attach from one may be EINVAL.",
+        "A segment keeps its file, so a file cannot keep the IPC namespace: `remap_file_pages` of the last attach from one that has ended \
+         may be EINVAL.",
     ),
     rule(
         Name::Unload,
         "Life",
         Seen::No("the built-in is no module; selftests/unload.c looks at it"),
-        "While a segment exists, attached or not, the module cannot be unloaded (EBUSY).",
+        "A segment needs the module's code, so while one exists, attached or not, the module cannot be unloaded (EBUSY).",
     ),
 ];
+
+const MPOL_MF_STRICT: u32 = 1;
+const MPOL_MF_MOVE: u32 = 2;
+
+/// What so many bytes are in pages of a size.
+fn whole(bytes: u64, page: u64) -> u64 {
+    bytes.div_ceil(page).saturating_mul(page)
+}
 
 /// The rules at work.
 #[derive(Default)]
@@ -177,6 +151,8 @@ pub struct Applied {
     pub times: BTreeMap<Name, usize>,
     /// The module was told to use small pages (`huge=never`): then `LargestBlock` is no excuse.
     pub small_pages: bool,
+    /// The kernel was made to reclaim what it chooses.
+    pub reclaim: bool,
 }
 
 impl Applied {
@@ -217,19 +193,24 @@ impl Applied {
         Some(known)
     }
 
-    /// `LargestBlock`: whether a segment, or all of them, of `bytes` may have `module` bytes in memory where the built-in has `builtin`.
+    /// `LargestBlock`: whether a segment, or all of them, of `bytes` may have `module` bytes in memory or swapped out where the built-in
+    /// has `builtin`.
     pub fn largest_block(&mut self, builtin: u64, module: u64, bytes: u64) -> bool {
-        let all = bytes.div_ceil(PAGE).saturating_mul(PAGE);
-        let allowed = !self.small_pages && builtin < module && module <= all;
+        let allowed = !self.small_pages && builtin <= module && module <= whole(bytes, PAGE);
         if allowed {
             self.note(Name::LargestBlock);
         }
         allowed
     }
 
+    /// The same after reclaim, on which the two need not agree: no rule, but no difference either.
+    pub fn reclaimed(&self, builtin: u64, module: u64, bytes: u64) -> bool {
+        self.reclaim && builtin.max(module) <= whole(bytes, PAGE)
+    }
+
     /// `HugeAtOnce`: the same for a segment with SHM_HUGETLB.
     pub fn huge_at_once(&mut self, builtin: u64, module: u64, bytes: u64) -> bool {
-        let allowed = builtin < module && module <= bytes.div_ceil(HUGE).saturating_mul(HUGE);
+        let allowed = builtin < module && module <= whole(bytes, HUGE);
         if allowed {
             self.note(Name::HugeAtOnce);
         }
@@ -246,14 +227,24 @@ impl Applied {
         found
     }
 
-    /// `LargestBlock`: a strict mbind depends on what is mapped, so it is not made.
-    pub fn strict_bind(&mut self, call: &Call) -> bool {
-        const MPOL_MF_STRICT: u32 = 1;
-        let found = matches!(*call, Call::Bind { flags, .. } if flags & MPOL_MF_STRICT != 0 && !self.small_pages);
-        if found {
+    /// `LargestBlock`, or reclaim: a call that says which pages are mapped, and on which node, is not compared.
+    pub fn says_what_is_mapped(&mut self, call: &Call) -> bool {
+        let says = match call {
+            Call::Bind { flags, .. } => flags & MPOL_MF_STRICT != 0,
+            Call::MovePages { .. } => true,
+            _ => false,
+        };
+        let found = says && (self.reclaim || !self.small_pages);
+        if found && !self.small_pages {
             self.note(Name::LargestBlock);
         }
         found
+    }
+
+    /// The same, where the call does nothing but fail by it: it is not made.
+    pub fn strict_bind(&mut self, call: &Call) -> bool {
+        let found = matches!(*call, Call::Bind { flags, .. } if flags & MPOL_MF_MOVE == 0);
+        found && self.says_what_is_mapped(call)
     }
 
     /// `LastRemap`: by a process that has left its namespace, it is not made.
@@ -265,9 +256,9 @@ impl Applied {
         found
     }
 
-    /// `HugeMapping`: a call on such an attach is not made: what it leaves behind would differ.
+    /// `HugeAtOnce`: a call on such an attach is not made: what it leaves behind would differ.
     pub fn huge_mapping(&mut self) -> bool {
-        self.note(Name::HugeMapping);
+        self.note(Name::HugeAtOnce);
         true
     }
 
@@ -295,7 +286,7 @@ impl Applied {
 
     /// `AlignedAttach`: whether the module may choose another address for an attach of `bytes`.
     pub fn aligned_attach(&mut self, module: u64, bytes: u64) -> bool {
-        let allowed = bytes.div_ceil(PAGE).saturating_mul(PAGE) >= HUGE && module % HUGE == 0;
+        let allowed = whole(bytes, PAGE) >= HUGE && module % HUGE == 0;
         if allowed {
             self.note(Name::AlignedAttach);
         }
@@ -378,10 +369,15 @@ mod tests {
     fn memory_may_be_more_but_no_more_than_there_is() {
         let mut applied = Applied::default();
         assert!(applied.largest_block(0, 8192, 5000));
+        assert!(applied.largest_block(8192, 8192, 5000));
         assert!(!applied.largest_block(0, 12288, 5000));
         assert!(!applied.largest_block(8192, 4096, 5000));
         applied.small_pages = true;
         assert!(!applied.largest_block(0, 8192, 5000));
+        assert!(!applied.reclaimed(8192, 0, 5000));
+        applied.reclaim = true;
+        assert!(applied.reclaimed(8192, 0, 5000));
+        assert!(!applied.reclaimed(0, 12288, 5000));
     }
 
     #[test]

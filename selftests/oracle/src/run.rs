@@ -3,9 +3,10 @@
 //! A sequence of operations, in both worlds.
 
 use crate::backend::{IPC_INFO, SHM_INFO, SHM_STAT, SHM_STAT_ANY};
-use crate::call::{ids_in_table, Call, Kind, Payload, Reply, Request, INDEX};
+use crate::call::{ids_in_table, Access, Call, Kind, Payload, Reply, Request, INDEX};
 use crate::compare::{describe, Clock, Comparison, Difference, STEP_SECONDS};
 use crate::layout::{ARENA, ARENA_SLOT, HUGE, PAGE, TASK_SIZE};
+use crate::machine::{Group, Swap};
 use crate::op::{Action, IdRef, MoveTo, Op, Part, Place};
 use crate::rules::Applied;
 use crate::sys;
@@ -17,6 +18,12 @@ use std::time::{Duration, Instant};
 pub struct Stage {
     /// `/dev/rust_shm`.
     pub device: i32,
+    /// What the built-in is compared with.
+    pub with: Kind,
+    /// In some runs.
+    pub swap: Option<Swap>,
+    /// Of the two worlds, where there is swap.
+    pub groups: Option<[Group; 2]>,
     /// The time of the next step, where the clock is ours.
     pub clock: Option<i64>,
     pub applied: Applied,
@@ -24,6 +31,18 @@ pub struct Stage {
     pub steps: u64,
     /// Which calls were done.
     pub calls: BTreeMap<&'static str, Done>,
+}
+
+impl Stage {
+    /// Whether there is swap from now on.
+    pub fn swap(&mut self, wanted: bool) -> Result<(), String> {
+        (self.swap, self.groups) = (None, None);
+        if wanted {
+            self.swap = Some(Swap::on()?);
+            self.groups = Some([Group::new("first")?, Group::new("second")?]);
+        }
+        Ok(())
+    }
 }
 
 /// How often a call was done, in both worlds.
@@ -74,6 +93,8 @@ struct Model {
     sizes: HashMap<(u32, i32), u64>,
     /// Those with SHM_HUGETLB.
     huge: HashSet<(u32, i32)>,
+    /// Those with SHM_LOCK.
+    locked: HashSet<(u32, i32)>,
     attaches: [Vec<Attach>; SLOTS],
     /// The IPC namespace of each process.
     namespaces: [u32; SLOTS],
@@ -89,6 +110,7 @@ impl Model {
         let is_left = |(of, id): &(u32, i32)| *of != namespace || ids.contains(id);
         self.sizes.retain(|key, _| is_left(key));
         self.huge.retain(is_left);
+        self.locked.retain(is_left);
     }
 }
 
@@ -111,6 +133,10 @@ pub const POOL: u64 = 64;
 const WORKERS: usize = 3;
 /// All address spaces are looked at so often.
 const LOOK_AROUND: u32 = 20;
+/// And all segments are read so often: that brings back what was swapped out.
+const READ_ALL: u32 = 60;
+/// How far beyond the end of a segment its file is used, in bytes.
+pub const BEYOND: u64 = 64 * PAGE;
 
 fn page_up(bytes: u64) -> Option<u64> {
     Some(bytes.checked_add(PAGE - 1)? / PAGE * PAGE)
@@ -118,10 +144,16 @@ fn page_up(bytes: u64) -> Option<u64> {
 
 impl<'a> Run<'a> {
     pub fn new(stage: &'a mut Stage) -> Result<Self, String> {
-        let worlds = [
-            World::new(Kind::Builtin, stage.device)?,
-            World::new(Kind::Module, stage.device)?,
-        ];
+        stage.applied.reclaim = false;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let world = |index: usize, kind| {
+            let group = stage.groups.as_ref().map(|groups| &groups[index]);
+            if let Some(group) = group {
+                group.squeeze("max")?;
+            }
+            World::new(kind, stage.device, index % processors, group)
+        };
+        let worlds = [world(0, Kind::Builtin)?, world(1, stage.with)?];
         let clock = match stage.clock {
             Some(start) => Clock::Own { start },
             None => Clock::Foreign,
@@ -133,6 +165,7 @@ impl<'a> Run<'a> {
                 ids: Vec::new(),
                 sizes: HashMap::new(),
                 huge: HashSet::new(),
+                locked: HashSet::new(),
                 attaches: Default::default(),
                 namespaces: [0; SLOTS],
                 last_namespace: 0,
@@ -181,6 +214,12 @@ impl<'a> Run<'a> {
 
     fn alive(&self, slot: usize) -> bool {
         self.worlds[0].processes[slot].is_some()
+    }
+
+    /// The so many-th worker of those that there are.
+    fn living(&self, nth: u8) -> Option<usize> {
+        let living: Vec<usize> = (1..SLOTS).filter(|slot| self.alive(*slot)).collect();
+        living.get(usize::from(nth) % living.len().max(1)).copied()
     }
 
     fn free_slot(&self) -> Option<usize> {
@@ -234,6 +273,14 @@ impl<'a> Run<'a> {
         {
             self.model.forget(self.model.namespaces[slot], &seen.table);
         }
+        if let (Call::Ctl { id, command, .. }, Some(_)) = (call, outcomes[0].ok()) {
+            let key = (self.model.namespaces[slot], *id);
+            match *command {
+                libc::SHM_LOCK => self.model.locked.insert(key),
+                libc::SHM_UNLOCK => self.model.locked.remove(&key),
+                _ => false,
+            };
+        }
         if let (Call::Get { size, flags, .. }, Some(id)) = (call, outcomes[0].ok()) {
             let id = id as i32;
             let key = (self.model.namespaces[slot], id);
@@ -252,10 +299,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The call without flags that the module does not know, if it has any.
+    fn without_unknown_flags(&mut self, call: &Call) -> Option<Call> {
+        let module = self.stage.with == Kind::Module;
+        module.then(|| self.stage.applied.unknown_flags(call))?
+    }
+
     /// Does a call in both worlds, and compares.
     fn done(&mut self, slot: usize, call: &Call, maps: bool) -> Result<[Outcome; 2], Failure> {
         let since = Instant::now();
-        let outcomes = if let Some(known) = self.stage.applied.unknown_flags(call) {
+        let outcomes = if let Some(known) = self.without_unknown_flags(call) {
             let builtin = self.one(0, slot, call, maps);
             let refused = self.one(1, slot, call, maps);
             if refused.answer() != Some(Err(libc::EINVAL)) {
@@ -274,7 +327,7 @@ impl<'a> Run<'a> {
 
     /// An attach where the kernel chooses, and may choose differently: the same address is used from then on.
     fn attach_aligned(&mut self, slot: usize, call: &Call, size: u64) -> Result<(), Failure> {
-        if let Some(known) = self.stage.applied.unknown_flags(call) {
+        if let Some(known) = self.without_unknown_flags(call) {
             let refused = self.one(1, slot, call, false);
             if refused.answer() != Some(Err(libc::EINVAL)) {
                 return Err(Failure::of("unknown flags", "refused", refused.answer()));
@@ -305,15 +358,15 @@ impl<'a> Run<'a> {
 
     /// Does an operation. False if it has no meaning now: then nothing was done.
     pub fn step(&mut self, op: &Op) -> Result<bool, Failure> {
-        let living: Vec<usize> = (1..SLOTS).filter(|slot| self.alive(*slot)).collect();
-        let who = living
-            .get(usize::from(op.who) % living.len().max(1))
-            .copied();
+        let who = self.living(op.who);
         let slot = match (who, &op.action) {
             (_, Action::Spawn) | (None, Action::Fork) => ONLOOKER,
             (Some(slot), _) => slot,
             (None, _) => return Ok(false),
         };
+        if let Action::Squeeze { .. } | Action::SwapAgain = op.action {
+            return self.change_machine(&op.action);
+        }
         let Some(call) = self.call(slot, &op.action) else {
             return Ok(false);
         };
@@ -326,12 +379,7 @@ impl<'a> Run<'a> {
         {
             return Ok(false);
         }
-        if let Some(now) = &mut self.stage.clock {
-            *now += STEP_SECONDS;
-            let _ = sys::set_clock(*now);
-        }
-        self.steps += 1;
-        self.stage.steps += 1;
+        self.begin();
         match (&op.action, &call) {
             (Action::Kill, _) => {
                 let ends = [self.worlds[0].kill(slot), self.worlds[1].kill(slot)];
@@ -370,10 +418,30 @@ impl<'a> Run<'a> {
                     self.entered(slot, *flags)?;
                 }
             }
+            _ if self.stage.applied.says_what_is_mapped(&call) => {
+                self.both(slot, &call, false);
+                self.look(slot)?;
+            }
             _ => {
                 self.done(slot, &call, looks(&call))?;
             }
         }
+        self.end(slot)?;
+        Ok(true)
+    }
+
+    /// A step begins.
+    fn begin(&mut self) {
+        if let Some(now) = &mut self.stage.clock {
+            *now += STEP_SECONDS;
+            let _ = sys::set_clock(*now);
+        }
+        self.steps += 1;
+        self.stage.steps += 1;
+    }
+
+    /// Compares what a step of a process has left.
+    fn end(&mut self, slot: usize) -> Result<(), Failure> {
         self.compare_living()?;
         let around = self.steps % LOOK_AROUND == 0;
         self.observe(slot, around)?;
@@ -385,7 +453,51 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        if self.steps % READ_ALL == 0 {
+            self.contents()?;
+        }
+        Ok(())
+    }
+
+    /// Does what an operation says to the machine, for both worlds. False if that has no meaning without swap.
+    fn change_machine(&mut self, action: &Action) -> Result<bool, Failure> {
+        let (Some(swap), Some(groups)) = (&self.stage.swap, &self.stage.groups) else {
+            return Ok(false);
+        };
+        let done = match action {
+            Action::Squeeze { high } => {
+                self.stage.applied.reclaim = true;
+                groups.iter().try_for_each(|group| group.squeeze(high))
+            }
+            _ => swap.again().map_err(|error| format!("errno {error}")),
+        };
+        self.begin();
+        self.trace
+            .push(format!("{:3} {action:?} -> {done:?}", self.steps));
+        done.map_err(|error| Failure::of("the machine", error, ""))?;
+        self.end(ONLOOKER)?;
         Ok(true)
+    }
+
+    /// Compares what the segments hold that somebody is attached to.
+    pub fn contents(&mut self) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
+        for slot in 1..SLOTS {
+            for attach in self.model.attaches[slot].clone() {
+                if !self.alive(slot) || !seen.insert((self.model.namespaces[slot], attach.id)) {
+                    continue;
+                }
+                let calls = [0, 1].map(|world| Call::Contents {
+                    outer_pid: self.worlds[world].processes[slot]
+                        .map_or(0, |process| process.hello.outer_pid),
+                    start: attach.start,
+                    end: attach.end,
+                });
+                let outcomes = [0, 1].map(|world| self.one(world, ONLOOKER, &calls[world], false));
+                self.quiet(|run| run.check(ONLOOKER, &calls[0], &outcomes).map(|()| outcomes))?;
+            }
+        }
+        Ok(())
     }
 
     fn look(&mut self, slot: usize) -> Result<(), Failure> {
@@ -517,9 +629,13 @@ impl<'a> Run<'a> {
         Some((attach.start + first, length))
     }
 
-    /// Whether a call is about a mapping of huge pages, which is the rule `HugeMapping`.
+    /// Whether a call is about a mapping of huge pages, which is the rule `HugeAtOnce`.
     fn is_of_huge(&mut self, slot: usize, call: &Call) -> bool {
         let ranges = changes(call);
+        let slot = match call {
+            Call::AdviseOther { slot, .. } => *slot,
+            _ => slot,
+        };
         let found = self.model.attaches[slot]
             .iter()
             .filter(|attach| attach.huge)
@@ -592,8 +708,7 @@ impl<'a> Run<'a> {
                 address: self.touched(slot, at)?,
             },
             Action::ReadOther { whose, at } => {
-                let living: Vec<usize> = (1..SLOTS).filter(|slot| self.alive(*slot)).collect();
-                let other = *living.get(usize::from(*whose) % living.len().max(1))?;
+                let other = self.living(*whose)?;
                 Call::ReadOther {
                     pid: self.worlds[0].processes[other]?.hello.pid,
                     address: self.address(other, at)?,
@@ -687,33 +802,73 @@ impl<'a> Run<'a> {
                     page: (*page).into(),
                 }
             }
-            Action::Bind { part, mode, flags } => {
+            Action::Bind {
+                part,
+                mode,
+                nodes,
+                flags,
+            } => {
                 let (address, length) = self.part(slot, part)?;
                 Call::Bind {
                     address,
                     length,
                     mode: *mode,
+                    nodes: *nodes,
                     flags: *flags,
+                }
+            }
+            Action::MovePages { part, node } => {
+                let (address, length) = self.part(slot, part)?;
+                Call::MovePages {
+                    address,
+                    count: length.div_ceil(PAGE).min(32) as usize,
+                    node: *node,
+                }
+            }
+            Action::AdviseOther {
+                whose,
+                part,
+                advice,
+            } => {
+                let other = self.living(*whose)?;
+                let (address, length) = self.part(other, part)?;
+                Call::AdviseOther {
+                    slot: other,
+                    pid: self.worlds[0].processes[other]?.hello.pid,
+                    address,
+                    length,
+                    advice: *advice,
                 }
             }
             Action::Policy { at } => Call::Policy {
                 address: self.touched(slot, at)?,
             },
-            Action::Fallocate { part, mode } => {
+            Action::File { part, access } => {
                 let attach = self.attach(slot, part.nth)?;
-                // Beyond the end is another rule; whose size is known.
+                // Whose size is known.
                 let size = self.size(slot, attach.id)?;
                 let home = self.model.namespaces[slot] == 0;
                 let offset = attach.offset + u64::from(part.first) * PAGE;
-                let length = (u64::from(part.pages) * PAGE).min(size.checked_sub(offset)?);
-                home.then_some(Call::Fallocate {
+                let most = match access {
+                    Access::Allocate(_) => u64::MAX,
+                    // As long as there are few pages that are not zero, all of them are read after some steps.
+                    Access::Read | Access::Write(_) => 16 * PAGE,
+                };
+                let length = u64::from(part.pages) * PAGE;
+                // The built-in takes the size of the file for what it has counted as locked, and warns where it has grown since.
+                let locked = self.model.locked.contains(&(0, attach.id));
+                let beyond = if locked { 0 } else { BEYOND };
+                let room = size.checked_add(beyond)?.checked_sub(offset)?;
+                home.then_some(Call::File {
                     start: attach.start,
                     end: attach.end,
-                    mode: *mode,
+                    access: *access,
                     offset,
-                    length,
+                    length: length.min(room).min(most),
                 })?
             }
+            // change_machine() does them.
+            Action::Squeeze { .. } | Action::SwapAgain => return None,
             Action::Churn { count, at_once } => Call::Churn {
                 count: *count,
                 at_once: *at_once,
@@ -816,7 +971,8 @@ fn looks(call: &Call) -> bool {
             | Call::Unlock { .. }
             | Call::RemapPages { .. }
             | Call::Bind { .. }
-            | Call::Fallocate { .. }
+            | Call::MovePages { .. }
+            | Call::File { .. }
             | Call::Wander { .. }
             | Call::MapAnonymous { .. }
     )
@@ -856,7 +1012,14 @@ fn name_of(call: &Call) -> &'static str {
         Call::Bind { .. } => "mbind",
         Call::Policy { .. } => "get_mempolicy",
         Call::MapAnonymous { .. } => "mmap",
-        Call::Fallocate { .. } => "fallocate",
+        Call::MovePages { .. } => "move_pages",
+        Call::AdviseOther { .. } => "process_madvise",
+        Call::File { access, .. } => match access {
+            Access::Read => "read of the file",
+            Access::Write(_) => "write to the file",
+            Access::Allocate(_) => "fallocate",
+        },
+        Call::Contents { .. } => "contents",
         Call::Churn { .. } => "create and remove",
         Call::Wander { .. } => "wander",
         Call::Visit => "visit",
@@ -918,8 +1081,16 @@ fn changes(call: &Call) -> Vec<(u64, u64)> {
         }
         | Call::Bind {
             address, length, ..
+        }
+        | Call::AdviseOther {
+            address, length, ..
         } => vec![range(address, length)],
-        Call::Fallocate { start, end, .. } => vec![(start, end)],
+        Call::MovePages { address, count, .. } => vec![range(address, count as u64 * PAGE)],
+        Call::File {
+            access: Access::Read,
+            ..
+        } => Vec::new(),
+        Call::File { start, end, .. } => vec![(start, end)],
         Call::Remap {
             old,
             old_length,

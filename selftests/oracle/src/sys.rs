@@ -115,6 +115,19 @@ pub fn madvise(address: u64, length: u64, advice: c_int) -> Answer {
     call!(libc::SYS_madvise, address, length, advice)
 }
 
+/// process_madvise(2).
+pub fn advise_other(pid: i32, address: u64, length: u64, advice: c_int) -> Answer {
+    let pidfd = pidfd_open(pid)? as c_int;
+    let range = libc::iovec {
+        iov_base: address as *mut c_void,
+        iov_len: length as usize,
+    };
+    let range = &raw const range;
+    let answer = call!(libc::SYS_process_madvise, pidfd, range, 1, advice, 0);
+    close(pidfd);
+    answer
+}
+
 pub fn mlock2(address: u64, length: u64, flags: c_int) -> Answer {
     call!(libc::SYS_mlock2, address, length, flags)
 }
@@ -131,20 +144,48 @@ pub fn remap_file_pages(address: u64, length: u64, page: u64) -> Answer {
     call!(libc::SYS_remap_file_pages, address, length, 0, page, 0)
 }
 
-/// mbind(2) with the first node, or with none for MPOL_DEFAULT and MPOL_LOCAL.
-pub fn mbind(address: u64, length: u64, mode: c_int, flags: u32) -> Answer {
-    let nodes = [libc::c_ulong::from(
-        mode != libc::MPOL_DEFAULT && mode != libc::MPOL_LOCAL,
-    )];
+/// mbind(2) with a set of nodes; MPOL_DEFAULT and MPOL_LOCAL take none.
+pub fn mbind(address: u64, length: u64, mode: c_int, nodes: u64, flags: u32) -> Answer {
+    let nodes = if mode == libc::MPOL_DEFAULT || mode == libc::MPOL_LOCAL {
+        0
+    } else {
+        nodes
+    };
     call!(
         libc::SYS_mbind,
         address,
         length,
         mode,
-        nodes.as_ptr(),
+        &raw const nodes,
         64,
         flags
     )
+}
+
+/// move_pages(2) of the caller's pages that begin at an address, to a node, or nowhere if that is negative. Where each is then comes too.
+pub fn move_pages(address: u64, count: usize, node: c_int) -> (Answer, Vec<c_int>) {
+    const MPOL_MF_MOVE: c_int = 2;
+    let pages: Vec<u64> = (0..count as u64)
+        .map(|page| address + page * crate::layout::PAGE)
+        .collect();
+    let nodes = vec![node; count];
+    // What the kernel does not write is no node and no errno.
+    let mut status = vec![c_int::MIN; count];
+    let nodes = if node < 0 {
+        std::ptr::null()
+    } else {
+        nodes.as_ptr()
+    };
+    let answer = call!(
+        libc::SYS_move_pages,
+        0,
+        count,
+        pages.as_ptr(),
+        nodes,
+        status.as_mut_ptr(),
+        MPOL_MF_MOVE
+    );
+    (answer, status)
 }
 
 /// The policy that holds at an address.
@@ -410,6 +451,16 @@ pub fn read_to(fd: c_int, address: u64, length: u64) -> Answer {
     call!(libc::SYS_read, fd, address, length)
 }
 
+pub fn write_at(fd: c_int, bytes: &[u8], offset: u64) -> Answer {
+    let (at, length) = (bytes.as_ptr(), bytes.len());
+    call!(libc::SYS_pwrite64, fd, at, length, offset)
+}
+
+/// lseek(2).
+pub fn seek(fd: c_int, offset: u64, whence: c_int) -> Answer {
+    call!(libc::SYS_lseek, fd, offset, whence)
+}
+
 pub fn write(fd: c_int, bytes: &[u8]) -> Answer {
     call!(libc::SYS_write, fd, bytes.as_ptr(), bytes.len())
 }
@@ -422,6 +473,25 @@ pub fn fallocate(fd: c_int, mode: c_int, offset: u64, length: u64) -> Answer {
 pub fn mount_debugfs() -> Answer {
     let (name, at) = (c"debugfs".as_ptr(), c"/sys/kernel/debug".as_ptr());
     call!(libc::SYS_mount, name, at, name, 0, 0)
+}
+
+pub fn swap_on(device: &std::ffi::CStr) -> Answer {
+    call!(libc::SYS_swapon, device.as_ptr(), 0)
+}
+
+pub fn swap_off(device: &std::ffi::CStr) -> Answer {
+    call!(libc::SYS_swapoff, device.as_ptr())
+}
+
+/// The caller, and what it forks, runs on one processor.
+pub fn stay_on(processor: usize) -> Answer {
+    let set = 1u64 << processor;
+    call!(
+        libc::SYS_sched_setaffinity,
+        0,
+        size_of_val(&set),
+        &raw const set
+    )
 }
 
 pub fn set_clock(seconds: i64) -> Answer {

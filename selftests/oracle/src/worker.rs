@@ -4,7 +4,8 @@
 
 use crate::backend::{backend, Backend, IPC_INFO, SHM_INFO, SHM_STAT_ANY};
 use crate::call::{
-    ids_in_table, Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply, Request, INDEX,
+    ids_in_table, Access, Call, Hello, Kind, NewOwner, Observation, Payload, Pointer, Reply,
+    Request, INDEX,
 };
 use crate::layout::{BUFFER, PAGE};
 use crate::sys::{self, Answer};
@@ -194,16 +195,40 @@ fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
             address,
             length,
             mode,
+            nodes,
             flags,
-        } => plain(sys::mbind(address, length, mode, flags)),
+        } => plain(sys::mbind(address, length, mode, nodes, flags)),
+        Call::MovePages {
+            address,
+            count,
+            node,
+        } => {
+            let (answer, status) = sys::move_pages(address, count, node);
+            (answer, Payload::Nodes(status))
+        }
+        Call::AdviseOther {
+            slot: _,
+            pid,
+            address,
+            length,
+            advice,
+        } => plain(sys::advise_other(pid, address, length, advice)),
         Call::Policy { address } => plain(sys::get_mempolicy(address)),
-        Call::Fallocate {
+        Call::File {
             start,
             end,
-            mode,
+            access,
             offset,
             length,
-        } => plain(fallocate(start..end, mode, offset, length)),
+        } => plain(file(start..end, access, offset, length)),
+        Call::Contents {
+            outer_pid,
+            start,
+            end,
+        } => match contents(outer_pid, start..end) {
+            Ok(pages) => (Ok(0), Payload::Contents(pages)),
+            Err(error) => plain(Err(error)),
+        },
         Call::Churn { count, at_once } => plain(churn(backend, count, at_once)),
         Call::Visit => plain(visit(backend)),
         Call::Wander { address } => plain(wander(backend, address)),
@@ -247,14 +272,68 @@ fn change_credentials(uid: u32, gid: u32, groups: &[u32], capabilities: u64) -> 
     sys::set_capabilities(capabilities)
 }
 
-/// The file of a mapping is reached by `/proc/self/map_files`.
-fn fallocate(mapping: std::ops::Range<u64>, mode: i32, offset: u64, length: u64) -> Answer {
-    let path = format!("/proc/self/map_files/{:x}-{:x}", mapping.start, mapping.end);
+/// The file of a mapping.
+fn open_mapped(process: &str, mapping: std::ops::Range<u64>, flags: i32) -> Result<i32, i32> {
+    let (start, end) = (mapping.start, mapping.end);
+    let path = format!("/proc/{process}/map_files/{start:x}-{end:x}");
     let path = std::ffi::CString::new(path).map_err(|_| libc::EINVAL)?;
-    let fd = sys::open(&path, libc::O_RDWR)? as i32;
-    let answer = sys::fallocate(fd, mode, offset, length);
+    Ok(sys::open(&path, flags)? as i32)
+}
+
+/// How many bytes were written, or were read and their checksum.
+fn file(mapping: std::ops::Range<u64>, access: Access, offset: u64, length: u64) -> Answer {
+    let flags = if access == Access::Read {
+        libc::O_RDONLY
+    } else {
+        libc::O_RDWR
+    };
+    let fd = open_mapped("self", mapping, flags)?;
+    let answer = match access {
+        Access::Read => {
+            let mut room = vec![0; length as usize];
+            sys::read_at(fd, &mut room, offset)
+                .map(|read| (read << 32) | i64::from(checksum(&room[..read as usize])))
+        }
+        Access::Write(value) => sys::write_at(fd, &vec![value; length as usize], offset),
+        Access::Allocate(mode) => sys::fallocate(fd, mode, offset, length),
+    };
     sys::close(fd);
     answer
+}
+
+/// Of bytes, wherever they are (FNV-1a).
+fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// What [`Payload::Contents`] says of a segment. Its holes are passed over, for some are larger than all memory.
+fn contents(outer_pid: i32, mapping: std::ops::Range<u64>) -> Result<Vec<(u64, u32)>, i32> {
+    const MOST: usize = 4000;
+    let fd = open_mapped(&outer_pid.to_string(), mapping, libc::O_RDONLY)?;
+    let mut pages = Vec::new();
+    let mut room = [0; PAGE as usize];
+    let mut next = 0;
+    let result = loop {
+        let data = match sys::seek(fd, next, libc::SEEK_DATA) {
+            Ok(data) => data as u64,
+            Err(libc::ENXIO) => break Ok(pages),
+            Err(error) => break Err(error),
+        };
+        next = sys::seek(fd, data, libc::SEEK_HOLE).unwrap_or(0) as u64;
+        if next <= data || pages.len() > MOST {
+            break Err(libc::EOVERFLOW);
+        }
+        for page in data / PAGE..next.div_ceil(PAGE) {
+            let read = sys::read_at(fd, &mut room, page * PAGE).unwrap_or(0) as usize;
+            if room[..read].iter().any(|byte| *byte != 0) {
+                pages.push((page, checksum(&room[..read])));
+            }
+        }
+    };
+    sys::close(fd);
+    result
 }
 
 /// The last id.

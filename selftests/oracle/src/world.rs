@@ -5,6 +5,7 @@
 //! Both worlds begin alike, and are told the same. So ids, process numbers and addresses are compared as they are.
 
 use crate::call::{Call, Hello, Kind, Payload, Reply, Request};
+use crate::machine::Group;
 use crate::sys::{self, Answer};
 use crate::worker::{self, Setting, MESSAGE};
 
@@ -57,8 +58,13 @@ pub struct World {
 }
 
 impl World {
-    /// Makes one, with nobody but the onlooker in it.
-    pub fn new(kind: Kind, device: i32) -> Result<Self, String> {
+    /// Makes one, with nobody but the onlooker in it, on a processor and in a cgroup of its own.
+    pub fn new(
+        kind: Kind,
+        device: i32,
+        processor: usize,
+        group: Option<&Group>,
+    ) -> Result<Self, String> {
         let mut channels = Vec::new();
         let mut worker_channels = Vec::new();
         for _ in 0..SLOTS {
@@ -75,6 +81,10 @@ impl World {
             .map_err(|e| format!("new namespaces: errno {e}"))? as i32;
         if init == 0 {
             let _ = sys::die_with_parent();
+            if sys::stay_on(processor).is_err() || group.is_some_and(|group| group.enter().is_err())
+            {
+                sys::exit(1);
+            }
             worker::serve(&setting, ONLOOKER);
         }
         let mut world = Self {
