@@ -289,20 +289,24 @@ fn disagreement(
     }
     for (row, line) in rows.iter().zip(segments) {
         // The table: key shmid perms size cpid lpid nattch uid ... rss swap.
-        // The file: namespace shmid key size mode uid nattch attaches detaches rss o0 o1 ...
+        // The file: namespace shmid key size mode uid nattch attaches detaches rss o0 o1 ... swap.
         let (Ok(key), Some(hex)) = (row[0].parse::<i32>(), line[2].strip_prefix("0x")) else {
             return Some(format!("{row:?}, {line:?}"));
         };
         let same = [(1, 1), (3, 3), (2, 4), (7, 5), (6, 6), (14, 9)]
             .iter()
             .all(|(here, there)| row[*here] == line[*there]);
-        let folios: u64 = line[10..]
+        let Some((swap, orders)) = line[10..].split_last() else {
+            return Some(format!("{row:?}, {line:?}"));
+        };
+        let folios: u64 = orders
             .iter()
             .enumerate()
             .map(|(order, count)| number(count) << order)
             .sum();
         let ever = number(&line[7]).wrapping_sub(number(&line[8]));
         if !same
+            || row[15] != swap
             || u32::from_str_radix(hex, 16) != Ok(key as u32)
             || folios * PAGE != number(&line[9])
             || ever != number(&line[6])

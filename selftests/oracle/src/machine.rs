@@ -60,6 +60,26 @@ impl Drop for Swap {
     }
 }
 
+/// A file that says something else until this is dropped.
+pub struct Changed {
+    path: &'static str,
+    before: String,
+}
+
+impl Changed {
+    pub fn to(path: &'static str, text: &str) -> Result<Self, String> {
+        let before = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        write(path, text)?;
+        Ok(Self { path, before })
+    }
+}
+
+impl Drop for Changed {
+    fn drop(&mut self) {
+        let _ = fs::write(self.path, &self.before);
+    }
+}
+
 /// How many pages went out to swap since the machine was started.
 pub fn swapped_out() -> u64 {
     let counts = fs::read_to_string("/proc/vmstat").unwrap_or_default();

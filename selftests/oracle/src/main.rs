@@ -27,6 +27,7 @@ mod worker;
 mod world;
 
 use call::Kind;
+use machine::Changed;
 use op::Op;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -43,6 +44,9 @@ const PROGRESS: u64 = 5000;
 
 /// What pages the module uses.
 const HUGE: &str = "/sys/module/rust_shm/parameters/huge";
+
+/// How much a fault maps of what is in memory.
+const FAULT_AROUND: &str = "/sys/kernel/debug/fault_around_bytes";
 
 /// What the module tells root.
 const DEBUGFS: &str = "/sys/kernel/debug/rust_shm";
@@ -185,7 +189,8 @@ fn test(options: &Options) -> bool {
         println!("Bail out! a parameter of the module: {wrong}");
         return false;
     }
-    let pool = Pool::fill();
+    // Huge pages for the built-in.
+    let pool = Changed::to("/proc/sys/vm/nr_hugepages", &run::POOL.to_string());
     // Only where nobody else lives by it.
     let own_clock = std::path::Path::new("/run/vm/env").exists();
     let (since, started) = (Instant::now(), seconds_now());
@@ -202,8 +207,14 @@ fn test(options: &Options) -> bool {
     let swapped = machine::swapped_out();
     let mut good = true;
     for (index, seed) in options.seeds.iter().enumerate() {
-        // With small pages `rss` is compared exactly.
-        stage.applied.small_pages = seed % 2 == 1 && std::fs::write(HUGE, "never").is_ok();
+        // With small pages `rss` is compared exactly. What is mapped too: the built-in maps nothing around a fault.
+        let small = [(HUGE, "never"), (FAULT_AROUND, "4096")];
+        let small = small.map(|(path, text)| (seed % 2 == 1).then(|| Changed::to(path, text)));
+        if let Some(Err(error)) = small.iter().flatten().find(|changed| changed.is_err()) {
+            println!("Bail out! {error}");
+            return false;
+        }
+        stage.applied.small_pages = seed % 2 == 1;
         if let Err(error) = stage.swap(matches!(seed % 4, 2 | 3)) {
             println!("Bail out! swap: {error}");
             return false;
@@ -218,9 +229,6 @@ fn test(options: &Options) -> bool {
             stage.steps - before.0
         );
         good &= !found;
-        if stage.applied.small_pages {
-            let _ = std::fs::write(HUGE, "within_size");
-        }
     }
     drop(pool);
     let _ = stage.swap(false);
@@ -247,27 +255,6 @@ fn test(options: &Options) -> bool {
         }
     }
     good
-}
-
-/// Huge pages for the built-in, until this is dropped.
-struct Pool(Option<String>);
-
-impl Pool {
-    const FILE: &str = "/proc/sys/vm/nr_hugepages";
-
-    fn fill() -> Self {
-        let before = std::fs::read_to_string(Self::FILE).ok();
-        let _ = std::fs::write(Self::FILE, run::POOL.to_string());
-        Self(before)
-    }
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            let _ = std::fs::write(Self::FILE, before);
-        }
-    }
 }
 
 fn seconds_now() -> i64 {

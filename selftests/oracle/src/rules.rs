@@ -15,6 +15,7 @@ pub enum Name {
     Security,
     Piecemeal,
     LargestBlock,
+    FaultAround,
     AlignedAttach,
     HugeAtOnce,
     Late,
@@ -86,6 +87,13 @@ pub const RULES: &[Rule] = &[
          takes more memory and less time, and is swapped and moved as one. The parameter `huge` decides (`never`, `within_size`, `always`, \
          as tmpfs's mount option) for segments that get their file from then on: at the first attach, or at get from 1 MiB on. \
          Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
+    ),
+    rule(
+        Name::FaultAround,
+        "Memory",
+        Seen::No("with small pages it is turned off, with larger ones more may be in memory and mapped anyway"),
+        "A fault also maps what is in memory around it, as for files. This saves faults, adds to the `RssShmem` of a process, and has \
+         `MADV_PAGEOUT` leave more pages, as those that several processes have mapped stay.",
     ),
     rule(
         Name::AlignedAttach,
