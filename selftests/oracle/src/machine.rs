@@ -106,8 +106,9 @@ impl Group {
     }
 
     /// From so many bytes on the kernel reclaims. `memory.max` would have it kill, and which process is its choice.
-    pub fn squeeze(&self, high: &str) -> Result<(), String> {
-        write(&format!("{}/memory.high", self.0), high)
+    pub fn squeeze(&self, high: Option<u64>) -> Result<(), String> {
+        let high = high.map_or("max".to_string(), |bytes| bytes.to_string());
+        write(&format!("{}/memory.high", self.0), &high)
     }
 }
 

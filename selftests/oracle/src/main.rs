@@ -202,6 +202,7 @@ fn test(options: &Options) -> bool {
         clock: own_clock.then_some(started + compare::STEP_SECONDS),
         applied: rules::Applied::default(),
         steps: 0,
+        lifted: 0,
         calls: Default::default(),
     };
     let swapped = machine::swapped_out();
@@ -239,9 +240,10 @@ fn test(options: &Options) -> bool {
         let (well, badly, time) = (done.well, done.badly, done.time.as_millis());
         println!("# {name}: {well} went well, {badly} did not, in {time} ms");
     }
+    let swapped = machine::swapped_out() - swapped;
     println!(
-        "# {} pages were swapped out",
-        machine::swapped_out() - swapped
+        "# {swapped} pages were swapped out, {} limits lifted",
+        stage.lifted
     );
     for rule in rules::RULES {
         match rule.seen {

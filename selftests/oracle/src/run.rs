@@ -29,6 +29,8 @@ pub struct Stage {
     pub applied: Applied,
     /// How many steps were done, in all sequences.
     pub steps: u64,
+    /// How often a limit was lifted as a process did not go on.
+    pub lifted: u64,
     /// Which calls were done.
     pub calls: BTreeMap<&'static str, Done>,
 }
@@ -149,7 +151,7 @@ impl<'a> Run<'a> {
         let world = |index: usize, kind| {
             let group = stage.groups.as_ref().map(|groups| &groups[index]);
             if let Some(group) = group {
-                group.squeeze("max")?;
+                group.squeeze(None)?;
             }
             World::new(kind, stage.device, index % processors, group)
         };
@@ -196,11 +198,22 @@ impl<'a> Run<'a> {
         for world in &mut self.worlds {
             world.ask(slot, &request);
         }
-        let [builtin, module] = &mut self.worlds;
-        [
-            builtin.wait_reply(slot, &request),
-            module.wait_reply(slot, &request),
-        ]
+        [0, 1].map(|world| self.wait_reply(world, slot, &request))
+    }
+
+    /// Where more is unevictable than memory.high, a huge page may be swapped out again before its process gets to use it. Then the limit is
+    /// lifted: who does not go on without it is stuck.
+    fn wait_reply(&mut self, world: usize, slot: usize, request: &Request) -> Outcome {
+        let outcome = self.worlds[world].wait_reply(slot, request);
+        let Some(groups) = &self.stage.groups else {
+            return outcome;
+        };
+        if outcome != Outcome::Stuck || !self.stage.applied.reclaim {
+            return outcome;
+        }
+        self.stage.lifted += 1;
+        let _ = groups[world].squeeze(None);
+        self.worlds[world].wait_reply(slot, request)
     }
 
     fn one(&mut self, world: usize, slot: usize, call: &Call, maps: bool) -> Outcome {
@@ -209,7 +222,7 @@ impl<'a> Run<'a> {
             maps,
         };
         self.worlds[world].ask(slot, &request);
-        self.worlds[world].wait_reply(slot, &request)
+        self.wait_reply(world, slot, &request)
     }
 
     fn alive(&self, slot: usize) -> bool {
@@ -467,6 +480,12 @@ impl<'a> Run<'a> {
         let done = match action {
             Action::Squeeze { high } => {
                 self.stage.applied.reclaim = true;
+                let shift = if self.stage.applied.small_pages {
+                    18
+                } else {
+                    20
+                };
+                let high = high.map(|high| high << shift);
                 groups.iter().try_for_each(|group| group.squeeze(high))
             }
             _ => swap.again().map_err(|error| format!("errno {error}")),
