@@ -110,6 +110,11 @@ impl Group {
         let high = high.map_or("max".to_string(), |bytes| bytes.to_string());
         write(&format!("{}/memory.high", self.0), &high)
     }
+
+    /// The kernel reclaims so many bytes, or what it can.
+    pub fn reclaim(&self, bytes: u64) {
+        let _ = write(&format!("{}/memory.reclaim", self.0), &bytes.to_string());
+    }
 }
 
 impl Drop for Group {

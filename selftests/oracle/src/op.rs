@@ -160,6 +160,10 @@ pub enum Action {
     Squeeze {
         high: Option<u64>,
     },
+    /// Has the kernel reclaim so many bytes of each world (`memory.reclaim`), or what it can.
+    Reclaim {
+        bytes: u64,
+    },
     /// Turns swap off, and on again.
     SwapAgain,
     Churn {
@@ -498,6 +502,7 @@ fn access() -> impl Strategy<Value = Access> {
 fn machine() -> impl Strategy<Value = Action> {
     prop_oneof![
         1 => select(vec![Some(6), Some(12), None]).prop_map(|high| Action::Squeeze { high }),
+        1 => select(vec![PAGE, 1 << 20, 64 << 20]).prop_map(|bytes| Action::Reclaim { bytes }),
         1 => Just(Action::SwapAgain),
     ]
 }
@@ -584,10 +589,19 @@ fn action() -> impl Strategy<Value = Action> {
 
 /// An operation. Where there is swap, more of them are about memory.
 pub fn op(swap: bool) -> impl Strategy<Value = Op> {
+    let reclaim = (part(), advice_to_others()).prop_map(|(part, advice)| Action::Advise {
+        part: Part {
+            whole: true,
+            ..part
+        },
+        advice,
+    });
+    let swap = u32::from(swap);
     let action = prop_oneof![
-        3 => action(),
-        u32::from(swap) => memory(),
-        u32::from(swap) => (touch_place(), any::<u8>()).prop_map(|(at, value)| Action::Store { at, value }),
+        9 => action(),
+        2 * swap => memory(),
+        3 * swap => (touch_place(), any::<u8>()).prop_map(|(at, value)| Action::Store { at, value }),
+        swap => reclaim,
     ];
     (0..4u8, action).prop_map(|(who, action)| Op { who, action })
 }

@@ -377,7 +377,7 @@ impl<'a> Run<'a> {
             (Some(slot), _) => slot,
             (None, _) => return Ok(false),
         };
-        if let Action::Squeeze { .. } | Action::SwapAgain = op.action {
+        if let Action::Squeeze { .. } | Action::Reclaim { .. } | Action::SwapAgain = op.action {
             return self.change_machine(&op.action);
         }
         let Some(call) = self.call(slot, &op.action) else {
@@ -487,6 +487,11 @@ impl<'a> Run<'a> {
                 };
                 let high = high.map(|high| high << shift);
                 groups.iter().try_for_each(|group| group.squeeze(high))
+            }
+            Action::Reclaim { bytes } => {
+                self.stage.applied.reclaim = true;
+                groups.iter().for_each(|group| group.reclaim(*bytes));
+                Ok(())
             }
             _ => swap.again().map_err(|error| format!("errno {error}")),
         };
@@ -887,7 +892,7 @@ impl<'a> Run<'a> {
                 })?
             }
             // change_machine() does them.
-            Action::Squeeze { .. } | Action::SwapAgain => return None,
+            Action::Squeeze { .. } | Action::Reclaim { .. } | Action::SwapAgain => return None,
             Action::Churn { count, at_once } => Call::Churn {
                 count: *count,
                 at_once: *at_once,
