@@ -8,7 +8,7 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
+export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
@@ -48,6 +48,7 @@ test-install:
 	@$(TOOLBOX) enter -- qemu/in-toolbox test-install
 
 ## make test [T=program]  everything that is tested, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
+##     SMALL=512M         memory of the guest for what is tested with little: for T=pressure, 1G is the full size
 test:
 	@qemu/test
 ## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, all of them as 32-bit programs, ...
