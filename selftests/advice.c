@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "setting.h"
 #include "shm_backend.h"
 #include "vma.h"
 
@@ -514,38 +515,12 @@ FIXTURE(huge) {
 
 SHM_BOTH(huge)
 
-/* A file's text without its newline; of a choice in brackets, that. */
-static bool read_setting(const char *path, char *value, size_t size)
-{
-	char text[256], *open, *close;
-	FILE *file = fopen(path, "re");
-	bool got;
-
-	if (!file)
-		return false;
-	got = fgets(text, sizeof(text), file);
-	fclose(file);
-	if (!got)
-		return false;
-	text[strcspn(text, "\n")] = '\0';
-	open = strchr(text, '[');
-	close = strchr(text, ']');
-	if (open && close)
-		*close = '\0';
-	if (open && close)
-		memmove(text, open + 1, strlen(open + 1) + 1);
-	if (strlen(text) >= size)
-		return false;
-	strcpy(value, text);
-	return true;
-}
-
 FIXTURE_SETUP(huge)
 {
 	self->shm = variant->shm;
 	SHM_ENTER(self->shm);
 	self->page = page_size();
-	self->path = self->shm == &shm_rust ? "/sys/module/rust_shm/parameters/huge" : "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	self->path = huge_setting(self->shm);
 	ASSERT_TRUE(read_setting(self->path, self->old, sizeof(self->old)));
 }
 
