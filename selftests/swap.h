@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Swap on zram, memory cgroups and kernel counters, for tests of reclaim. Must be root, in a guest.
+ */
+#ifndef RUST_SHM_SELFTESTS_SWAP_H
+#define RUST_SHM_SELFTESTS_SWAP_H
+
+#include <limits.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+
+#include "shm_backend.h"
+#include "vma.h"
+
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+
+/* Returns the number in a file, or the one on the line that starts with "name "; -1 if there is none. */
+static inline long number_at(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	size_t len = name ? strlen(name) : 0;
+	char line[256];
+	long number = -1;
+
+	if (!file)
+		return -1;
+	while (number < 0 && fgets(line, sizeof(line), file))
+		if (!name || (!strncmp(line, name, len) && line[len] == ' '))
+			number = atol(line + len);
+	fclose(file);
+	return number;
+}
+
+static inline long vmstat(const char *name)
+{
+	return number_at("/proc/vmstat", name);
+}
+
+/* The zram device added by swap_on(), or -1. */
+static int swap_zram = -1;
+
+static inline const char *swap_device(void)
+{
+	static char path[32];
+
+	snprintf(path, sizeof(path), "/dev/zram%d", swap_zram);
+	return path;
+}
+
+/* Adds a zram device of this size and enables swap on it. Returns 0 or -1. */
+static inline int swap_on(size_t bytes)
+{
+	struct {
+		char boot[1024];
+		uint32_t version, last_page, bad_pages;
+		char unused[4096 - 1024 - 3 * sizeof(uint32_t) - 10];
+		char magic[10];
+	} __attribute__((packed)) header = { .version = 1, .last_page = bytes / page_size() - 1, .magic = "SWAPSPACE2" };
+	char path[64], text[32];
+	int fd, written;
+
+	if (access("/sys/class/zram-control", F_OK) && system("modprobe zram"))
+		return -1;
+	swap_zram = number_at("/sys/class/zram-control/hot_add", NULL);
+	snprintf(path, sizeof(path), "/sys/block/zram%d/disksize", swap_zram);
+	snprintf(text, sizeof(text), "%zu", bytes);
+	if (swap_zram < 0 || shm_write_file(path, text))
+		return -1;
+	fd = open(swap_device(), O_WRONLY | O_CLOEXEC);
+	written = write(fd, &header, sizeof(header));
+	close(fd);
+	return written == sizeof(header) ? swapon(swap_device(), 0) : -1;
+}
+
+/* Disables swap on the device and removes it. What is swapped must fit into memory. Returns 0 or -1. */
+static inline int swap_off(void)
+{
+	char text[16];
+	int result;
+
+	if (swap_zram < 0)
+		return 0;
+	result = swapoff(swap_device());
+	snprintf(text, sizeof(text), "%d", swap_zram);
+	swap_zram = -1;
+	return shm_write_file("/sys/class/zram-control/hot_remove", text) || result ? -1 : 0;
+}
+
+/* The columns rss and swap of the table, or -1. */
+static inline long in_memory(const struct shm_backend *shm, int id)
+{
+	struct shm_row row;
+
+	return shm_table_row(shm, id, &row, NULL, 0) ? -1 : (long)row.rss;
+}
+
+static inline long swapped(const struct shm_backend *shm, int id)
+{
+	struct shm_row row;
+
+	return shm_table_row(shm, id, &row, NULL, 0) ? -1 : (long)row.swap;
+}
+
+/* A memory cgroup, a child of the root cgroup. */
+struct cgroup {
+	char path[64];
+};
+
+static inline const char *cgroup_file(const struct cgroup *cgroup, const char *name)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", cgroup->path, name);
+	return path;
+}
+
+/* Creates one with this memory.max and unlimited swap. Returns 0 or -1. */
+static inline int cgroup_make(struct cgroup *cgroup, size_t max)
+{
+	char text[32];
+
+	snprintf(cgroup->path, sizeof(cgroup->path), "/sys/fs/cgroup/rust_shm.%d", getpid());
+	snprintf(text, sizeof(text), "%zu", max);
+	return shm_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory") || mkdir(cgroup->path, 0700) ||
+	       shm_write_file(cgroup_file(cgroup, "memory.max"), text);
+}
+
+static inline int cgroup_enter(const struct cgroup *cgroup)
+{
+	return shm_write_file(cgroup_file(cgroup, "cgroup.procs"), "0");
+}
+
+/* Removes the cgroup, which must be empty. */
+static inline int cgroup_remove(const struct cgroup *cgroup)
+{
+	return rmdir(cgroup->path);
+}
+
+/* A page unlike any other that zram can compress: this many random bytes, repeated. */
+#define TEXTURE 64
+
+static inline void texture(uint64_t *words, uint64_t number)
+{
+	size_t i;
+
+	number = (number + 1) * 0x9e3779b97f4a7c15u;
+	for (i = 0; i < TEXTURE / sizeof(*words); i++) {
+		number ^= number << 13;
+		number ^= number >> 7;
+		number ^= number << 17;
+		words[i] = number;
+	}
+}
+
+/* Fills memory with such pages, numbered from first, and checks them. */
+static inline void pages_fill(char *addr, size_t size, uint64_t first)
+{
+	uint64_t words[TEXTURE / sizeof(uint64_t)];
+	size_t offset;
+
+	for (offset = 0; offset < size; offset += TEXTURE) {
+		if (offset % page_size() == 0)
+			texture(words, first++);
+		memcpy(addr + offset, words, TEXTURE);
+	}
+}
+
+static inline bool pages_stand(const char *addr, size_t size, uint64_t first)
+{
+	uint64_t words[TEXTURE / sizeof(uint64_t)];
+	size_t offset;
+
+	for (offset = 0; offset < size; offset += TEXTURE) {
+		if (offset % page_size() == 0)
+			texture(words, first++);
+		if (memcmp(addr + offset, words, TEXTURE))
+			return false;
+	}
+	return true;
+}
+
+#endif /* RUST_SHM_SELFTESTS_SWAP_H */
