@@ -84,7 +84,8 @@ pub const RULES: &[Rule] = &[
         "Memory",
         Seen::Here,
         "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece: it \
-         takes more memory and less time, and is swapped and moved as one. The parameter `huge` decides (`never`, `within_size`, `always`, \
+         takes more memory and less time, and is swapped and moved as one, and on one NUMA node: where `mbind` gives its parts different \
+         ones, that of the first page counts for attaches on which `mbind` was not called. The parameter `huge` decides (`never`, `within_size`, `always`, \
          as tmpfs's mount option) for segments that get their file from then on: at the first attach, or at get from 1 MiB on. \
          Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
     ),
