@@ -18,6 +18,7 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+#include "setting.h"
 #include "shm_backend.h"
 #include "vma.h"
 
@@ -41,6 +42,7 @@ FIXTURE(memory) {
 	int id;
 	char *addr;
 	char *again;	/* the same segment, attached once more */
+	struct setting huge;
 };
 
 SHM_BOTH(memory)
@@ -61,6 +63,7 @@ FIXTURE_SETUP(memory)
 
 FIXTURE_TEARDOWN(memory)
 {
+	setting_restore(&self->huge);
 	SHM_LEAVE(self->shm);
 }
 
@@ -545,7 +548,7 @@ TEST_F(memory, advice_loses_nothing)
 	EXPECT_TRUE(pattern_stands(self->again, self->size, i - 1));
 }
 
-/* Pages of a segment have nowhere to go: no amount of reclaim may drop them. */
+/* Without swap, pages of a segment have nowhere to go: no amount of reclaim may drop them. */
 TEST_F(memory, drop_caches_and_pageout_lose_nothing)
 {
 	int id, i;
@@ -766,98 +769,6 @@ TEST_F(memory, beyond_the_end_is_sigbus)
 		ASSERT_EQ(0, self->shm->detach(addr));
 	}
 	EXPECT_EQ(1, shm_count(self->shm));
-}
-
-/*
- * Huge pages.
- */
-
-/* smaps says how much is mapped by PMDs: of a file, or of tmpfs. */
-static long pmd_mapped(const void *addr)
-{
-	return vma_smaps_bytes(addr, "FilePmdMapped") + vma_smaps_bytes(addr, "ShmemPmdMapped");
-}
-
-TEST_F(memory, huge_at_an_aligned_address)
-{
-	struct rust_shm_stat stat;
-	int id;
-	char *addr;
-
-	if (self->shm != &shm_rust)
-		SKIP(return, "the built-in's folios depend on a setting");
-	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
-	ASSERT_NE(SHM_FAILED, addr);
-	memset(addr, 1, 4 * MIB);
-	EXPECT_EQ((long)(4 * MIB), pmd_mapped(addr));
-	ASSERT_EQ(0, self->shm->stat(id, &stat));
-	EXPECT_EQ(4 * MIB, stat.rss);
-	EXPECT_EQ(4 * MIB, stat.huge);
-}
-
-/* An attach without an address is placed where huge pages fit. */
-TEST_F(memory, huge_at_a_chosen_address)
-{
-	struct rust_shm_stat stat;
-	int id, i;
-	char *addr;
-
-	if (self->shm != &shm_rust)
-		SKIP(return, "the built-in's folios depend on a setting");
-	if (sizeof(void *) < 8)
-		SKIP(return, "the kernel does not spend a 32-bit program's addresses on alignment: thp_get_unmapped_area()");
-	for (i = 0; i < 4; i++) {
-		/* Knock the next free address off its alignment. */
-		mmap(NULL, self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		addr = new_segment(self->shm, 4 * MIB + (i & 1) * self->page, NULL, &id);
-		ASSERT_NE(SHM_FAILED, addr);
-		memset(addr, 1, 4 * MIB);
-		EXPECT_EQ((long)(4 * MIB), pmd_mapped(addr))
-			TH_LOG("attached at %p", addr);
-		ASSERT_EQ(0, self->shm->stat(id, &stat));
-		EXPECT_EQ(4 * MIB, stat.huge);
-	}
-}
-
-/* The first touch of one byte brings in the whole huge page, and the next attach maps it in one go. */
-TEST_F(memory, huge_by_one_touch)
-{
-	struct rust_shm_stat stat;
-	char *addr, *again;
-	int id;
-
-	if (self->shm != &shm_rust)
-		SKIP(return, "the built-in's folios depend on a setting");
-	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
-	ASSERT_NE(SHM_FAILED, addr);
-	addr[3 * MIB] = 'h';
-	ASSERT_EQ(0, self->shm->stat(id, &stat));
-	EXPECT_EQ(2 * MIB, stat.rss);
-	EXPECT_EQ(2 * MIB, stat.huge);
-	EXPECT_EQ((long)(2 * MIB), pmd_mapped(addr));
-	again = self->shm->attach(id, vma_hole(4 * MIB), SHM_RDONLY);
-	ASSERT_NE(SHM_FAILED, again);
-	EXPECT_EQ('h', again[3 * MIB]);
-	EXPECT_EQ((long)(2 * MIB), pmd_mapped(again));
-	EXPECT_EQ(SIGSEGV, write_signal(again + 3 * MIB));
-}
-
-/* Small segments have no huge pages, and say so. */
-TEST_F(memory, huge_is_zero_where_none_fits)
-{
-	struct rust_shm_stat stat;
-	int id;
-	char *addr;
-
-	if (self->shm != &shm_rust)
-		SKIP(return, "the built-in does not tell");
-	addr = new_segment(self->shm, HUGE_SIZE - self->page, vma_hole(HUGE_SIZE), &id);
-	ASSERT_NE(SHM_FAILED, addr);
-	memset(addr, 1, HUGE_SIZE - self->page);
-	ASSERT_EQ(0, self->shm->stat(id, &stat));
-	EXPECT_EQ(HUGE_SIZE - self->page, stat.rss);
-	EXPECT_EQ(0, stat.huge);
-	EXPECT_EQ(0, pmd_mapped(addr));
 }
 
 /* Everything that breaks a huge mapping: its pages, its rights and its data survive. */
@@ -1089,7 +1000,7 @@ static bool cgroup_remove(const char *path)
 
 TEST_F(memory, charged_to_the_toucher)
 {
-	long before, after, file;
+	long before, after;
 	char group[128];
 	char *addr;
 	int id;
@@ -1107,12 +1018,70 @@ TEST_F(memory, charged_to_the_toucher)
 	});
 	after = cgroup_read(group, "memory.current", NULL);
 	EXPECT_LE(before + (long)(15 * MIB), after);
-	/* As file memory: shmem is part of it on the built-in. */
-	file = cgroup_read(group, "memory.stat", "file");
-	EXPECT_LE((long)(15 * MIB), file);
 	ASSERT_EQ(0, self->shm->detach(addr));
 	ASSERT_EQ(0, self->shm->rmid(id));
 	EXPECT_GT((long)(8 * MIB), cgroup_read(group, "memory.current", NULL));
+	EXPECT_TRUE(cgroup_remove(group));
+}
+
+#define EXPECT_ABOUT(expected, seen) do { \
+	long __about = (seen); \
+	EXPECT_LE((long)(expected) - (long)MIB, __about); \
+	EXPECT_GE((long)(expected) + (long)MIB, __about); \
+} while (0)
+
+/* Where touched memory is counted: for the process, its group and the machine; small pages, and huge ones. */
+TEST_F_TIMEOUT(memory, counted_as_shmem, 60)
+{
+	static const char *const settings[] = { "never", "within_size" };
+	static const char *const fields[] = { "Shmem", "Cached", "ShmemHugePages", "ShmemPmdMapped", "FileHugePages", "FilePmdMapped", "Unevictable" };
+	enum { SHMEM, CACHED, SHMEM_HUGE, SHMEM_PMD, FILE_HUGE, FILE_PMD, UNEVICTABLE, FIELDS };
+	const long size = 16 * MIB;
+	long before[FIELDS], rss_file;
+	char group[128];
+	int huge, i;
+
+	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+		TH_LOG("no memory control group: %s", strerror(errno));
+	for (huge = 0; huge < 2; huge++) {
+		const long pmd = huge ? size : 0;
+		char *addr;
+		int id;
+
+		if (huge)
+			setting_restore(&self->huge);
+		ASSERT_EQ(0, setting_change(&self->huge, huge_setting(self->shm), settings[huge]));
+		addr = new_segment(self->shm, 2 * size, vma_hole(2 * size), &id);
+		ASSERT_NE(SHM_FAILED, addr);
+		for (i = 0; i < FIELDS; i++)
+			before[i] = proc_bytes("/proc/meminfo", fields[i]);
+		rss_file = proc_bytes("/proc/self/status", "RssFile");
+		SHM_CHILD {
+			ASSERT_EQ(0, cgroup_write(group, "cgroup.procs", "0"));
+			memset(addr + size / 2, 1, size);
+			EXPECT_ABOUT(size, proc_bytes("/proc/self/status", "RssShmem"));
+			EXPECT_ABOUT(rss_file, proc_bytes("/proc/self/status", "RssFile"));
+			EXPECT_EQ(size, vma_smaps_bytes(addr, "Rss"));
+			EXPECT_EQ(pmd, pmd_mapped(addr));
+			EXPECT_EQ(0, vma_smaps_bytes(addr, "FilePmdMapped"));
+			EXPECT_ABOUT(pmd, proc_bytes("/proc/meminfo", fields[SHMEM_PMD]) - before[SHMEM_PMD]);
+			EXPECT_EQ(before[FILE_PMD], proc_bytes("/proc/meminfo", fields[FILE_PMD]));
+		}
+		EXPECT_ABOUT(size, proc_bytes("/proc/meminfo", fields[SHMEM]) - before[SHMEM]);
+		EXPECT_ABOUT(size, proc_bytes("/proc/meminfo", fields[CACHED]) - before[CACHED]);
+		EXPECT_ABOUT(pmd, proc_bytes("/proc/meminfo", fields[SHMEM_HUGE]) - before[SHMEM_HUGE]);
+		EXPECT_EQ(before[FILE_HUGE], proc_bytes("/proc/meminfo", fields[FILE_HUGE]));
+		EXPECT_ABOUT(0, proc_bytes("/proc/meminfo", fields[UNEVICTABLE]) - before[UNEVICTABLE]);
+		EXPECT_ABOUT(size, cgroup_read(group, "memory.current", NULL));
+		EXPECT_ABOUT(size, cgroup_read(group, "memory.stat", "shmem"));
+		EXPECT_ABOUT(size, cgroup_read(group, "memory.stat", "file"));
+		EXPECT_ABOUT(pmd, cgroup_read(group, "memory.stat", "shmem_thp"));
+		EXPECT_EQ(0, cgroup_read(group, "memory.stat", "file_thp"));
+		ASSERT_EQ(0, self->shm->detach(addr));
+		ASSERT_EQ(0, self->shm->rmid(id));
+		EXPECT_ABOUT(0, proc_bytes("/proc/meminfo", fields[SHMEM]) - before[SHMEM]);
+		EXPECT_ABOUT(0, cgroup_read(group, "memory.stat", "shmem"));
+	}
 	EXPECT_TRUE(cgroup_remove(group));
 }
 

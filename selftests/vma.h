@@ -140,6 +140,12 @@ static inline long vma_smaps_bytes(const void *addr, const char *field)
 	return atol(value) * 1024;
 }
 
+/* How much of the mapping that starts at addr is mapped by PMDs. */
+static inline long pmd_mapped(const void *addr)
+{
+	return vma_smaps_bytes(addr, "ShmemPmdMapped");
+}
+
 /* "Field:   1234 kB" of /proc/meminfo or /proc/PID/status, in bytes; -1 if it is not there. */
 static inline long proc_bytes(const char *path, const char *field)
 {
