@@ -9,14 +9,19 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/falloc.h>
 #include <linux/futex.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "setting.h"
 #include "shm_backend.h"
+#include "swap.h"
 #include "user.h"
 #include "vma.h"
 
@@ -96,6 +101,7 @@ FIXTURE_SETUP(hugetlb)
 
 FIXTURE_TEARDOWN(hugetlb)
 {
+	swap_off();
 	SHM_LEAVE(self->shm);
 	write_number("/proc/sys/vm/nr_hugepages", 0);
 	write_number("/proc/sys/vm/hugetlb_shm_group", self->group);
@@ -126,7 +132,7 @@ static size_t mapped(const void *addr)
 static long huge_mapped(const struct shm_backend *shm, const void *addr)
 {
 	if (shm == &shm_rust)
-		return vma_smaps_bytes(addr, "FilePmdMapped");
+		return pmd_mapped(addr);
 	return vma_smaps_bytes(addr, "Shared_Hugetlb") + vma_smaps_bytes(addr, "Private_Hugetlb");
 }
 
@@ -221,12 +227,12 @@ TEST_F(hugetlb, all_is_there_after_get)
 
 	id = make(self->shm, size);
 	ASSERT_LE(0, id);
-	ASSERT_EQ(0, self->shm->stat(id, &stat));
 	ASSERT_LE(0, self->shm->shm_info(&usage));
 	if (self->builtin) {
 		EXPECT_EQ(4, pool_pages("Rsvd"));
-		EXPECT_EQ(0, stat.rss);
+		EXPECT_EQ(0, usage.shm_rss);
 	} else {
+		ASSERT_EQ(0, shm_rust_stat_huge(id, &stat));
 		EXPECT_EQ(size, stat.rss);
 		EXPECT_EQ(size, stat.huge);
 		EXPECT_EQ(size / self->page, usage.shm_rss);
@@ -490,6 +496,171 @@ TEST_F(hugetlb, parts_of_a_huge_page)
 	EXPECT_EQ(2 * (long)HUGE_SIZE, huge_mapped(self->shm, memory));
 }
 
+static bool zeros(const char *from, const char *to)
+{
+	for (; from < to; from++)
+		if (*from)
+			return false;
+	return true;
+}
+
+static size_t resident(const struct shm_backend *shm, int id)
+{
+	struct rust_shm_stat stat;
+
+	return shm->stat(id, &stat) ? SIZE_MAX : stat.rss;
+}
+
+/* A hole frees whole huge pages, and clears what it has of others. */
+TEST_F(hugetlb, remove_frees_whole_pages_and_clears_parts)
+{
+	const size_t size = 4 * HUGE_SIZE;
+	char *memory, *again, *whole = malloc(size);
+	int id = make(self->shm, size);
+
+	ASSERT_NE(NULL, whole);
+	memory = self->shm->attach(id, NULL, 0);
+	again = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	ASSERT_NE(SHM_FAILED, again);
+	pattern_fill(whole, size, 4);
+	pattern_fill(memory, size, 4);
+	/* Within one, */
+	ASSERT_EQ(0, madvise(memory + self->page, 2 * self->page, MADV_REMOVE))
+		TH_LOG("%s", strerror(errno));
+	memset(whole + self->page, 0, 2 * self->page);
+	EXPECT_EQ(0, memcmp(again, whole, size));
+	EXPECT_EQ(size, resident(self->shm, id));
+	EXPECT_EQ((long)size, huge_mapped(self->shm, again));
+	/* over the end of one, */
+	ASSERT_EQ(0, madvise(memory + HUGE_SIZE - self->page, 2 * self->page, MADV_REMOVE));
+	memset(whole + HUGE_SIZE - self->page, 0, 2 * self->page);
+	EXPECT_EQ(0, memcmp(again, whole, size));
+	EXPECT_EQ(size, resident(self->shm, id));
+	EXPECT_EQ((long)size, huge_mapped(self->shm, again));
+	/* and over all of one, and parts of both its neighbours. */
+	ASSERT_EQ(0, madvise(memory + 2 * HUGE_SIZE - self->page, HUGE_SIZE + 2 * self->page, MADV_REMOVE));
+	memset(whole + 2 * HUGE_SIZE - self->page, 0, HUGE_SIZE + 2 * self->page);
+	EXPECT_EQ(3 * HUGE_SIZE, resident(self->shm, id));
+	EXPECT_EQ(3 * (long)HUGE_SIZE, huge_mapped(self->shm, memory));
+	EXPECT_EQ(0, memcmp(memory, whole, size));
+	EXPECT_EQ(size, resident(self->shm, id));
+	EXPECT_EQ((long)size, huge_mapped(self->shm, memory))
+		TH_LOG("what was freed came back as a huge page");
+	ASSERT_EQ(0, madvise(memory, size, MADV_REMOVE));
+	EXPECT_EQ(0, resident(self->shm, id));
+	EXPECT_TRUE(zeros(again, again + size));
+	free(whole);
+}
+
+/* While others write beside the hole: nothing of theirs is lost. */
+TEST_F_TIMEOUT(hugetlb, remove_beside_a_writer, 60)
+{
+	int id = make(self->shm, 2 * HUGE_SIZE), round, status;
+	char *memory = self->shm->attach(id, NULL, 0);
+	volatile unsigned int *word, seen;
+	pid_t child;
+
+	ASSERT_NE(SHM_FAILED, memory);
+	word = (volatile unsigned int *)(memory + HUGE_SIZE - 64);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		for (seen = 0; ; seen++) {
+			if (*word != seen)
+				_exit(1);
+			*word = seen + 1;
+		}
+	}
+	for (round = 0; round < 1000; round++) {
+		memory[self->page] = 1;
+		ASSERT_EQ(0, madvise(memory + self->page, HUGE_SIZE - 2 * self->page, MADV_REMOVE));
+		EXPECT_EQ(0, memory[self->page]);
+	}
+	EXPECT_EQ(0, waitpid(child, &status, WNOHANG))
+		TH_LOG("the writer has lost what it wrote");
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(256 + SIGKILL, shm_wait(child));
+	EXPECT_LT(0, *word);
+	EXPECT_EQ(2 * HUGE_SIZE, resident(self->shm, id) + (self->builtin ? HUGE_SIZE : 0));
+}
+
+/* No advice, and nobody who is short of memory, takes a huge page or breaks it. */
+TEST_F_TIMEOUT(hugetlb, advice_leaves_huge_pages_whole, 60)
+{
+	static const int advice[] = { MADV_COLD, MADV_PAGEOUT };
+	const size_t size = 4 * HUGE_SIZE;
+	int id = make(self->shm, size), answers;
+	char *memory = self->shm->attach(id, NULL, 0);
+	size_t i;
+
+	ASSERT_NE(SHM_FAILED, memory);
+	pattern_fill(memory, size, 6);
+	ASSERT_EQ(0, swap_on(64 * MIB))
+		TH_LOG("no swap on zram: %s", strerror(errno));
+	for (i = 0; i < ARRAY_SIZE(advice); i++) {
+		/* The built-in refuses both. */
+		answers = !madvise(memory, size, advice[i]);
+		answers += !madvise(memory + self->page, self->page, advice[i]);
+		answers += !madvise(memory + HUGE_SIZE - self->page, HUGE_SIZE + 2 * self->page, advice[i]);
+		EXPECT_EQ(self->builtin ? 0 : 3, answers);
+		EXPECT_EQ(size, resident(self->shm, id));
+		EXPECT_EQ((long)size, huge_mapped(self->shm, memory));
+	}
+	ASSERT_EQ(0, access("/sys/fs/cgroup/memory.reclaim", W_OK));
+	shm_write_file("/sys/fs/cgroup/memory.reclaim", "1G");
+	EXPECT_EQ(size, resident(self->shm, id));
+	EXPECT_EQ(0, swapped(self->shm, id));
+	EXPECT_TRUE(pattern_stands(memory, size, 6));
+	EXPECT_EQ((long)size, huge_mapped(self->shm, memory));
+	EXPECT_EQ(0, swap_off());
+}
+
+/* Nor what was promised, and nobody has touched. */
+TEST_F(hugetlb, untouched_pages_stay)
+{
+	const size_t size = 4 * HUGE_SIZE;
+	int id = make(self->shm, size);
+	char *memory;
+
+	ASSERT_LE(0, id);
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
+	EXPECT_EQ(self->builtin ? 0 : size, resident(self->shm, id));
+	memory = self->shm->attach(id, NULL, SHM_RDONLY);
+	ASSERT_NE(SHM_FAILED, memory);
+	EXPECT_TRUE(zeros(memory, memory + size));
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
+	EXPECT_EQ(size, resident(self->shm, id));
+	EXPECT_EQ((long)size, huge_mapped(self->shm, memory));
+}
+
+/* Nor does who wants no huge pages get others of such a segment. */
+TEST_F(hugetlb, touched_by_who_wants_small_pages)
+{
+	int id = self->shm->get(IPC_PRIVATE, 3 * HUGE_SIZE, SHM_HUGETLB | SHM_NORESERVE | 0600);
+	char *memory = self->shm->attach(id, NULL, 0);
+	struct rust_shm_stat stat;
+	unsigned long node = 1;
+
+	ASSERT_NE(SHM_FAILED, memory);
+	SHM_CHILD {
+		ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+		memory[self->page] = 1;
+		EXPECT_EQ(HUGE_SIZE, resident(self->shm, id));
+	}
+	ASSERT_EQ(0, madvise(memory, 3 * HUGE_SIZE, MADV_NOHUGEPAGE));
+	memory[HUGE_SIZE + self->page] = 1;
+	EXPECT_EQ(2 * HUGE_SIZE, resident(self->shm, id));
+	/* Also where a NUMA policy is set. */
+	ASSERT_EQ(0, syscall(SYS_mbind, memory, 3 * HUGE_SIZE, MPOL_PREFERRED, &node, 8 * sizeof(node), 0));
+	memory[2 * HUGE_SIZE + self->page] = 1;
+	EXPECT_EQ(3 * HUGE_SIZE, resident(self->shm, id));
+	if (!self->builtin) {
+		ASSERT_EQ(0, shm_rust_stat_huge(id, &stat));
+		EXPECT_EQ(3 * HUGE_SIZE, stat.huge);
+	}
+}
+
 /* Processes. */
 
 TEST_F(hugetlb, data_are_shared)
@@ -599,7 +770,7 @@ TEST_F(hugetlb, noreserve_is_accepted)
 /* Whatever else is set, also where fallocate(2) brings them in. */
 TEST_F(hugetlb, fallocate_brings_in_huge_pages)
 {
-	static const char huge[] = "/sys/module/rust_shm/parameters/huge";
+	struct setting huge;
 	int id = self->shm->get(IPC_PRIVATE, 2 * HUGE_SIZE, SHM_HUGETLB | SHM_NORESERVE | 0600);
 	char *memory, path[96];
 	int fd;
@@ -610,9 +781,9 @@ TEST_F(hugetlb, fallocate_brings_in_huge_pages)
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)memory, (unsigned long)memory + 2 * HUGE_SIZE);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, shm_write_file(huge, "never"));
+	ASSERT_EQ(0, setting_change(&huge, huge_setting(&shm_rust), "never"));
 	EXPECT_EQ(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, HUGE_SIZE + self->page, self->page));
-	ASSERT_EQ(0, shm_write_file(huge, "within_size"));
+	setting_restore(&huge);
 	memory[HUGE_SIZE] = 1;
 	EXPECT_EQ((long)HUGE_SIZE, huge_mapped(self->shm, memory));
 	close(fd);
@@ -842,6 +1013,68 @@ TEST(attach_tells_the_whole_length)
 	ASSERT_EQ(0, shm_rust_ioctl(RUST_SHM_IOC_ATTACH, &attach));
 	EXPECT_EQ(4 * MIB, attach.length);
 	SHM_LEAVE(&shm_rust);
+}
+
+#define LARGE (512 * MIB)
+
+/* In a cgroup of its own, a child makes a large segment; it is killed after so many microseconds, if not 0. Its answer, as shm_wait(). */
+static int make_in(const struct cgroup *cgroup, unsigned int kill_after)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		if (cgroup_enter(cgroup))
+			_exit(1);
+		_exit(make(&shm_rust, LARGE) >= 0 ? 0 : errno);
+	}
+	if (kill_after) {
+		usleep(kill_after);
+		kill(child, SIGKILL);
+	}
+	return shm_wait(child);
+}
+
+/* The module alone: work items that help are charged to who asked for it. */
+TEST(charged_to_the_creator)
+{
+	struct cgroup cgroup;
+	unsigned int delay;
+	long current;
+	int i;
+
+	SHM_ENTER(&shm_rust);
+	ASSERT_EQ(0, cgroup_make(&cgroup, 2 * LARGE));
+	ASSERT_EQ(0, make_in(&cgroup, 0));
+	EXPECT_EQ(1, shm_count(&shm_rust));
+	current = number_at(cgroup_file(&cgroup, "memory.current"), NULL);
+	EXPECT_LE((long)LARGE, current);
+	EXPECT_GE((long)(LARGE + 8 * MIB), current);
+	EXPECT_EQ((long)LARGE, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"));
+	EXPECT_EQ((long)LARGE, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem_thp"));
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
+	EXPECT_EQ((long)LARGE, number_at(cgroup_file(&cgroup, "memory.stat"), "unevictable"));
+	EXPECT_EQ(1, shm_remove_all(&shm_rust));
+	/* Killed in the middle, it leaves nothing. */
+	for (delay = 5000; delay <= 80000; delay *= 2) {
+		int status = make_in(&cgroup, delay);
+
+		EXPECT_TRUE(status == 256 + SIGKILL || status == 0)
+			TH_LOG("after %u us: %d", delay, status);
+		EXPECT_EQ(status == 0, shm_remove_all(&shm_rust) == 1);
+		for (i = 0; i < 100 && number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"); i++)
+			usleep(20000);
+		EXPECT_EQ(0, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"));
+	}
+	/* What it may not have it does not get, and nobody is killed for it. */
+	ASSERT_EQ(0, shm_write_file(cgroup_file(&cgroup, "memory.max"), "268435456"));
+	EXPECT_EQ(ENOMEM, make_in(&cgroup, 0));
+	EXPECT_EQ(0, number_at(cgroup_file(&cgroup, "memory.events"), "oom_kill"));
+	EXPECT_TRUE(nothing_left(&shm_rust));
+	for (i = 0; i < 100 && number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"); i++)
+		usleep(20000);
+	EXPECT_EQ(0, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"));
+	SHM_LEAVE(&shm_rust);
+	EXPECT_EQ(0, cgroup_remove(&cgroup));
 }
 
 /* The module alone: the built-in allocates nothing at get. */
