@@ -209,6 +209,64 @@ TEST_F(lock, data_are_kept)
 		TH_LOG("it is not mlock");
 }
 
+/* Unevictable of /proc/meminfo, when all pages are on the list they belong to. */
+static long unevictable(struct __test_metadata *_metadata)
+{
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
+	return proc_bytes("/proc/meminfo", "Unevictable");
+}
+
+TEST_F(lock, what_is_touched_while_locked_is_unevictable)
+{
+	const long size = 16 * MIB, about = MIB;
+	int id = self->shm->get(IPC_PRIVATE, 2 * size, 0600);
+	long before = unevictable(_metadata);
+	char *memory;
+
+	ASSERT_LE(0, id);
+	ASSERT_EQ(0, lock(self->shm, id));
+	memory = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	memset(memory, 1, size);
+	EXPECT_LE(before + size - about, unevictable(_metadata));
+	ASSERT_EQ(0, unlock(self->shm, id));
+	EXPECT_GE(before + about, unevictable(_metadata));
+	ASSERT_EQ(0, lock(self->shm, id));
+	memset(memory + size, 1, size);
+	EXPECT_LE(before + size - about, unevictable(_metadata));
+	ASSERT_EQ(0, unlock(self->shm, id));
+	EXPECT_GE(before + about, unevictable(_metadata));
+	ASSERT_EQ(0, lock(self->shm, id));
+	ASSERT_EQ(0, self->shm->rmid(id));
+	ASSERT_EQ(0, self->shm->detach(memory));
+	EXPECT_GE(before + about, unevictable(_metadata));
+}
+
+/* The same for a small one, which the module gives no file before the first attach. */
+TEST_F(lock, locked_before_the_first_attach)
+{
+	enum { NUMBER = 64 };
+	const long size = MIB / 4, about = MIB;
+	long before = unevictable(_metadata);
+	int ids[NUMBER], i;
+
+	for (i = 0; i < NUMBER; i++) {
+		char *memory;
+
+		ids[i] = self->shm->get(IPC_PRIVATE, size, 0600);
+		ASSERT_LE(0, ids[i]);
+		ASSERT_EQ(0, lock(self->shm, ids[i]));
+		memory = self->shm->attach(ids[i], NULL, 0);
+		ASSERT_NE(SHM_FAILED, memory);
+		memset(memory, 1, size);
+		ASSERT_EQ(0, self->shm->detach(memory));
+	}
+	EXPECT_LE(before + NUMBER * size - about, unevictable(_metadata));
+	for (i = 0; i < NUMBER; i++)
+		ASSERT_EQ(0, unlock(self->shm, ids[i]));
+	EXPECT_GE(before + about, unevictable(_metadata));
+}
+
 TEST_F(lock, twice_is_once)
 {
 	int id = make(_metadata, self->shm, 5);
