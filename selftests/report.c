@@ -4,6 +4,7 @@
  */
 #include "kselftest_harness.h"
 #include "shm_backend.h"
+#include "swap.h"
 
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -16,7 +17,7 @@
 struct line {
 	unsigned int namespace, uid, attaches, detaches, mode, key;
 	int id;
-	unsigned long size, nattch, rss, folios[ORDERS];
+	unsigned long size, nattch, rss, folios[ORDERS], swap;
 };
 
 FIXTURE(report)
@@ -46,6 +47,7 @@ FIXTURE_SETUP(report)
 
 FIXTURE_TEARDOWN(report)
 {
+	swap_off();
 	SHM_LEAVE(&shm_rust);
 }
 
@@ -67,6 +69,8 @@ static int find_line(unsigned int namespace, int id, struct line *line)
 			continue;
 		for (order = 0; order < ORDERS && sscanf(text + n, "%lu%n", &line->folios[order], &more) == 1; order++)
 			n += more;
+		if (sscanf(text + n, "%lu", &line->swap) != 1)
+			continue;
 		if (line->namespace == namespace && line->id == id && order == ORDERS)
 			found = 0;
 	}
@@ -107,6 +111,7 @@ TEST_F(report, segment_has_its_line)
 	EXPECT_EQ(0, line.nattch);
 	EXPECT_EQ(0, line.attaches);
 	EXPECT_EQ(0, line.rss);
+	EXPECT_EQ(0, line.swap);
 	ASSERT_EQ(0, shm_rust.rmid(id));
 	EXPECT_EQ(-1, find_line(self->namespace, id, &line));
 }
@@ -162,6 +167,34 @@ TEST_F(report, folios_are_told_by_order)
 		TH_LOG("there was no block of 2 MiB");
 	}
 	ASSERT_EQ(0, shm_rust.detach(memory));
+}
+
+TEST_F(report, swapped_pages_are_no_folios)
+{
+	const size_t size = 256 * self->page;
+	int id = shm_rust.get(IPC_PRIVATE, size, 0600);
+	char *memory = shm_rust.attach(id, NULL, 0);
+	struct line line;
+	unsigned long sum = 0;
+	int order;
+
+	ASSERT_NE(SHM_FAILED, memory);
+	ASSERT_EQ(0, madvise(memory, size, MADV_NOHUGEPAGE));
+	pattern_fill(memory, size, 1);
+	ASSERT_EQ(0, swap_on(64 * MIB))
+		TH_LOG("no swap on zram: %s", strerror(errno));
+	EXPECT_EQ(0, madvise(memory, size / 2, MADV_PAGEOUT));
+	EXPECT_EQ(0, find_line(self->namespace, id, &line));
+	EXPECT_LT(0, line.swap);
+	EXPECT_EQ(size, line.rss + line.swap);
+	for (order = 0; order < ORDERS; order++)
+		sum += line.folios[order] << order;
+	EXPECT_EQ(line.rss, sum * self->page);
+	EXPECT_EQ(0, swap_off());
+	ASSERT_EQ(0, find_line(self->namespace, id, &line));
+	EXPECT_EQ(0, line.swap);
+	EXPECT_EQ(size, line.rss);
+	EXPECT_TRUE(pattern_stands(memory, size, 1));
 }
 
 TEST_F(report, namespaces_are_all_there)
