@@ -31,10 +31,12 @@
 //! | `misc.rs` | a misc device with a mode and a context |
 //! | `thread.rs` | which thread is calling |
 //! | `time.rs` | the clock |
+//! | `header.rs` | checks of the structures against `include/uapi/rust_shm.h` |
 
 #![allow(unsafe_code)]
 
 pub(crate) mod fs;
+mod header;
 pub(crate) mod mm;
 pub(crate) mod sync;
 pub(crate) mod task;
