@@ -13,7 +13,7 @@ use kernel::{
     sync::Arc, //
 };
 #[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
-use shm::sys::task::hook;
+use shm::sys::task::kprobe;
 use shm::{
     call::device::OpenDevice,
     registry::{
@@ -27,8 +27,8 @@ use shm::{
     sys::{
         fs::misc::Device,
         sync::{
-            published::RcuCallbacks,
             queue::OwnedQueue, //
+            rcu_arc::RcuCallbacks,
         }, //
     }, //
 };
@@ -51,13 +51,13 @@ struct RustShm {
     _device: Device<OpenDevice>,
     #[cfg(CONFIG_IPC_NS)]
     #[pin]
-    _namespace_end: hook::Hook<hook::NamespaceEnd, Arc<Namespaces>>,
+    _namespace_end: kprobe::Kprobe<kprobe::NamespaceEnd, Arc<Namespaces>>,
     #[cfg(CONFIG_SYSVIPC)]
     #[pin]
-    _removal_forced: hook::Hook<hook::RemovalForced, Arc<Namespaces>>,
+    _rmid_forced: kprobe::Kprobe<kprobe::RmidForced, Arc<Namespaces>>,
     #[cfg(CONFIG_SYSVIPC)]
     #[pin]
-    _creator_leaves: hook::Hook<hook::CreatorLeaves, Arc<Namespaces>>,
+    _creator_leaves: kprobe::Kprobe<kprobe::CreatorLeaves, Arc<Namespaces>>,
     _namespaces: Arc<Namespaces>,
     _mounts: Arc<Mounts>,
     _callbacks: RcuCallbacks,
@@ -73,11 +73,11 @@ impl kernel::InPlaceModule for RustShm {
                 GFP_KERNEL,
             )?,
             #[cfg(CONFIG_IPC_NS)]
-            _namespace_end <- hook::Hook::new(_namespaces.clone()),
+            _namespace_end <- kprobe::Kprobe::new(_namespaces.clone()),
             #[cfg(CONFIG_SYSVIPC)]
-            _removal_forced <- hook::Hook::new(_namespaces.clone()),
+            _rmid_forced <- kprobe::Kprobe::new(_namespaces.clone()),
             #[cfg(CONFIG_SYSVIPC)]
-            _creator_leaves <- hook::Hook::new(_namespaces.clone()),
+            _creator_leaves <- kprobe::Kprobe::new(_namespaces.clone()),
             _device <- Device::new(
                 c"rust_shm",
                 settings::device_mode(),

@@ -196,7 +196,7 @@ impl OpenDevice {
             let id = namespace.id();
             if let Some((first, registry)) = self.first.as_ref() {
                 if *first == id {
-                    registry.settle(namespace);
+                    registry.destroy_orphaned(namespace);
                     return f(namespace, registry);
                 }
             }
@@ -204,7 +204,7 @@ impl OpenDevice {
             if self.first.as_ref().is_none() {
                 self.first.populate((id, registry.clone()));
             }
-            registry.settle(namespace);
+            registry.destroy_orphaned(namespace);
             f(namespace, &registry)
         })
     }

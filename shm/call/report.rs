@@ -22,8 +22,8 @@ use crate::shm::{
     sys::{
         fs::debugfs::{
             Directory,
-            Text,
-            View, //
+            SeqFile,
+            SeqShow, //
         },
         mm::folio::PMD_ORDER,
         task::thread, //
@@ -54,23 +54,23 @@ pub(crate) fn new(namespaces: Arc<Namespaces>) -> impl PinInit<Report> {
     })
 }
 
-impl View<Arc<Namespaces>> for NamespaceList {
+impl SeqShow<Arc<Namespaces>> for NamespaceList {
     const NAME: &'static CStr = c"namespaces";
 
-    fn write(of: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
-        write_namespaces(of, to)
+    fn show(of: &Arc<Namespaces>, to: &mut SeqFile<'_>) -> fmt::Result {
+        show_namespaces(of, to)
     }
 }
 
-impl View<Arc<Namespaces>> for SegmentList {
+impl SeqShow<Arc<Namespaces>> for SegmentList {
     const NAME: &'static CStr = c"segments";
 
-    fn write(of: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
-        write_segments(of, to)
+    fn show(of: &Arc<Namespaces>, to: &mut SeqFile<'_>) -> fmt::Result {
+        show_segments(of, to)
     }
 }
 
-fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
+fn show_namespaces(namespaces: &Arc<Namespaces>, to: &mut SeqFile<'_>) -> fmt::Result {
     to.write_str(" namespace   segments                pages    created    removed\n")?;
     each_registry(namespaces, |registry| {
         let totals = registry.totals();
@@ -86,7 +86,7 @@ fn write_namespaces(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Res
     })
 }
 
-fn write_segments(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Result {
+fn show_segments(namespaces: &Arc<Namespaces>, to: &mut SeqFile<'_>) -> fmt::Result {
     to.write_str(
         " namespace      shmid        key                 size  mode        uid     nattch",
     )?;
@@ -121,7 +121,7 @@ fn write_segments(namespaces: &Arc<Namespaces>, to: &mut Text<'_>) -> fmt::Resul
                 write!(to, "{count:6}")?;
             }
             writeln!(to, " {:20}", usage.swapped_pages * PAGE_SIZE)?;
-            if to.is_full() || thread::is_killed() {
+            if to.is_full() || thread::fatal_signal_pending() {
                 break;
             }
         }

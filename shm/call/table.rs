@@ -47,7 +47,7 @@ impl Line {
     }
 
     /// The same without its first bytes.
-    fn from(&self, first: usize) -> Self {
+    fn skip(&self, first: usize) -> Self {
         Self {
             first,
             ..self.clone()
@@ -135,7 +135,7 @@ impl Cursor {
         loop {
             let skip = usize::try_from(position - self.start).ok()?;
             if skip < self.line.length {
-                return Some(self.line.from(skip));
+                return Some(self.line.skip(skip));
             }
             if !self.advance(registry, viewer) {
                 return None;

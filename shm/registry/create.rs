@@ -21,8 +21,8 @@ use crate::shm::{
         },
         limits::{
             self,
+            LimitError, //
             Limits,
-            Misfit, //
         },
         permission::{
             self,
@@ -121,11 +121,11 @@ impl Drop for PoolShare<'_> {
     }
 }
 
-impl From<Misfit> for Error {
-    fn from(misfit: Misfit) -> Self {
-        match misfit {
-            Misfit::Size => EINVAL,
-            Misfit::Room => ENOSPC,
+impl From<LimitError> for Error {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Size => EINVAL,
+            LimitError::Full => ENOSPC,
         }
     }
 }
@@ -174,7 +174,7 @@ impl Registry {
     /// Whether there is room for a new segment.
     fn room(&self, table: &Locked<'_>, limits: &Limits, wanted: &Wanted) -> Result<usize> {
         let pages = limits.fit(wanted.size, table.total_pages)?;
-        if table.in_use >= limits.shmmni.min(self.numbering.max_segments()) {
+        if table.in_use >= limits.shmmni.min(self.id_layout.max_segments()) {
             return Err(ENOSPC);
         }
         Ok(pages)
@@ -280,7 +280,7 @@ impl Registry {
         };
         let segment = Segment::new(NewSegment {
             home: this.clone(),
-            creator: Creators::make(context.creators, this.namespace)?,
+            creator: Creators::add_segment(context.creators, this.namespace)?,
             ownership,
             key: wanted.key,
             size: wanted.size,
@@ -296,12 +296,12 @@ impl Registry {
             return found;
         }
         this.room(&table, limits, wanted)?;
-        let numbering = this.numbering;
+        let id_layout = this.id_layout;
         let next_id = next_id().and_then(Id::from_user);
         let index = match next_id {
-            Some(id) => table.reserve_from(numbering.index(id), numbering.max_segments() - 1)?,
+            Some(id) => table.reserve_from(id_layout.index(id), id_layout.max_segments() - 1)?,
             None => {
-                let last_index = numbering.last_index(table.in_use);
+                let last_index = id_layout.last_index(table.in_use);
                 table.reserve(last_index)?
             }
         };
@@ -318,8 +318,8 @@ impl Registry {
             }
         };
         let id = match next_id {
-            Some(id) => Cycle::asked_for(numbering, id, index),
-            None => table.cycle.next(numbering, index),
+            Some(id) => Cycle::asked_for(id_layout, id, index),
+            None => table.cycle.next(id_layout, index),
         };
         segment.as_mut().value_mut().set_id(id);
         let segment = table.publish(index, segment);

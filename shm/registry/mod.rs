@@ -25,8 +25,8 @@ use crate::shm::{
         id::{
             Cycle,
             Id,
+            IdLayout, //
             Key,
-            Numbering, //
         },
         permission::{
             Caller,
@@ -51,7 +51,7 @@ use crate::shm::{
                 Guard,
                 IdTable, //
             },
-            published::Withdrawn, //
+            rcu_arc::RcuDeferred, //
         },
         task::ipc_ns::NamespaceId, //
     }, //
@@ -102,7 +102,7 @@ pub(crate) struct Registry {
     table: IdTable<Segment, Table>,
     mounts: Arc<Mounts>,
     namespace: NamespaceId,
-    numbering: Numbering,
+    id_layout: IdLayout,
     #[pin]
     orphans: Orphans,
     #[pin]
@@ -131,7 +131,7 @@ impl Registry {
     pub(crate) fn new(
         mounts: Arc<Mounts>,
         namespace: NamespaceId,
-        numbering: Numbering,
+        id_layout: IdLayout,
     ) -> impl PinInit<Self> {
         let table = Table {
             keys: RBTree::new(),
@@ -145,7 +145,7 @@ impl Registry {
             table <- IdTable::new(table),
             mounts,
             namespace,
-            numbering,
+            id_layout,
             orphans <- Orphans::new(),
             end <- new_work!("rust_shm::Registry::end"),
             sweep_later <- new_work!("rust_shm::Registry::sweep_later"),
@@ -157,7 +157,7 @@ impl Registry {
     pub(crate) fn with<R>(&self, id: i32, f: impl FnOnce(&Segment) -> Result<R>) -> Result<R> {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         self.table
-            .with(self.numbering.index(id), |segment| {
+            .with(self.id_layout.index(id), |segment| {
                 if segment.id() == id {
                     f(segment)
                 } else {
@@ -176,7 +176,7 @@ impl Registry {
     ) -> Result<R> {
         let id = Id::from_user(number).ok_or(EINVAL)?;
         self.table
-            .with(self.numbering.index(id), f)
+            .with(self.id_layout.index(id), f)
             .unwrap_or(Err(EINVAL))
     }
 
@@ -184,7 +184,7 @@ impl Registry {
     pub(crate) fn find(&self, id: i32) -> Result<Arc<Shared>> {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         self.table
-            .get(self.numbering.index(id))
+            .get(self.id_layout.index(id))
             .filter(|segment| segment.id() == id)
             .ok_or(EINVAL)
     }
@@ -261,7 +261,7 @@ impl Registry {
         Removed {
             _released: released,
             _entry: table.forget_key(key),
-            _withdrawn: table.remove(self.numbering.index(segment.id())),
+            _deferred: table.remove(self.id_layout.index(segment.id())),
             _surplus: segment
                 .is_pooled()
                 .then(|| table.pool.give_back(pages))
@@ -311,7 +311,7 @@ impl Registry {
     }
 
     fn highest(&self, table: &Locked<'_>) -> u32 {
-        let last = self.numbering.max_segments() - 1;
+        let last = self.id_layout.max_segments() - 1;
         table.highest(last).unwrap_or(0)
     }
 }
@@ -333,7 +333,7 @@ impl Home for Registry {
     }
 
     fn sequence(&self, id: Id) -> u32 {
-        self.numbering.sequence(id)
+        self.id_layout.sequence(id)
     }
 
     fn namespace(&self) -> NamespaceId {
@@ -359,7 +359,7 @@ impl Table {
 struct Removed {
     _released: Released,
     _entry: Option<RBTreeNode<Key, KeyEntry>>,
-    _withdrawn: Option<Withdrawn<Segment>>,
+    _deferred: Option<RcuDeferred<Segment>>,
     _surplus: Option<KBox<Chunk>>,
 }
 

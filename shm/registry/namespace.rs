@@ -11,14 +11,14 @@ use super::{
     Registry, //
 };
 #[cfg(CONFIG_IPC_NS)]
-use crate::shm::sys::task::hook::OnNamespaceEnd;
+use crate::shm::sys::task::kprobe::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
 use crate::shm::sys::task::{
-    hook::{
-        OnCreatorLeaves,
-        OnRemovalForced, //
-    },
     ipc_ns, //
+    kprobe::{
+        OnCreatorLeaves,
+        OnRmidForced, //
+    },
 };
 use crate::shm::{
     segment::{
@@ -79,7 +79,7 @@ impl Namespaces {
         if let Some(registry) = self.registries.lock().get(&id) {
             return Ok(registry.clone());
         }
-        let registry = Registry::new(self.mounts.clone(), id, self.settings.numbering());
+        let registry = Registry::new(self.mounts.clone(), id, self.settings.id_layout());
         let registry = Arc::pin_init(registry, GFP_KERNEL_ACCOUNT)?;
         let node = RBTreeNode::new(id, registry.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut registries = self.registries.lock();
@@ -141,8 +141,8 @@ impl OnNamespaceEnd for Arc<Namespaces> {
 
 /// Told by a kprobe, which may not sleep: orphans are removed by a work item, or by the next call.
 #[cfg(CONFIG_SYSVIPC)]
-impl OnRemovalForced for Arc<Namespaces> {
-    fn removal_forced(&self, id: NamespaceId) {
+impl OnRmidForced for Arc<Namespaces> {
+    fn rmid_forced(&self, id: NamespaceId) {
         let moment = self.creators.moment();
         if let Some(registry) = self.registries.lock().get(&id) {
             registry.orphans_are_due(moment);
@@ -157,7 +157,7 @@ impl OnRemovalForced for Arc<Namespaces> {
 impl OnCreatorLeaves for Arc<Namespaces> {
     fn creator_leaves(&self) {
         self.creators.leave(|namespace, moment| {
-            let forced = ipc_ns::removal_forced_in(namespace);
+            let forced = ipc_ns::rmid_forced_in(namespace);
             if forced == Some(false) {
                 return;
             }

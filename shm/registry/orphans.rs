@@ -61,7 +61,7 @@ impl Orphans {
     }
 
     /// Moves a moment on; it never goes back.
-    fn move_on(to: &Atomic<Moment>, moment: Moment) {
+    fn advance(to: &Atomic<Moment>, moment: Moment) {
         let mut now = to.load(Relaxed);
         while now < moment {
             match to.cmpxchg(now, moment, Full) {
@@ -72,7 +72,7 @@ impl Orphans {
     }
 
     /// Whether nothing is to be done.
-    fn are_settled(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.due.load(Acquire) == self.done.load(Acquire)
             && self.undecided.load(Acquire) == self.decided.load(Acquire)
     }
@@ -82,27 +82,27 @@ impl Registry {
     /// Segments of creators that had left at a moment are to go. It may not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_are_due(&self, moment: Moment) {
-        Orphans::move_on(&self.orphans.due, moment);
+        Orphans::advance(&self.orphans.due, moment);
     }
 
     /// The same, if the sysctl is set: it is for the next call to see. It may not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_may_be_due(&self, moment: Moment) {
-        Orphans::move_on(&self.orphans.undecided, moment);
+        Orphans::advance(&self.orphans.undecided, moment);
     }
 
     /// Removes what `kernel.shm_rmid_forced` says is to go: to be called before the table is looked
     /// at, by a task in the namespace. May sleep.
-    pub(crate) fn settle(&self, namespace: &CurrentIpcNamespace<'_>) {
+    pub(crate) fn destroy_orphaned(&self, namespace: &CurrentIpcNamespace<'_>) {
         let orphans = &self.orphans;
-        if orphans.are_settled() {
+        if orphans.is_idle() {
             return;
         }
         let _sweeping = orphans.sweeping.lock();
         let undecided = orphans.undecided.load(Acquire);
         if undecided != orphans.decided.load(Relaxed) {
-            if namespace.removal_forced() {
-                Orphans::move_on(&orphans.due, undecided);
+            if namespace.rmid_forced() {
+                Orphans::advance(&orphans.due, undecided);
             }
             orphans.decided.store(undecided, Release);
         }

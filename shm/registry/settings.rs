@@ -9,7 +9,7 @@
 use crate::shm::{
     rules::{
         command_line::CommandLine,
-        id::Numbering,
+        id::IdLayout,
         limits::Limits,
         permission::{
             Gid,
@@ -63,9 +63,9 @@ impl<const MAX: u64> fmt::Display for UpTo<MAX> {
 
 /// Permission bits.
 #[derive(Clone, Copy)]
-struct Bits(u16);
+struct Mode(u16);
 
-impl Setting for Bits {
+impl Setting for Mode {
     fn parse(text: &str) -> Result<Self> {
         let bits = u16::from_str(text.as_bytes().as_ref())?;
         if u32::from(bits) & !PERMISSION_BITS != 0 {
@@ -84,7 +84,7 @@ impl Setting for Bits {
     }
 }
 
-impl fmt::Display for Bits {
+impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04o}", self.0)
     }
@@ -110,7 +110,7 @@ parameter! {
 
 parameter! {
     /// Who may open the device.
-    static DEVICE_MODE: Bits = 0o666, "device_mode", 0o444,
+    static DEVICE_MODE: Mode = 0o666, "device_mode", 0o444,
         "Permission bits of /dev/rust_shm (0666)";
 }
 
@@ -137,7 +137,7 @@ const OVERCOMMIT_NEVER: u32 = 2;
 
 /// The settings.
 pub(crate) struct Settings {
-    numbering: Numbering,
+    id_layout: IdLayout,
     overcommit_memory: Option<ProcFile>,
     hugetlb_shm_group: Option<ProcFile>,
     // After the files, which are on it.
@@ -151,12 +151,14 @@ impl Settings {
         let proc = Proc::mount().ok();
         let open = |path| proc.as_ref().and_then(|proc| proc.open(path).ok());
         let mut room = KVec::from_elem(0, COMMAND_LINE_BYTES, GFP_KERNEL)?;
-        let numbering = match open(c"cmdline") {
-            Some(file) => Numbering::of(&CommandLine::from_proc(file.read(&mut room)?)),
-            None => Numbering::USUAL,
+        let id_layout = match open(c"cmdline") {
+            Some(file) => {
+                IdLayout::from_command_line(&CommandLine::from_proc(file.read(&mut room)?))
+            }
+            None => IdLayout::DEFAULT,
         };
         Ok(Self {
-            numbering,
+            id_layout,
             overcommit_memory: open(c"sys/vm/overcommit_memory"),
             hugetlb_shm_group: open(c"sys/vm/hugetlb_shm_group"),
             _proc: proc,
@@ -164,8 +166,8 @@ impl Settings {
     }
 
     /// How ids are made up.
-    pub(crate) fn numbering(&self) -> Numbering {
-        self.numbering
+    pub(crate) fn id_layout(&self) -> IdLayout {
+        self.id_layout
     }
 
     /// Whether memory may not be promised that there is not: then SHM_NORESERVE has no say.

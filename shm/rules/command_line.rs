@@ -18,7 +18,7 @@ impl<'a> CommandLine<'a> {
     /// is for the first process.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         Arguments(self.0)
-            .take_while(|argument| !argument.ends_kernels())
+            .take_while(|argument| !argument.is_separator())
             .any(|argument| argument.is_named(name))
     }
 }
@@ -31,7 +31,7 @@ struct Argument<'a> {
 
 impl Argument<'_> {
     /// Whether it is `--`: what follows is not for the kernel.
-    fn ends_kernels(&self) -> bool {
+    fn is_separator(&self) -> bool {
         self.name == b"--" && !self.has_value
     }
 

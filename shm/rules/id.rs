@@ -19,16 +19,16 @@ impl Key {
 
 /// How ids are made up in this kernel: as usual, or with the boot parameter `ipcmni_extend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Numbering {
+pub(crate) struct IdLayout {
     /// How many bits of an id are the index (`ipcmni_seq_shift()`).
     index_bits: u32,
     /// At least so many indices are gone through before one is used again (`ipc_min_cycle`).
     min_cycle: u32,
 }
 
-impl Numbering {
+impl IdLayout {
     /// 32,768 segments (`IPCMNI_SHIFT`).
-    pub(crate) const USUAL: Self = Self {
+    pub(crate) const DEFAULT: Self = Self {
         index_bits: 15,
         min_cycle: 64,
     };
@@ -40,11 +40,11 @@ impl Numbering {
     };
 
     /// That of a kernel which was booted so. Any value of the parameter sets it, even 0.
-    pub(crate) fn of(command_line: &CommandLine<'_>) -> Self {
+    pub(crate) fn from_command_line(command_line: &CommandLine<'_>) -> Self {
         if command_line.has(b"ipcmni_extend") {
             Self::EXTENDED
         } else {
-            Self::USUAL
+            Self::DEFAULT
         }
     }
 
@@ -116,20 +116,20 @@ impl Cycle {
 
     /// The id for a segment at `index` where somebody has asked for `wanted`, and that index or the
     /// next free one is taken: this is not part of the cycle.
-    pub(crate) fn asked_for(numbering: Numbering, wanted: Id, index: u32) -> Id {
-        numbering.compose(index, numbering.sequence(wanted))
+    pub(crate) fn asked_for(id_layout: IdLayout, wanted: Id, index: u32) -> Id {
+        id_layout.compose(index, id_layout.sequence(wanted))
     }
 
     /// The id for a segment at `index`. The sequence number goes up each time the indices have gone
     /// round.
-    pub(crate) fn next(&mut self, numbering: Numbering, index: u32) -> Id {
+    pub(crate) fn next(&mut self, id_layout: IdLayout, index: u32) -> Id {
         if self.last.is_some_and(|last| index <= last) {
             self.sequence += 1;
-            if self.sequence >= numbering.sequences() {
+            if self.sequence >= id_layout.sequences() {
                 self.sequence = 0;
             }
         }
         self.last = Some(index);
-        numbering.compose(index, self.sequence)
+        id_layout.compose(index, self.sequence)
     }
 }

@@ -29,11 +29,11 @@ pub(crate) struct Limits {
 
 /// Why a segment of some size cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Misfit {
+pub(crate) enum LimitError {
     /// The size is no size for a segment here: `EINVAL`.
     Size,
     /// There is no room for it in the namespace: `ENOSPC`.
-    Room,
+    Full,
 }
 
 /// How many pages `bytes` take; `None` if that many bytes cannot be rounded up to pages.
@@ -44,14 +44,14 @@ pub(crate) fn pages(bytes: usize) -> Option<usize> {
 impl Limits {
     /// Whether a new segment of `size` bytes fits beside `total` pages; in the order of `newseg()`.
     /// Returns its size in pages.
-    pub(crate) fn fit(&self, size: usize, total: usize) -> Result<usize, Misfit> {
+    pub(crate) fn fit(&self, size: usize, total: usize) -> Result<usize, LimitError> {
         if size < SHMMIN || size > self.shmmax {
-            return Err(Misfit::Size);
+            return Err(LimitError::Size);
         }
-        let pages = pages(size).ok_or(Misfit::Room)?;
+        let pages = pages(size).ok_or(LimitError::Full)?;
         match total.checked_add(pages) {
             Some(sum) if sum <= self.shmall => {}
-            _ => return Err(Misfit::Room),
+            _ => return Err(LimitError::Full),
         }
         Ok(pages)
     }
@@ -59,9 +59,9 @@ impl Limits {
 
 /// Whether a file can be so large: no larger than a signed offset can say. As `shmem_file_setup()`,
 /// which `newseg()` calls next for a segment that is not of huge pages.
-pub(crate) fn file_fits(size: usize) -> Result<(), Misfit> {
+pub(crate) fn file_fits(size: usize) -> Result<(), LimitError> {
     if size > isize::MAX as usize {
-        Err(Misfit::Size)
+        Err(LimitError::Size)
     } else {
         Ok(())
     }

@@ -40,7 +40,7 @@ struct Creator {
     key: Key,
     /// When it left.
     left: Atomic<Moment>,
-    /// How many segments of its there are. Changed with its [`Share`] locked.
+    /// How many segments of its there are. Changed with its [`Shard`] locked.
     segments: Atomic<u32>,
     home: Arc<Creators>,
 }
@@ -58,7 +58,7 @@ impl CreatorRef {
 impl Drop for CreatorRef {
     fn drop(&mut self) {
         let creator = &self.0;
-        let mut creators = creator.home.share(creator.key.0).creators.lock();
+        let mut creators = creator.home.shard(creator.key.0).creators.lock();
         let left = creator.segments.load(Relaxed) - 1;
         creator.segments.store(left, Relaxed);
         // Where it has left, it is not there any more; another thread may have its number.
@@ -80,13 +80,13 @@ impl Drop for CreatorRef {
 #[pin_data]
 pub(crate) struct Creators {
     #[pin]
-    shares: [Share; Self::COUNT],
+    shards: [Shard; Self::COUNT],
     clock: Atomic<Moment>,
 }
 
 /// Some of them.
 #[pin_data]
-struct Share {
+struct Shard {
     #[pin]
     creators: SpinLock<RBTree<Key, Arc<Creator>>>,
 }
@@ -97,14 +97,14 @@ impl Creators {
     /// None yet.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            shares <- pin_init::pin_init_array_from_fn(|_| Share::new()),
+            shards <- pin_init::pin_init_array_from_fn(|_| Shard::new()),
             clock: Atomic::new(0),
         })
     }
 
-    fn share(&self, thread: ThreadId) -> &Share {
-        let [first, ..] = &self.shares;
-        self.shares.get(thread.choose(Self::COUNT)).unwrap_or(first)
+    fn shard(&self, thread: ThreadId) -> &Shard {
+        let [first, ..] = &self.shards;
+        self.shards.get(thread.choose(Self::COUNT)).unwrap_or(first)
     }
 
     /// A new moment, later than all before. What was stored before it is seen by who has a later
@@ -115,10 +115,10 @@ impl Creators {
     }
 
     /// A segment is made by the calling thread in a namespace.
-    pub(crate) fn make(this: &Arc<Self>, namespace: NamespaceId) -> Result<CreatorRef> {
+    pub(crate) fn add_segment(this: &Arc<Self>, namespace: NamespaceId) -> Result<CreatorRef> {
         let key = (ThreadId::current(), namespace);
-        let share = this.share(key.0);
-        if let Some(creator) = share.creators.lock().get(&key) {
+        let shard = this.shard(key.0);
+        if let Some(creator) = shard.creators.lock().get(&key) {
             let segments = creator.segments.load(Relaxed) + 1;
             creator.segments.store(segments, Relaxed);
             return Ok(CreatorRef(creator.clone()));
@@ -132,7 +132,7 @@ impl Creators {
         let creator = Arc::new(new, GFP_KERNEL_ACCOUNT)?;
         let node = RBTreeNode::new(key, creator.clone(), GFP_KERNEL_ACCOUNT)?;
         // Nobody else puts this thread in.
-        let before = share.creators.lock().insert(node);
+        let before = shard.creators.lock().insert(node);
         drop(before);
         Ok(CreatorRef(creator))
     }
@@ -142,10 +142,10 @@ impl Creators {
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn leave(&self, mut f: impl FnMut(NamespaceId, Moment)) {
         let thread = ThreadId::current();
-        let share = self.share(thread);
+        let shard = self.shard(thread);
         loop {
             let node = {
-                let mut creators = share.creators.lock();
+                let mut creators = shard.creators.lock();
                 match creators.cursor_lower_bound_mut(&(thread, NamespaceId::FIRST)) {
                     Some(cursor) if cursor.current().0 .0 == thread => cursor.remove_current().1,
                     _ => return,
@@ -159,7 +159,7 @@ impl Creators {
     }
 }
 
-impl Share {
+impl Shard {
     fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             creators <- new_spinlock!(RBTree::new(), "rust_shm::Creators"),

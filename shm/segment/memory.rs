@@ -247,7 +247,9 @@ impl Filling {
             if block >= self.blocks {
                 break;
             }
-            if self.file.view().place_huge(block << PMD_ORDER).is_err() || thread::is_killed() {
+            if self.file.view().place_huge(block << PMD_ORDER).is_err()
+                || thread::fatal_signal_pending()
+            {
                 self.failed.store(true, Relaxed);
             }
             thread::cond_resched();
@@ -304,7 +306,7 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
     filling.leave();
     filling.done.wait_for_completion();
     file.view().forbid_oom(false);
-    if thread::is_killed() {
+    if thread::fatal_signal_pending() {
         Err(EINTR)
     } else if filling.failed.load(Relaxed) {
         Err(ENOMEM)

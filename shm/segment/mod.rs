@@ -51,7 +51,7 @@ use crate::shm::{
         mm::memlock::LockedPages,
         sync::{
             module_ref::ModuleRef,
-            published::Published, //
+            rcu_arc::RcuObject, //
         },
         task::{
             cred,
@@ -72,7 +72,7 @@ use kernel::{
 };
 
 /// A segment as everything but its table sees it: counted, and found under RCU.
-pub(crate) type Shared = Published<Segment>;
+pub(crate) type Shared = RcuObject<Segment>;
 
 /// A segment.
 #[pin_data]

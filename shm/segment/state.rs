@@ -215,7 +215,7 @@ impl State {
                 Life::Live => self
                     .namespace
                     .as_ref()
-                    .is_some_and(IpcNamespace::removal_forced),
+                    .is_some_and(IpcNamespace::rmid_forced),
                 Life::Destroyed => true,
                 Life::Gone => false,
             }

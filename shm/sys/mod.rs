@@ -11,14 +11,14 @@
 //! | `cred.rs` | user and group ids of the caller, and their translation between user namespaces |
 //! | `pid.rs` | a counted `struct pid` |
 //! | `ipc_ns.rs` | the caller's IPC namespace: its number, its limits, capabilities over it |
-//! | `hook.rs` | kprobes that tell of what a module has no hook for |
+//! | `kprobe.rs` | kprobes that tell of what a module has no hook for |
 //! | `commit.rs` | memory that is promised in advance |
 //! | `memlock.rs` | memory that a user has locked |
 //! | `debugfs.rs` | a directory in debugfs |
 //! | `proc.rs` | files of `/proc` |
 //! | `queue.rs` | a workqueue that is drained when it is dropped |
 //! | `module_ref.rs` | a counted reference to this module |
-//! | `published.rs` | a counted object that readers may find under RCU |
+//! | `rcu_arc.rs` | a counted object that readers may find under RCU |
 //! | `id_table.rs` | an XArray of those, with a lock that also guards its owner's state |
 //! | `mount.rs` | the module's own pseudo filesystem |
 //! | `file.rs` | an inode and file on it, that own an object and map its pages |

@@ -19,12 +19,12 @@ use kernel::{
 };
 
 /// A file: what it shows of a `T`.
-pub(crate) trait View<T> {
+pub(crate) trait SeqShow<T> {
     /// Its name.
     const NAME: &'static CStr;
 
     /// Its text. May sleep. It is asked for once more, with more room, where it was too long.
-    fn write(of: &T, to: &mut Text<'_>) -> fmt::Result;
+    fn show(of: &T, to: &mut SeqFile<'_>) -> fmt::Result;
 }
 
 /// Where a text goes.
@@ -32,9 +32,9 @@ pub(crate) trait View<T> {
 /// # Invariants
 ///
 /// `0` is a valid `struct seq_file`, which is being filled.
-pub(crate) struct Text<'a>(&'a mut bindings::seq_file);
+pub(crate) struct SeqFile<'a>(&'a mut bindings::seq_file);
 
-impl Text<'_> {
+impl SeqFile<'_> {
     /// Whether there is no room any more: what is written now is lost.
     pub(crate) fn is_full(&self) -> bool {
         // As `seq_has_overflowed()`, which is inline.
@@ -42,7 +42,7 @@ impl Text<'_> {
     }
 }
 
-impl Write for Text<'_> {
+impl Write for SeqFile<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // SAFETY: By the type invariant; the text is as long as is said.
         unsafe { bindings::seq_write(self.0, text.as_ptr().cast(), text.len()) };
@@ -78,7 +78,7 @@ impl<T: Send + Sync> Directory<T> {
     }
 
     /// Adds a file.
-    pub(crate) fn add<V: View<T>>(self: Pin<&mut Self>) {
+    pub(crate) fn add<V: SeqShow<T>>(self: Pin<&mut Self>) {
         let this = self.as_ref().get_ref();
         // SAFETY: By the type invariant. The data is pinned, and stays until `drop()` has taken the
         // files away; an open file holds the module, which holds this.
@@ -105,7 +105,7 @@ impl<T: Send + Sync> PinnedDrop for Directory<T> {
 
 struct Operations<T, V>(core::marker::PhantomData<(T, V)>);
 
-impl<T: Send + Sync + 'static, V: View<T>> Operations<T, V> {
+impl<T: Send + Sync + 'static, V: SeqShow<T>> Operations<T, V> {
     const TABLE: bindings::file_operations = bindings::file_operations {
         owner: this_module::<LocalModule>().as_ptr(),
         open: Some(Self::open),
@@ -131,7 +131,7 @@ impl<T: Send + Sync + 'static, V: View<T>> Operations<T, V> {
         // data are those of `Directory::add()`: a `T` that stays while the file is open.
         let (of, seq) = unsafe { (&*(*seq).private.cast_const().cast::<T>(), &mut *seq) };
         // INVARIANT: `seq` is being filled.
-        match V::write(of, &mut Text(seq)) {
+        match V::show(of, &mut SeqFile(seq)) {
             Ok(()) => 0,
             Err(_) => EIO.to_errno(),
         }

@@ -177,7 +177,7 @@ impl ShmemFile {
     fn keep_commitment(&self, attach_files: usize) {
         let commit = |pages: usize| {
             let commitment = Commitment::new(pages * PAGE_SIZE);
-            commitment.map(Commitment::leave).is_ok()
+            commitment.map(Commitment::leak).is_ok()
         };
         // SAFETY: By the type invariant the file holds its dentry; the word is read once.
         let references = unsafe {
@@ -504,7 +504,7 @@ impl Shmem<'_> {
     pub(crate) fn each_folio(&self, mut f: impl FnMut(u32)) {
         let mut index = 0;
         while let Some((at, is_swapped)) = self.next_entry(index) {
-            if thread::is_killed() {
+            if thread::fatal_signal_pending() {
                 break;
             }
             // SAFETY: By the type invariant; it takes the RCU lock itself.

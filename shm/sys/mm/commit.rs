@@ -46,7 +46,7 @@ impl Commitment {
     }
 
     /// Leaves it committed, for who gives it back in another way.
-    pub(crate) fn leave(self) {
+    pub(crate) fn leak(self) {
         // SAFETY: By the type invariant the file is valid and nobody else's. An empty file gives
         // nothing back when it goes.
         unsafe { (*(*self.0.as_ptr()).f_inode).i_size = 0 };

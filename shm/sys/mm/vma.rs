@@ -191,7 +191,7 @@ pub(crate) fn find_fragment<T: MappedObject>(
                 }
             }
         }
-        if thread::is_killed() {
+        if thread::fatal_signal_pending() {
             return Err(EINTR);
         }
         at = end;

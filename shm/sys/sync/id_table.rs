@@ -6,9 +6,10 @@
 //! spinlock and gives access to the state `S`, so that the array and what its owner keeps beside it
 //! change together.
 
-use crate::shm::sys::sync::published::{
-    Published,
-    Withdrawn, //
+use crate::shm::sys::sync::rcu_arc::{
+    RcuArc,
+    RcuDeferred,
+    RcuObject, //
 };
 use core::{
     cell::UnsafeCell,
@@ -56,7 +57,7 @@ pub(crate) struct IdTable<T: Send + Sync, S> {
     xa: Opaque<bindings::xarray>,
     next: UnsafeCell<u32>,
     state: UnsafeCell<S>,
-    _owns: PhantomData<Arc<Published<T>>>,
+    _owns: PhantomData<RcuArc<T>>,
 }
 
 // SAFETY: The objects are `Send + Sync`, and the state moves with the table.
@@ -95,9 +96,9 @@ impl<T: Send + Sync, S> IdTable<T, S> {
             return None;
         }
         // SAFETY: By the type invariant this points to an object whose count the table owned when
-        // it was loaded; `Published` keeps that count until a grace period after it left the table,
+        // it was loaded; `RcuObject` keeps that count until a grace period after it left the table,
         // and we are in a critical section until `f` has returned.
-        let object = unsafe { &*entry.cast_const().cast::<Published<T>>() };
+        let object = unsafe { &*entry.cast_const().cast::<RcuObject<T>>() };
         Some(f(object))
     }
 
@@ -125,20 +126,20 @@ impl<T: Send + Sync, S> IdTable<T, S> {
     }
 
     /// A reference to the object at `index`.
-    pub(crate) fn get(&self, index: u32) -> Option<Arc<Published<T>>> {
+    pub(crate) fn get(&self, index: u32) -> Option<RcuArc<T>> {
         let last = index as usize;
         self.find(&mut { last }, last)
     }
 
     /// The first object at `index` or above, and where it is.
-    pub(crate) fn first_from(&self, index: u32) -> Option<(u32, Arc<Published<T>>)> {
+    pub(crate) fn first_from(&self, index: u32) -> Option<(u32, RcuArc<T>)> {
         let mut at = index as usize;
         let object = self.find(&mut at, u32::MAX as usize)?;
         // CAST: `at` is at most `u32::MAX`.
         Some((at as u32, object))
     }
 
-    fn find(&self, at: &mut usize, last: usize) -> Option<Arc<Published<T>>> {
+    fn find(&self, at: &mut usize, last: usize) -> Option<RcuArc<T>> {
         let _rcu = rcu::read_lock();
         // SAFETY: `xa` is initialised; the search is under RCU.
         let entry = unsafe { bindings::xa_find(self.xa.get(), at, last, bindings::XA_PRESENT) };
@@ -149,7 +150,7 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         // section: so another can be taken. The borrowed `Arc` is not dropped, so the table keeps
         // its own.
         let object = core::mem::ManuallyDrop::new(unsafe {
-            Arc::from_raw(entry.cast_const().cast::<Published<T>>())
+            Arc::from_raw(entry.cast_const().cast::<RcuObject<T>>())
         });
         Some(Arc::clone(&object))
     }
@@ -161,8 +162,8 @@ impl<T: Send + Sync, S> PinnedDrop for IdTable<T, S> {
         let mut index = 0;
         while let Some((at, object)) = self.first_from(index) {
             drop(object);
-            let withdrawn = self.lock().remove(at);
-            drop(withdrawn);
+            let deferred = self.lock().remove(at);
+            drop(deferred);
             index = at;
         }
         // SAFETY: `xa` is initialised, and nobody can look at it any more.
@@ -238,8 +239,8 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     pub(crate) fn publish(
         &mut self,
         index: u32,
-        object: Pin<UniqueArc<Published<T>>>,
-    ) -> Arc<Published<T>> {
+        object: Pin<UniqueArc<RcuObject<T>>>,
+    ) -> RcuArc<T> {
         let object = Arc::from(object);
         let entry = Arc::into_raw(object.clone());
         // The entry is reserved: it takes no memory, and so cannot fail.
@@ -265,17 +266,17 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     }
 
     /// Takes the object at `index` out. What is returned is best dropped after the lock.
-    pub(crate) fn remove(&mut self, index: u32) -> Option<Withdrawn<T>> {
+    pub(crate) fn remove(&mut self, index: u32) -> Option<RcuDeferred<T>> {
         // SAFETY: By the type invariant the lock is held.
         let entry = unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
         if entry.is_null() {
             return None;
         }
         // SAFETY: By the table's invariant this is a pointer whose count is now ours.
-        let object = unsafe { Arc::from_raw(entry.cast_const().cast::<Published<T>>()) };
-        // SAFETY: An object is published only while it is unique, that is, not while a withdrawn
-        // count of it is pending; so it was in this table alone, once, and is withdrawn once.
-        Some(unsafe { Withdrawn::new(object) })
+        let object = unsafe { Arc::from_raw(entry.cast_const().cast::<RcuObject<T>>()) };
+        // SAFETY: An object is published only while it is unique, that is, not while a deferred
+        // count of it is pending; so it was in this table alone, once, and is deferred once.
+        Some(unsafe { RcuDeferred::new(object) })
     }
 
     /// The highest index in use that is at most `last`, by halving, as `ipc_search_maxidx()`.

@@ -180,10 +180,10 @@ impl CurrentIpcNamespace<'_> {
     }
 
     /// Its `kernel.shm_rmid_forced`, as it is now.
-    pub(crate) fn removal_forced(&self) -> bool {
+    pub(crate) fn rmid_forced(&self) -> bool {
         match self.ns {
             // SAFETY: By the type invariant. On a kernel without the sysctl the word is 0.
-            Some(ns) => unsafe { removal_forced_of(ns.as_ptr()) },
+            Some(ns) => unsafe { rmid_forced_of(ns.as_ptr()) },
             None => false,
         }
     }
@@ -217,9 +217,9 @@ unsafe impl Sync for IpcNamespace {}
 
 impl IpcNamespace {
     /// Its `kernel.shm_rmid_forced`, as it is now.
-    pub(crate) fn removal_forced(&self) -> bool {
+    pub(crate) fn rmid_forced(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { removal_forced_of(self.0.as_ptr()) }
+        unsafe { rmid_forced_of(self.0.as_ptr()) }
     }
 }
 
@@ -242,7 +242,7 @@ pub(crate) fn get_current_if(id: NamespaceId) -> Option<IpcNamespace> {
 
 /// `kernel.shm_rmid_forced` of the namespace `id`, if that is the calling task's.
 #[cfg(CONFIG_SYSVIPC)]
-pub(crate) fn removal_forced_in(id: NamespaceId) -> Option<bool> {
+pub(crate) fn rmid_forced_in(id: NamespaceId) -> Option<bool> {
     // SAFETY: As in `with_current()`; a task holds its namespaces until it has exited from them.
     unsafe {
         let nsproxy = (*bindings::get_current()).nsproxy;
@@ -250,14 +250,14 @@ pub(crate) fn removal_forced_in(id: NamespaceId) -> Option<bool> {
             return None;
         }
         let ns = (*nsproxy).ipc_ns.cast::<ipc_namespace>();
-        (!ns.is_null() && id_of(ns) == id).then(|| removal_forced_of(ns))
+        (!ns.is_null() && id_of(ns) == id).then(|| rmid_forced_of(ns))
     }
 }
 
 /// # Safety
 ///
 /// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
-unsafe fn removal_forced_of(ns: *const ipc_namespace) -> bool {
+unsafe fn rmid_forced_of(ns: *const ipc_namespace) -> bool {
     // SAFETY: By this function's requirement; a word that is read once.
     unsafe { (&raw const (*ns).shm_rmid_forced).read_volatile() != 0 }
 }

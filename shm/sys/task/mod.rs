@@ -3,9 +3,9 @@
 //! The calling task: its credentials, its namespaces, and what it does next.
 
 pub(crate) mod cred;
-#[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
-pub(crate) mod hook;
 pub(crate) mod ipc_ns;
+#[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
+pub(crate) mod kprobe;
 pub(crate) mod pid;
 pub(crate) mod thread;
 pub(crate) mod time;

@@ -24,7 +24,7 @@ impl ThreadId {
 }
 
 /// Whether the calling task is to die (`fatal_signal_pending()`, which is inline).
-pub(crate) fn is_killed() -> bool {
+pub(crate) fn fatal_signal_pending() -> bool {
     // SAFETY: `current` is valid; the word is read once, as `sigismember()` does without a lock.
     let pending = unsafe {
         let task = bindings::get_current();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::command_line::CommandLine;
 use crate::config;
-use crate::id::Numbering;
+use crate::id::IdLayout;
 
 /// `_S` in the table of `lib/ctype.c`.
 fn isspace(c: u8) -> bool {
@@ -230,12 +230,12 @@ fn the_last_newline_is_procs() {
 }
 
 #[test]
-fn the_numbering_follows_the_parameter() {
-    let of = |text| Numbering::of(&CommandLine::from_proc(text));
-    assert_eq!(of(b"quiet ipcmni_extend\n"), Numbering::EXTENDED);
-    assert_eq!(of(b"ipcmni-extend=0 quiet\n"), Numbering::EXTENDED);
-    assert_eq!(of(b"quiet -- ipcmni_extend\n"), Numbering::USUAL);
-    assert_eq!(of(b"quiet\n"), Numbering::USUAL);
+fn the_id_layout_follows_the_parameter() {
+    let of = |text| IdLayout::from_command_line(&CommandLine::from_proc(text));
+    assert_eq!(of(b"quiet ipcmni_extend\n"), IdLayout::EXTENDED);
+    assert_eq!(of(b"ipcmni-extend=0 quiet\n"), IdLayout::EXTENDED);
+    assert_eq!(of(b"quiet -- ipcmni_extend\n"), IdLayout::DEFAULT);
+    assert_eq!(of(b"quiet\n"), IdLayout::DEFAULT);
 }
 
 /// A line without NUL: most often of pieces that matter, with any byte now and then.

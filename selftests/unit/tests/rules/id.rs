@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 
 use crate::config;
-use crate::id::{Cycle, Id, Key, Numbering};
+use crate::id::{Cycle, Id, Key, IdLayout};
 
 const RADIX_TREE_MAP_SIZE: i32 = 64;
 
-/// The variables of `ipc/ipc_sysctl.c`, and the numbering that is held against them.
+/// The variables of `ipc/ipc_sysctl.c`, and the id_layout that is held against them.
 #[derive(Clone, Copy, Debug)]
 struct Kernel {
-    numbering: Numbering,
+    id_layout: IdLayout,
     ipc_mni: i32,
     ipc_mni_shift: i32,
     ipc_min_cycle: i32,
@@ -23,7 +23,7 @@ struct Kernel {
 
 /// As they are at first: IPCMNI, IPCMNI_SHIFT, RADIX_TREE_MAP_SIZE.
 const USUAL: Kernel = Kernel {
-    numbering: Numbering::USUAL,
+    id_layout: IdLayout::DEFAULT,
     ipc_mni: 1 << 15,
     ipc_mni_shift: 15,
     ipc_min_cycle: RADIX_TREE_MAP_SIZE,
@@ -31,7 +31,7 @@ const USUAL: Kernel = Kernel {
 
 /// As `ipc_mni_extend()` sets them: IPCMNI_EXTEND, IPCMNI_EXTEND_SHIFT, IPCMNI_EXTEND_MIN_CYCLE.
 const EXTENDED: Kernel = Kernel {
-    numbering: Numbering::EXTENDED,
+    id_layout: IdLayout::EXTENDED,
     ipc_mni: 1 << 24,
     ipc_mni_shift: 24,
     ipc_min_cycle: RADIX_TREE_MAP_SIZE * RADIX_TREE_MAP_SIZE,
@@ -146,11 +146,11 @@ fn start(kernel: Kernel, late: bool) -> (Cycle, IpcIds) {
     if !late {
         return (Cycle::new(), IpcIds::new(kernel));
     }
-    LATE[usize::from(kernel.numbering == Numbering::EXTENDED)]
+    LATE[usize::from(kernel.id_layout == IdLayout::EXTENDED)]
         .get_or_init(|| {
             let (mut cycle, mut ids) = start(kernel, false);
             for _ in 0..kernel.ipcid_seq_max() - 5 {
-                cycle.next(kernel.numbering, 0);
+                cycle.next(kernel.id_layout, 0);
                 ids.sequence_and_id(0);
             }
             (cycle, ids)
@@ -159,10 +159,10 @@ fn start(kernel: Kernel, late: bool) -> (Cycle, IpcIds) {
 }
 
 fn split_is_composed(kernel: Kernel, index: u32, sequence: u32) {
-    let numbering = kernel.numbering;
-    let id = numbering.compose(index, sequence);
+    let id_layout = kernel.id_layout;
+    let id = id_layout.compose(index, sequence);
     assert_eq!(
-        (numbering.index(id), numbering.sequence(id)),
+        (id_layout.index(id), id_layout.sequence(id)),
         (index, sequence)
     );
     let number = i32::try_from(id.number()).expect("an id is not negative for a program");
@@ -176,12 +176,12 @@ fn split_is_composed(kernel: Kernel, index: u32, sequence: u32) {
 #[test]
 fn the_numbers_are_the_kernels() {
     for kernel in KERNELS {
-        assert_eq!(kernel.numbering.max_segments() as i32, kernel.ipc_mni);
+        assert_eq!(kernel.id_layout.max_segments() as i32, kernel.ipc_mni);
     }
-    assert_eq!(Numbering::USUAL.max_segments(), 32_768);
-    assert_eq!(Numbering::EXTENDED.max_segments(), 16_777_216);
-    assert_eq!(Numbering::USUAL.last_index(0), 63);
-    assert_eq!(Numbering::EXTENDED.last_index(0), 4095);
+    assert_eq!(IdLayout::DEFAULT.max_segments(), 32_768);
+    assert_eq!(IdLayout::EXTENDED.max_segments(), 16_777_216);
+    assert_eq!(IdLayout::DEFAULT.last_index(0), 63);
+    assert_eq!(IdLayout::EXTENDED.last_index(0), 4095);
     assert_eq!(Key::PRIVATE, Key(0));
     assert_eq!(Id::from_user(0), Some(Id::NONE));
 }
@@ -204,10 +204,10 @@ fn split_gives_what_was_composed_for_all_indices_and_for_all_sequences() {
 #[test]
 fn an_id_is_read_as_it_was_numbered() {
     let id = Id::from_user(0x0123_4567).expect("it is not negative");
-    assert_eq!(Numbering::USUAL.index(id), 0x4567);
-    assert_eq!(Numbering::USUAL.sequence(id), 0x0123_4567 >> 15);
-    assert_eq!(Numbering::EXTENDED.index(id), 0x23_4567);
-    assert_eq!(Numbering::EXTENDED.sequence(id), 0x01);
+    assert_eq!(IdLayout::DEFAULT.index(id), 0x4567);
+    assert_eq!(IdLayout::DEFAULT.sequence(id), 0x0123_4567 >> 15);
+    assert_eq!(IdLayout::EXTENDED.index(id), 0x23_4567);
+    assert_eq!(IdLayout::EXTENDED.sequence(id), 0x01);
 }
 
 #[test]
@@ -222,38 +222,38 @@ fn from_user_refuses_negatives() {
 
 #[test]
 fn the_first_ids_count_up_from_zero() {
-    for (numbering, cycle_length, step) in [
-        (Numbering::USUAL, 64, 1 << 15),
-        (Numbering::EXTENDED, 4096, 1 << 24),
+    for (id_layout, cycle_length, step) in [
+        (IdLayout::DEFAULT, 64, 1 << 15),
+        (IdLayout::EXTENDED, 4096, 1 << 24),
     ] {
         let mut cycle = Cycle::new();
         for index in 0..cycle_length {
-            assert_eq!(cycle.next(numbering, index).number(), index);
+            assert_eq!(cycle.next(id_layout, index).number(), index);
         }
-        assert_eq!(cycle.next(numbering, 0).number(), step);
-        assert_eq!(cycle.next(numbering, 1).number(), step | 1);
+        assert_eq!(cycle.next(id_layout, 0).number(), step);
+        assert_eq!(cycle.next(id_layout, 1).number(), step | 1);
     }
 }
 
 #[test]
 fn a_stale_id_returns_only_when_the_sequence_wraps() {
     for (kernel, sequences) in [(USUAL, 65535), (EXTENDED, 127)] {
-        let numbering = kernel.numbering;
-        for index in [0, 1, 63, 4095, numbering.max_segments() - 1] {
+        let id_layout = kernel.id_layout;
+        for index in [0, 1, 63, 4095, id_layout.max_segments() - 1] {
             let mut cycle = Cycle::new();
             let mut seen = HashSet::new();
-            let first = cycle.next(numbering, index);
+            let first = cycle.next(id_layout, index);
             seen.insert(first.number());
             let mut last = first;
             for _ in 1..kernel.ipcid_seq_max() {
-                let next = cycle.next(numbering, index);
+                let next = cycle.next(id_layout, index);
                 assert_ne!(next, last);
-                assert_eq!(numbering.index(next), index);
+                assert_eq!(id_layout.index(next), index);
                 assert!(seen.insert(next.number()), "{next:?} was there before");
                 last = next;
             }
             assert_eq!(seen.len(), sequences);
-            assert_eq!(cycle.next(numbering, index), first);
+            assert_eq!(cycle.next(id_layout, index), first);
         }
     }
 }
@@ -265,7 +265,7 @@ fn the_sequence_wraps_as_ipc_idr_allocs() {
         for round in 0..3 * kernel.ipcid_seq_max() {
             let index = round % 3 / 2; // Stays at 0, goes to 1, comes back.
             assert_eq!(
-                cycle.next(kernel.numbering, index as u32).number() as i32,
+                cycle.next(kernel.id_layout, index as u32).number() as i32,
                 ids.sequence_and_id(index)
             );
         }
@@ -277,7 +277,7 @@ fn last_index_is_ipc_idr_allocs_for_all_counts() {
     for kernel in KERNELS {
         for in_use in 0..=kernel.ipc_mni {
             assert_eq!(
-                kernel.numbering.last_index(in_use as u32) as i32,
+                kernel.id_layout.last_index(in_use as u32) as i32,
                 kernel.max_idx(in_use) - 1,
                 "{in_use} in use"
             );
@@ -290,7 +290,7 @@ fn last_index_is_bounded_and_leaves_room() {
     for kernel in KERNELS {
         let max_segments = kernel.ipc_mni as u32;
         for in_use in 0..=max_segments + 2 {
-            let last = kernel.numbering.last_index(in_use);
+            let last = kernel.id_layout.last_index(in_use);
             assert!(
                 (kernel.ipc_min_cycle as u32 - 1..max_segments).contains(&last),
                 "{last} with {in_use} in use"
@@ -307,7 +307,7 @@ fn last_index_is_bounded_and_leaves_room() {
             u32::MAX - 1,
             u32::MAX,
         ] {
-            assert_eq!(kernel.numbering.last_index(in_use), max_segments - 1);
+            assert_eq!(kernel.id_layout.last_index(in_use), max_segments - 1);
         }
     }
 }
@@ -346,12 +346,12 @@ fn step() -> impl Strategy<Value = Step> {
 #[test]
 fn an_id_that_is_asked_for_keeps_its_sequence_whatever_the_index() {
     for kernel in KERNELS {
-        let numbering = kernel.numbering;
-        let wanted = numbering.compose(5, 7);
-        assert_eq!(Cycle::asked_for(numbering, wanted, 5), wanted);
+        let id_layout = kernel.id_layout;
+        let wanted = id_layout.compose(5, 7);
+        assert_eq!(Cycle::asked_for(id_layout, wanted, 5), wanted);
         assert_eq!(
-            Cycle::asked_for(numbering, wanted, 6),
-            numbering.compose(6, 7)
+            Cycle::asked_for(id_layout, wanted, 6),
+            id_layout.compose(6, 7)
         );
     }
 }
@@ -366,8 +366,8 @@ proptest! {
 
     #[test]
     fn split_is_ipcid_to_idx_and_ipcid_to_seqx(kernel in kernel(), number: i32) {
-        let numbering = kernel.numbering;
-        let split = Id::from_user(number).map(|id| (numbering.index(id) as i32, numbering.sequence(id) as i32));
+        let id_layout = kernel.id_layout;
+        let split = Id::from_user(number).map(|id| (id_layout.index(id) as i32, id_layout.sequence(id) as i32));
         prop_assert_eq!(split, (number >= 0).then(|| (kernel.ipcid_to_idx(number), kernel.ipcid_to_seqx(number))));
     }
 
@@ -375,7 +375,7 @@ proptest! {
     fn next_is_ipc_idr_allocs(late: bool, (kernel, indices) in indices()) {
         let (mut cycle, mut ids) = start(kernel, late);
         for index in indices {
-            prop_assert_eq!(cycle.next(kernel.numbering, index as u32).number() as i32, ids.sequence_and_id(index));
+            prop_assert_eq!(cycle.next(kernel.id_layout, index as u32).number() as i32, ids.sequence_and_id(index));
         }
     }
 
@@ -384,7 +384,7 @@ proptest! {
         let mut cycle = Cycle::new();
         let mut seen = HashSet::new();
         for index in indices {
-            prop_assert!(seen.insert(cycle.next(kernel.numbering, index as u32).number()));
+            prop_assert!(seen.insert(cycle.next(kernel.id_layout, index as u32).number()));
         }
     }
 
@@ -397,10 +397,10 @@ proptest! {
         to_the_end in 1i32..=64,
         script in prop::collection::vec(step(), 0..300),
     ) {
-        let numbering = kernel.numbering;
+        let id_layout = kernel.id_layout;
         let (mut cycle, mut ids) = start(kernel, late);
         let before = kernel.ipc_min_cycle - to_the_end;
-        prop_assert_eq!(cycle.next(numbering, before as u32).number() as i32, ids.sequence_and_id(before));
+        prop_assert_eq!(cycle.next(id_layout, before as u32).number() as i32, ids.sequence_and_id(before));
         ids.idr_next = before + 1;
         let mut indices = ids.clone(); // Our own table: only its choice of an index is used.
         let mut live = Vec::new();
@@ -408,8 +408,8 @@ proptest! {
             match step {
                 Step::AddNext(next_id) => {
                     let wanted = Id::from_user(next_id).expect("it is not negative");
-                    let index = indices.idr_alloc(numbering.index(wanted) as i32);
-                    let id = index.map(|index| Cycle::asked_for(numbering, wanted, index as u32).number() as i32);
+                    let index = indices.idr_alloc(id_layout.index(wanted) as i32);
+                    let id = index.map(|index| Cycle::asked_for(id_layout, wanted, index as u32).number() as i32);
                     prop_assert_eq!(id, ids.add_next(next_id));
                     if let (Some(index), Some(id)) = (index, id) {
                         indices.idr.insert(index, id);
@@ -423,9 +423,9 @@ proptest! {
                     indices.remove(id);
                 }
                 _ => {
-                    let last_index = numbering.last_index(live.len() as u32) as i32;
+                    let last_index = id_layout.last_index(live.len() as u32) as i32;
                     let index = indices.idr_alloc_cyclic(last_index + 1).expect("there is room");
-                    let id = cycle.next(numbering, index as u32).number() as i32;
+                    let id = cycle.next(id_layout, index as u32).number() as i32;
                     prop_assert_eq!(Some(id), ids.add());
                     prop_assert!(!live.contains(&id));
                     indices.idr.insert(index, id);

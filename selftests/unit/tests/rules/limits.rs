@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use crate::limits::{file_fits, pages, Limits, Misfit, PAGE_BYTES, SHMMIN};
+use crate::limits::{file_fits, pages, Limits, LimitError, PAGE_BYTES, SHMMIN};
 use crate::{config, edges, number, Errno, PAGE_SHIFT, PAGE_SIZE};
 
 const MAX_LFS_FILESIZE: i64 = i64::MAX;
@@ -54,7 +54,7 @@ fn shmem_file_setup(size: i64) -> Result<(), Errno> {
 }
 
 /// What `newseg()` and `shmem_file_setup()` ask of a size.
-fn fit_file(limits: &Limits, size: usize, total: usize) -> Result<usize, Misfit> {
+fn fit_file(limits: &Limits, size: usize, total: usize) -> Result<usize, LimitError> {
     let pages = limits.fit(size, total)?;
     file_fits(size)?;
     Ok(pages)
@@ -68,8 +68,8 @@ fn fit(ns: &Namespace, shmmni: u32, size: u64) -> Result<u64, Errno> {
     };
     match fit_file(&limits, size as usize, ns.shm_tot as usize) {
         Ok(pages) => Ok(pages as u64),
-        Err(Misfit::Size) => Err(Errno::Einval),
-        Err(Misfit::Room) => Err(Errno::Enospc),
+        Err(LimitError::Size) => Err(Errno::Einval),
+        Err(LimitError::Full) => Err(Errno::Enospc),
     }
 }
 
@@ -151,15 +151,15 @@ fn size_is_between_shmmin_and_shmmax() {
         shmmax: 10_000,
         ..NO_LIMITS
     };
-    assert_eq!(fit_file(&limits, 0, 0), Err(Misfit::Size));
+    assert_eq!(fit_file(&limits, 0, 0), Err(LimitError::Size));
     assert_eq!(fit_file(&limits, SHMMIN, 0), Ok(1));
     assert_eq!(fit_file(&limits, 10_000, 0), Ok(3));
-    assert_eq!(fit_file(&limits, 10_001, 0), Err(Misfit::Size));
+    assert_eq!(fit_file(&limits, 10_001, 0), Err(LimitError::Size));
     let nothing = Limits {
         shmmax: 0,
         ..limits
     };
-    assert_eq!(fit_file(&nothing, 1, 0), Err(Misfit::Size));
+    assert_eq!(fit_file(&nothing, 1, 0), Err(LimitError::Size));
 }
 
 #[test]
@@ -169,12 +169,12 @@ fn all_together_take_no_more_than_shmall() {
         ..NO_LIMITS
     };
     assert_eq!(fit_file(&limits, 4096, 9), Ok(1));
-    assert_eq!(fit_file(&limits, 4097, 9), Err(Misfit::Room));
-    assert_eq!(fit_file(&limits, 1, 10), Err(Misfit::Room));
+    assert_eq!(fit_file(&limits, 4097, 9), Err(LimitError::Full));
+    assert_eq!(fit_file(&limits, 1, 10), Err(LimitError::Full));
     // The limit may have been lowered below what there is.
-    assert_eq!(fit_file(&limits, 1, 11), Err(Misfit::Room));
+    assert_eq!(fit_file(&limits, 1, 11), Err(LimitError::Full));
     assert_eq!(fit_file(&NO_LIMITS, 4096, usize::MAX - 1), Ok(1));
-    assert_eq!(fit_file(&NO_LIMITS, 4096, usize::MAX), Err(Misfit::Room));
+    assert_eq!(fit_file(&NO_LIMITS, 4096, usize::MAX), Err(LimitError::Full));
 }
 
 #[test]
@@ -184,22 +184,22 @@ fn a_bad_size_is_told_before_a_lack_of_room() {
         shmall: 0,
         shmmni: 0,
     };
-    assert_eq!(fit_file(&full, 0, 0), Err(Misfit::Size));
-    assert_eq!(fit_file(&full, 4097, 0), Err(Misfit::Size));
-    assert_eq!(fit_file(&full, 4096, 0), Err(Misfit::Room));
+    assert_eq!(fit_file(&full, 0, 0), Err(LimitError::Size));
+    assert_eq!(fit_file(&full, 4097, 0), Err(LimitError::Size));
+    assert_eq!(fit_file(&full, 4096, 0), Err(LimitError::Full));
 }
 
 #[test]
 fn a_file_is_no_larger_than_a_signed_offset_and_room_is_asked_first() {
     let largest = isize::MAX as usize;
     assert_eq!(fit_file(&NO_LIMITS, largest, 0), Ok(1 << 51));
-    assert_eq!(fit_file(&NO_LIMITS, largest + 1, 0), Err(Misfit::Size));
+    assert_eq!(fit_file(&NO_LIMITS, largest + 1, 0), Err(LimitError::Size));
     let little = Limits {
         shmall: 1,
         ..NO_LIMITS
     };
-    assert_eq!(fit_file(&little, largest + 1, 0), Err(Misfit::Room));
-    assert_eq!(fit_file(&NO_LIMITS, usize::MAX, 0), Err(Misfit::Room));
+    assert_eq!(fit_file(&little, largest + 1, 0), Err(LimitError::Full));
+    assert_eq!(fit_file(&NO_LIMITS, usize::MAX, 0), Err(LimitError::Full));
 }
 
 proptest! {

@@ -21,15 +21,18 @@ use kernel::{
     types::Opaque, //
 };
 
-/// An object with the room that `call_rcu()` needs. Used as `Arc<Published<T>>`.
+/// A reference to an [`RcuObject`].
+pub(crate) type RcuArc<T> = Arc<RcuObject<T>>;
+
+/// An object with the room that `call_rcu()` needs. Used as `RcuArc<T>`.
 ///
 /// # Invariants
 ///
-/// `head` is in use from when a [`Withdrawn`] is dropped until the callback has dropped a
+/// `head` is in use from when a [`RcuDeferred`] is dropped until the callback has dropped a
 /// reference, and at no other time.
 #[repr(C)]
 #[pin_data]
-pub(crate) struct Published<T> {
+pub(crate) struct RcuObject<T> {
     #[pin]
     head: Opaque<bindings::callback_head>,
     #[pin]
@@ -37,11 +40,11 @@ pub(crate) struct Published<T> {
 }
 
 // SAFETY: `head` is touched by `call_rcu()` alone, which may run the callback on any CPU.
-unsafe impl<T: Send> Send for Published<T> {}
+unsafe impl<T: Send> Send for RcuObject<T> {}
 // SAFETY: As above; a shared reference gives access to `value` alone.
-unsafe impl<T: Sync> Sync for Published<T> {}
+unsafe impl<T: Sync> Sync for RcuObject<T> {}
 
-impl<T: Send + Sync> Published<T> {
+impl<T: Send + Sync> RcuObject<T> {
     /// Makes an object, not in any table yet.
     pub(crate) fn new(value: impl PinInit<T>) -> impl PinInit<Self> {
         pin_init!(Self {
@@ -57,14 +60,14 @@ impl<T: Send + Sync> Published<T> {
 
     /// # Safety
     ///
-    /// Called by RCU with the `head` of an object that was withdrawn.
+    /// Called by RCU with the `head` of an object that was deferred.
     unsafe extern "C" fn grace_period_over(head: *mut bindings::callback_head) {
-        // SAFETY: `head` is the first field of a `Self`, whose count the `Withdrawn` left to us.
+        // SAFETY: `head` is the first field of a `Self`, whose count the `RcuDeferred` left to us.
         drop(unsafe { Arc::from_raw(head.cast_const().cast::<Self>()) });
     }
 }
 
-impl<T> Deref for Published<T> {
+impl<T> Deref for RcuObject<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -72,7 +75,7 @@ impl<T> Deref for Published<T> {
     }
 }
 
-/// Waits, when this is dropped, for the callbacks of all that was withdrawn: their code is here.
+/// Waits, when this is dropped, for the callbacks of all that was deferred: their code is here.
 pub(crate) struct RcuCallbacks;
 
 impl Drop for RcuCallbacks {
@@ -87,23 +90,23 @@ impl Drop for RcuCallbacks {
 /// # Invariants
 ///
 /// There is no other of the same object, and the callback of none before is pending.
-pub(crate) struct Withdrawn<T: Send + Sync>(ManuallyDrop<Arc<Published<T>>>);
+pub(crate) struct RcuDeferred<T: Send + Sync>(ManuallyDrop<RcuArc<T>>);
 
-impl<T: Send + Sync> Withdrawn<T> {
+impl<T: Send + Sync> RcuDeferred<T> {
     /// # Safety
     ///
     /// As the invariant says.
-    pub(in crate::shm::sys) unsafe fn new(object: Arc<Published<T>>) -> Self {
+    pub(in crate::shm::sys) unsafe fn new(object: RcuArc<T>) -> Self {
         // INVARIANT: By this function's requirement.
         Self(ManuallyDrop::new(object))
     }
 }
 
-impl<T: Send + Sync> Drop for Withdrawn<T> {
+impl<T: Send + Sync> Drop for RcuDeferred<T> {
     fn drop(&mut self) {
         let head = self.0.head.get();
         // SAFETY: The object is valid, kept by the count that is not dropped here: the callback
         // takes it over. By the type invariant `head` is free.
-        unsafe { bindings::call_rcu(head, Some(Published::<T>::grace_period_over)) };
+        unsafe { bindings::call_rcu(head, Some(RcuObject::<T>::grace_period_over)) };
     }
 }

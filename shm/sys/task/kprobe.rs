@@ -41,7 +41,7 @@ compile_error!(
 ///
 /// # Safety
 ///
-/// `tell()` must be sound to call with what the function `FUNCTION` of the kernel has as its first
+/// `notify()` must be sound to call with what the function `FUNCTION` of the kernel has as its first
 /// argument, on entry to it.
 pub(crate) unsafe trait Event<T> {
     /// The function's name.
@@ -52,7 +52,7 @@ pub(crate) unsafe trait Event<T> {
     /// # Safety
     ///
     /// `argument` must be the first argument of the function, on entry to it.
-    unsafe fn tell(target: &T, argument: *const c_void);
+    unsafe fn notify(target: &T, argument: *const c_void);
 }
 
 /// An IPC namespace ends.
@@ -78,7 +78,7 @@ unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
     #[cfg(not(CONFIG_SYSVIPC))]
     const FUNCTION: &'static CStr = c"mq_clear_sbinfo";
 
-    unsafe fn tell(target: &T, argument: *const c_void) {
+    unsafe fn notify(target: &T, argument: *const c_void) {
         // SAFETY: By this function's requirement it is a namespace, which is there during the call.
         target.namespace_ended(unsafe { ipc_ns::id_of(argument.cast()) });
     }
@@ -86,24 +86,24 @@ unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
 
 /// `kernel.shm_rmid_forced` of a namespace is set to 1.
 #[cfg(CONFIG_SYSVIPC)]
-pub(crate) struct RemovalForced;
+pub(crate) struct RmidForced;
 
 /// Who is told of that.
 #[cfg(CONFIG_SYSVIPC)]
-pub(crate) trait OnRemovalForced {
+pub(crate) trait OnRmidForced {
     /// The sysctl of the namespace has been set. It may not sleep.
-    fn removal_forced(&self, id: NamespaceId);
+    fn rmid_forced(&self, id: NamespaceId);
 }
 
 #[cfg(CONFIG_SYSVIPC)]
 // SAFETY: `shm_destroy_orphaned(struct ipc_namespace *)` is called while a sysctl of the namespace
 // is written, which keeps it.
-unsafe impl<T: OnRemovalForced> Event<T> for RemovalForced {
+unsafe impl<T: OnRmidForced> Event<T> for RmidForced {
     const FUNCTION: &'static CStr = c"shm_destroy_orphaned";
 
-    unsafe fn tell(target: &T, argument: *const c_void) {
+    unsafe fn notify(target: &T, argument: *const c_void) {
         // SAFETY: By this function's requirement it is a namespace, which is there during the call.
-        target.removal_forced(unsafe { ipc_ns::id_of(argument.cast()) });
+        target.rmid_forced(unsafe { ipc_ns::id_of(argument.cast()) });
     }
 }
 
@@ -123,7 +123,7 @@ pub(crate) trait OnCreatorLeaves {
 unsafe impl<T: OnCreatorLeaves> Event<T> for CreatorLeaves {
     const FUNCTION: &'static CStr = c"exit_shm";
 
-    unsafe fn tell(target: &T, _argument: *const c_void) {
+    unsafe fn notify(target: &T, _argument: *const c_void) {
         target.creator_leaves();
     }
 }
@@ -135,7 +135,7 @@ unsafe impl<T: OnCreatorLeaves> Event<T> for CreatorLeaves {
 /// `probe` is registered on the function of `E`, and the first field of a pinned `Self`.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-pub(crate) struct Hook<E: Event<T>, T: Send + Sync> {
+pub(crate) struct Kprobe<E: Event<T>, T: Send + Sync> {
     #[pin]
     probe: Opaque<kprobe>,
     target: T,
@@ -144,11 +144,11 @@ pub(crate) struct Hook<E: Event<T>, T: Send + Sync> {
 
 // SAFETY: A kprobe may be unregistered from another thread than it was registered from; `T` is
 // `Send`.
-unsafe impl<E: Event<T>, T: Send + Sync> Send for Hook<E, T> {}
+unsafe impl<E: Event<T>, T: Send + Sync> Send for Kprobe<E, T> {}
 // SAFETY: A kprobe does its own locking, and `T` is `Sync`.
-unsafe impl<E: Event<T>, T: Send + Sync> Sync for Hook<E, T> {}
+unsafe impl<E: Event<T>, T: Send + Sync> Sync for Kprobe<E, T> {}
 
-impl<E: Event<T>, T: Send + Sync> Hook<E, T> {
+impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
     /// Starts to tell `target`. Fails with `ENOENT` on a kernel without the function.
     pub(crate) fn new(target: T) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
@@ -178,7 +178,7 @@ impl<E: Event<T>, T: Send + Sync> Hook<E, T> {
         // not dropped before `unregister_kprobe()` has waited for this call.
         let this = unsafe { &*probe.cast::<Self>() };
         // SAFETY: `regs` are those on entry to the function.
-        unsafe { E::tell(&this.target, first_argument(regs)) };
+        unsafe { E::notify(&this.target, first_argument(regs)) };
         0
     }
 }
@@ -200,7 +200,7 @@ unsafe fn first_argument(regs: *const bindings::pt_regs) -> *const c_void {
 }
 
 #[pinned_drop]
-impl<E: Event<T>, T: Send + Sync> PinnedDrop for Hook<E, T> {
+impl<E: Event<T>, T: Send + Sync> PinnedDrop for Kprobe<E, T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant the probe is registered. This waits until no handler runs.
         unsafe { unregister_kprobe(self.probe.get()) };
