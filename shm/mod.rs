@@ -1,52 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The map of the module.
+//! The map of the module: five floors, a folder each. A file uses its own floor and those below it.
 //!
-//! A call comes in at the top of this list, and goes down it.
+//! [`call`]: the interfaces. Decodes a request, calls a function of a floor below, encodes the result.
+//! - `device.rs`: the misc device: ioctls and `read(2)`
+//! - `attach.rs`: maps a segment (`do_shmat()`)
+//! - `detach.rs`: unmaps an attach (`ksys_shmdt()`)
+//! - `table.rs`: the text of `read(2)`, as `/proc/sysvipc/shm`
+//! - `report.rs`: the segments of all namespaces, in debugfs
 //!
-//! - [`device`]: the misc device. Decodes an ioctl, calls one function, encodes the answer.
-//!   [`uapi`] has the numbers and structures, [`table`] the text that `read(2)` gives.
-//! - [`namespace`]: from the caller's IPC namespace to its registry; the end of a namespace.
-//! - [`report`]: what root sees of all namespaces, in debugfs.
-//! - [`registry`]: the segments of a namespace: find, make, remove; ids, keys, totals.
-//! - [`attach`]: a segment in an address space: attach, detach, and what the kernel tells of a
-//!   mapping.
-//! - [`segment`]: one segment: life, attach count, times, process ids, owner.
-//! - [`creator`]: who made segments, and whether that thread is still there.
-//! - [`memory`]: the pages of one segment: find, allocate (huge first).
-//! - [`policy`]: on which NUMA nodes they are allocated.
-//! - [`commit`]: what segments commit the kernel to.
-//! - [`settings`]: what the administrator has set for the whole machine.
-//! - [`sys`]: the kernel, as safe functions. The only place with `unsafe`.
+//! [`registry`]: the segments of an IPC namespace.
+//! - `mod.rs`: lookup by id, IPC_SET, IPC_RMID, totals
+//! - `create.rs`: lookup by key, creation (`ipcget()`, `newseg()`)
+//! - `orphans.rs`: removal when the creator leaves (`kernel.shm_rmid_forced`)
+//! - `namespace.rs`: the registries of all namespaces
+//! - `commit.rs`: commit accounting for small segments
+//! - `settings.rs`: module parameters and machine-wide sysctls
 //!
-//! Pure policy on plain values, tested on the host too: [`permission`] (who may read, write, own),
-//! [`id`] (what an id is made of), [`limits`] (what fits), [`address`] (where an attach goes),
-//! [`pool`] (pages that small segments share), [`command_line`] (what the kernel was booted with).
+//! [`segment`]: one segment.
+//! - `mod.rs`: creation, attaches in progress, SHM_LOCK
+//! - `state.rs`: the state under its spinlock: life cycle, attach count, owner, files
+//! - `stat.rs`: IPC_STAT
+//! - `creator.rs`: the thread that created it
+//! - `memory.rs`: its pages: mounts, large folios, SHM_HUGETLB
+//! - `mapping.rs`: the callbacks of its mappings: mmap, fork, munmap, fault
 //!
-//! # Who owns what
+//! [`sys`]: the kernel as safe functions, in the drawers `mm/`, `fs/`, `task/` and `sync/`. Only this
+//! floor has `unsafe`. Its `mod.rs` lists the files.
 //!
-//! Module -> [`Namespaces`](namespace::Namespaces) -> [`Registry`](registry::Registry) ->
-//! [`Segment`](segment::Segment) -> its file -> its inode -> the pages, and the segment in turn.
-//! The last circle is what keeps a segment alive; removal opens it. A VMA holds a file, and so the
-//! inode, and so the segment: what is attached lives on. Each segment, file and open device holds a
-//! reference to the module, so that there is nothing left when it is unloaded.
+//! [`rules`]: pure functions on plain values, tested on the host. All floors use them.
+//! - `id.rs`, `limits.rs`, `permission.rs`, `address.rs`: the checks of `ipc/util.c` and `ipc/shm.c`
+//! - `pool.rs`: a counter of pages taken from chunks
+//! - `command_line.rs`: the kernel's command line
+//! - `uapi.rs`: ioctl numbers and structures
+//!
+//! # Ownership
+//!
+//! - The module owns `Namespaces`, which owns the `Registry` of each namespace until that ends. An
+//!   open device holds a reference to both.
+//! - A `Registry` owns its `Segment`s until they are removed and nobody is attached. So does each
+//!   attach: the VMA holds an `AttachFile`, which holds the segment.
+//! - A `Segment` owns its `ShmemFile`, which has the pages. It also holds its registry, and a spare
+//!   `AttachFile`, which holds the segment; `State::end()` breaks these two cycles.
+//! - Segments, attach files and open devices each hold a reference to the module.
 //!
 //! # Lock order
 //!
-//! 1. The caller's turn in [`DetachTurns`](attach::DetachTurns), one for each address space. Only
-//!    `detach` takes one; what is shared with others is a spinlock that nothing is taken under.
-//! 2. The `mmap_lock` of the caller's address space. Held when a mapping is made, copied or closed.
-//! 3. The `i_rwsem` of a segment's inode (`fallocate(2)` and `MADV_REMOVE`), then the
-//!    `invalidate_lock` of its page cache, then the lock of a folio (also a fault), then the
-//!    spinlocks of what is rare about its memory: policies, spoilt pages. Nothing below is taken
-//!    under them.
-//! 4. The spinlock of [`Namespaces`](namespace::Namespaces), and those of
-//!    [`Creators`](creator::Creators). Nothing below is taken under them.
-//! 5. The spinlock of a [`Registry`](registry::Registry)'s table.
-//! 6. The spinlock of a [`Segment`](segment::Segment)'s state.
+//! 1. The turn of an address space (`MmTurns`): detach. Its spinlock is a leaf.
+//! 2. `i_rwsem` of a segment's inode: `fallocate(2)` and MADV_REMOVE, within shmem.
+//! 3. `mmap_lock`, or the lock of a VMA: all callbacks of mappings.
+//! 4. A slot of the `OnceTable` in `memory.rs`: a fault that allocates a folio.
+//! 5. The folio lock, then the locks of the page cache: within shmem. None below is taken under them.
+//! 6. The mutex of an open device's `Cursor`, and that of `Orphans`. Never nested with 1 to 5, nor with
+//!    each other; user memory is not accessed under them.
+//! 7. The spinlock of a registry's table (`IdTable`).
+//! 8. The spinlock of a segment's `State`.
 //!
-//! The mutexes of an open device's [`Cursor`](table::Cursor) and of who removes orphans are taken
-//! before 5 and 6. User space is not touched under them, nor under any of the spinlocks.
+//! The spinlocks of `Namespaces` and `Creators` are leaves: kprobe handlers take them, too, and at most
+//! queue a work item under them.
 
 pub(crate) mod call;
 pub(crate) mod registry;

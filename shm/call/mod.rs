@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the module is called, and how it is looked at. See the map in [`shm`](crate::shm).
+//! The interfaces of the module. See the map in [`shm`].
+//!
+//! [`shm`]: super
 
 pub(crate) mod attach;
 pub(crate) mod detach;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What root sees of all IPC namespaces: two files in debugfs, in `rust_shm/`.
+//! The debugfs files `rust_shm/namespaces` and `rust_shm/segments`, which list all IPC namespaces.
 //!
-//! - `namespaces`: a line for each namespace that has used the device. Its number is that of
+//! - `namespaces`: a line for each namespace that has used the device, with the inode number of
 //!   `/proc/PID/ns/ipc`.
-//! - `segments`: a line for each segment: who uses it, and in folios of which order its pages are.
-//!   A folio is allocated by a fault, so this is also what faults have found.
+//! - `segments`: a line for each segment. Column `oN` is the number of folios of order N.
 //!
-//! Numbers of users are those of the first user namespace, sizes are in bytes, `oN` is how many
-//! folios of order N there are. Columns may be added at the end.
+//! User ids are those of the initial user namespace, sizes are in bytes. Columns may be added at the
+//! end.
 
 use crate::shm::{
     registry::{
@@ -39,13 +38,13 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The files. They are taken away when this is dropped.
+/// The files, removed when this is dropped.
 pub(crate) type Report = Directory<Arc<Namespaces>>;
 
 struct NamespaceList;
 struct SegmentList;
 
-/// Makes the files.
+/// Creates the files.
 pub(crate) fn new(namespaces: Arc<Namespaces>) -> impl PinInit<Report> {
     Directory::new(c"rust_shm", namespaces).pin_chain(|mut directory| {
         directory.as_mut().add::<NamespaceList>();

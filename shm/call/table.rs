@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The text that `read(2)` on the device gives: the caller's namespace, in the columns of
+//! The text that `read(2)` on the device returns: the segments of the caller's namespace, formatted as
 //! `/proc/sysvipc/shm`.
 
 use crate::shm::{
@@ -17,16 +17,16 @@ use core::fmt::{
     Write, //
 };
 
-/// As `shm_init()` in `ipc/shm.c` has it for 64-bit kernels.
+/// The header line of `shm_init()` for 64-bit kernels.
 const HEADER: &str = concat!(
     "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime",
     "                   rss                  swap\n"
 );
 
-/// No line is longer: sixteen numbers of at most 20 digits, with a sign and a blank.
+/// The maximum length of a line: sixteen numbers of at most 20 digits, with a sign and a space.
 const LINE_BYTES: usize = 16 * 22;
 
-/// A line of text, or the end of one, in room of its own.
+/// A line of text, or the rest of one.
 #[derive(Clone)]
 pub(crate) struct Line {
     text: [u8; LINE_BYTES],
@@ -41,12 +41,12 @@ impl Line {
         length: 0,
     };
 
-    /// The text.
+    /// Returns the text.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.text.get(self.first..self.length).unwrap_or(&[])
     }
 
-    /// The same without its first bytes.
+    /// Returns the line without its first bytes.
     fn skip(&self, first: usize) -> Self {
         Self {
             first,
@@ -65,21 +65,20 @@ impl Write for Line {
     }
 }
 
-/// How far an open file has been read. A line is made when it is wanted, so that a table of any
-/// length takes little memory; between two reads the table may change, as it may with
-/// `/proc/sysvipc/shm`.
+/// The read position of an open file. Each line is formatted when it is read, so memory usage does not
+/// depend on the length of the table. As with `/proc/sysvipc/shm`, the table may change between reads.
 pub(crate) struct Cursor {
-    /// Whose table it is, if any of it has been read.
+    /// The namespace whose table was read last.
     of: Option<NamespaceId>,
-    /// Where in the text `line` begins.
+    /// The position of `line` in the text.
     start: i64,
     line: Line,
-    /// The index of the segment that the next line is for, or of one after it.
+    /// The index from which the segment of the next line is searched.
     next_index: u32,
 }
 
 impl Cursor {
-    /// At the beginning.
+    /// Creates a cursor at the start.
     pub(crate) fn new() -> Self {
         let mut cursor = Self {
             of: None,
@@ -95,38 +94,39 @@ impl Cursor {
         self.start = 0;
         self.next_index = 0;
         self.line.length = 0;
-        // The header is shorter than a line may be.
+        // This cannot fail: the header is shorter than `LINE_BYTES`.
         let _ = self.line.write_str(HEADER);
     }
 
-    /// Goes to the next line; false if there is none.
+    /// Advances to the next line; returns `false` if there is none.
     fn advance(&mut self, registry: &Registry, viewer: &Credentials<'_>) -> bool {
         loop {
             let Some((index, segment)) = registry.first_from(self.next_index) else {
                 return false;
             };
             self.next_index = index + 1;
-            // One that was removed meanwhile has no line. All may be seen, as in /proc/sysvipc/shm.
+            // Skips a segment that was removed concurrently. As in /proc/sysvipc/shm, permissions are
+            // not checked.
             let mut stat = uapi::Stat::default();
             if segment.stat_any(viewer, &mut stat).is_err() {
                 continue;
             }
             self.start += self.line.length as i64;
             self.line.length = 0;
-            // A line has room for the largest numbers.
+            // This cannot fail: a row is at most `LINE_BYTES` long.
             let _ = write_row(&mut self.line, segment.id().number(), &stat);
             return true;
         }
     }
 
-    /// The text at `position`, up to the end of its line; `None` at the end of the table.
+    /// Returns the text from `position` to the end of the line; `None` at the end of the table.
     pub(crate) fn text_at(
         &mut self,
         registry: &Registry,
         viewer: &Credentials<'_>,
         position: i64,
     ) -> Option<Line> {
-        // A reader of another namespace is shown nothing that was made for the last one.
+        // A reader in another namespace must not see lines of the previous one.
         let of = Some(registry.namespace());
         if position < self.start || position == 0 || self.of != of {
             self.rewind();
@@ -144,7 +144,7 @@ impl Cursor {
     }
 }
 
-/// As `sysvipc_shm_proc_show()`.
+/// Writes the line of a segment, as `sysvipc_shm_proc_show()`.
 fn write_row(to: &mut impl Write, id: u32, stat: &uapi::Stat) -> fmt::Result {
     writeln!(
         to,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the segments of a namespace commit the kernel to, as `shmem_acct_size()`.
+//! Commit accounting for small segments, as `shmem_acct_size()`.
 //!
-//! A large segment has a [`Commitment`] of its own. Small ones share what a [`Pool`] has, which
-//! grows and shrinks by [`CHUNK_PAGES`]: so a small segment costs a sum. There is one pool in each
-//! registry's table, guarded by its lock.
+//! The file of a large segment accounts for itself. Small segments share a [`Pool`], which grows and
+//! shrinks by [`CHUNK_PAGES`], so that most of them only change a counter. Each registry's table has
+//! a pool, protected by its lock.
 
 use crate::shm::{
     rules::{
@@ -17,17 +17,17 @@ use kernel::prelude::*;
 
 pub(crate) use crate::shm::rules::pool::CHUNK_PAGES;
 
-/// What is committed to all small segments together: those of less than [`CHUNK_PAGES`].
+/// The memory committed for the segments of less than [`CHUNK_PAGES`].
 pub(crate) type Pool = pool::Pool<KBox<Chunk>>;
 
-/// [`CHUNK_PAGES`] that are committed.
+/// A commitment of [`CHUNK_PAGES`].
 pub(crate) struct Chunk {
     _commitment: Commitment,
     next: Option<KBox<Chunk>>,
 }
 
 impl Chunk {
-    /// Commits them. `ENOMEM` if the kernel will not.
+    /// Commits the pages. `ENOMEM` if the commit limit is exceeded.
     pub(crate) fn new() -> Result<KBox<Self>> {
         let chunk = Self {
             _commitment: Commitment::new(CHUNK_PAGES * PAGE_BYTES)?,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! From an IPC namespace to its registry.
+//! The registries of all IPC namespaces.
 //!
-//! There is one [`Namespaces`], made when the module is loaded and shared by the device and the
-//! hook. It owns a registry for each namespace that has used the device, by the namespace's number,
-//! which is never used again; a spinlock guards that map.
+//! There is one [`Namespaces`], created when the module is loaded; the device, the kprobes and the
+//! debugfs files share it. It owns a registry for each namespace that has used the device, in a tree
+//! by the number of the namespace, which is never reused. A spinlock protects the tree.
 
 use super::{
     settings::Settings,
@@ -44,7 +44,7 @@ use kernel::{
     }, //
 };
 
-/// The registries of all namespaces.
+/// The registries, and what they share.
 #[pin_data]
 pub(crate) struct Namespaces {
     #[pin]
@@ -58,7 +58,7 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// None yet. `queue` is for the work that the kernel's events make.
+    /// Creates an empty map. `queue` runs deferred work.
     pub(crate) fn new(
         mounts: Arc<Mounts>,
         queue: OwnedQueue,
@@ -74,7 +74,8 @@ impl Namespaces {
         })
     }
 
-    /// The registry of a namespace, which must not end meanwhile: made if there is none.
+    /// Returns the registry of a namespace, and creates it if necessary. The caller must keep the
+    /// namespace from ending.
     pub(crate) fn registry(&self, id: NamespaceId) -> Result<Arc<Registry>> {
         if let Some(registry) = self.registries.lock().get(&id) {
             return Ok(registry.clone());
@@ -84,15 +85,15 @@ impl Namespaces {
         let node = RBTreeNode::new(id, registry.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut registries = self.registries.lock();
         if let Some(first) = registries.get(&id).cloned() {
-            // Somebody was faster. What was made for nothing is dropped after the lock: `node` and
-            // `registry` are older than it.
+            // Another task was faster. `node` and `registry` were declared before the lock was taken,
+            // and so are dropped after it is released.
             return Ok(first);
         }
         registries.insert(node);
         Ok(registry)
     }
 
-    /// The first registry of a namespace after `last`, in the order of their numbers.
+    /// Returns the registry with the lowest namespace number above `last`.
     pub(crate) fn first_after(&self, last: Option<NamespaceId>) -> Option<Arc<Registry>> {
         let registries = self.registries.lock();
         let from = last.map_or(NamespaceId::FIRST, NamespaceId::next);
@@ -100,59 +101,59 @@ impl Namespaces {
         Some(cursor.current().1.clone())
     }
 
-    /// Where the files of segments are.
+    /// Returns the tmpfs mounts for the files of segments.
     pub(crate) fn mounts(&self) -> &Mounts {
         &self.mounts
     }
 
-    /// For work that is done in parallel, or later.
+    /// Returns the queue for parallel and deferred work.
     pub(crate) fn queue(&self) -> &OwnedQueue {
         &self.queue
     }
 
-    /// What the administrator has set.
+    /// Returns the settings.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Who has made segments.
+    /// Returns the threads that have created segments.
     pub(crate) fn creators(&self) -> &Arc<Creators> {
         &self.creators
     }
 
-    /// For [`detach`](crate::shm::call::attach::detach).
+    /// Returns the turns that serialize detaches in an address space.
     pub(crate) fn detach_turns(&self) -> &MmTurns {
         &self.detach_turns
     }
 }
 
-/// Told by a kprobe, which may not sleep: the registry is taken out here, and its segments are let
-/// go by a work item.
+/// Called by a kprobe, which must not sleep: removes the registry, and lets a work item remove its
+/// segments.
 #[cfg(CONFIG_IPC_NS)]
 impl OnNamespaceEnd for Arc<Namespaces> {
     fn namespace_ended(&self, id: NamespaceId) {
         let registry = self.registries.lock().remove(&id);
         if let Some(registry) = registry {
-            // It is not on the queue yet: a namespace ends once.
+            // This cannot fail: a namespace ends once.
             let _ = self.queue.enqueue::<_, 0>(registry);
         }
     }
 }
 
-/// Told by a kprobe, which may not sleep: orphans are removed by a work item, or by the next call.
+/// Called by a kprobe, which must not sleep: a work item or the next call removes the orphans.
 #[cfg(CONFIG_SYSVIPC)]
 impl OnRmidForced for Arc<Namespaces> {
     fn rmid_forced(&self, id: NamespaceId) {
         let moment = self.creators.moment();
         if let Some(registry) = self.registries.lock().get(&id) {
             registry.orphans_are_due(moment);
-            // Where it is on the queue, its turn has yet to come.
+            // Fails if the work item is pending, which will see `moment`.
             let _ = self.queue.enqueue::<_, 1>(registry.clone());
         }
     }
 }
 
-/// Told by a kprobe, which may not sleep.
+/// Called by a kprobe, which must not sleep.
 #[cfg(CONFIG_SYSVIPC)]
 impl OnCreatorLeaves for Arc<Namespaces> {
     fn creator_leaves(&self) {
@@ -169,7 +170,7 @@ impl OnCreatorLeaves for Arc<Namespaces> {
                 registry.orphans_are_due(moment);
                 let _ = self.queue.enqueue::<_, 1>(registry.clone());
             } else {
-                // The thread is elsewhere, and the sysctl cannot be seen from there.
+                // The thread is in another namespace, from which the sysctl cannot be read.
                 registry.orphans_may_be_due(moment);
             }
         });

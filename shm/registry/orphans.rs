@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Segments whose creators have left, where `kernel.shm_rmid_forced` is set.
+//! `kernel.shm_rmid_forced`: segments without attaches are removed when their creators leave.
+//!
+//! A kprobe reports that in atomic context, where the table cannot be searched. So it only records
+//! until which [`Moment`] creators have left, and a work item or the next call, whichever is first,
+//! removes their segments. No call finds a segment that must be gone.
 
 use super::Registry;
 use crate::shm::{
@@ -28,28 +32,24 @@ use kernel::{
     workqueue::WorkItem, //
 };
 
-/// What `kernel.shm_rmid_forced` needs: segments that nobody is attached to go with their creators.
-///
-/// That they are to go is told in atomic context, where the table cannot be gone through. So that is
-/// only noted, and done by a work item, or by the next call: whichever is first. No call sees a
-/// segment that should be gone.
+/// What is to be removed from a registry, and what has been.
 #[pin_data]
 pub(super) struct Orphans {
-    /// Those of creators that had left at this moment are to go.
+    /// Orphans of creators that left until then must be removed.
     due: Atomic<Moment>,
-    /// So far, that is done.
+    /// Orphans of creators that left until then have been removed.
     done: Atomic<Moment>,
-    /// Creators had left at this moment that could not see the sysctl.
+    /// Creators that could not read the sysctl have left until then.
     undecided: Atomic<Moment>,
-    /// So far, that is decided.
+    /// The sysctl was read for creators that left until then.
     decided: Atomic<Moment>,
-    /// Held by who removes them.
+    /// Held while orphans are removed.
     #[pin]
     sweeping: Mutex<()>,
 }
 
 impl Orphans {
-    /// None.
+    /// Creates the state of a registry without orphans.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             due: Atomic::new(0),
@@ -60,7 +60,7 @@ impl Orphans {
         })
     }
 
-    /// Moves a moment on; it never goes back.
+    /// Sets `to` to the later of its value and `moment`.
     fn advance(to: &Atomic<Moment>, moment: Moment) {
         let mut now = to.load(Relaxed);
         while now < moment {
@@ -71,7 +71,7 @@ impl Orphans {
         }
     }
 
-    /// Whether nothing is to be done.
+    /// Returns whether there is nothing to do.
     fn is_idle(&self) -> bool {
         self.due.load(Acquire) == self.done.load(Acquire)
             && self.undecided.load(Acquire) == self.decided.load(Acquire)
@@ -79,20 +79,20 @@ impl Orphans {
 }
 
 impl Registry {
-    /// Segments of creators that had left at a moment are to go. It may not sleep.
+    /// Requests the removal of the orphans of creators that have left until `moment`. Does not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_are_due(&self, moment: Moment) {
         Orphans::advance(&self.orphans.due, moment);
     }
 
-    /// The same, if the sysctl is set: it is for the next call to see. It may not sleep.
+    /// The same, provided that the sysctl is set, which the next call checks. Does not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_may_be_due(&self, moment: Moment) {
         Orphans::advance(&self.orphans.undecided, moment);
     }
 
-    /// Removes what `kernel.shm_rmid_forced` says is to go: to be called before the table is looked
-    /// at, by a task in the namespace. May sleep.
+    /// Removes orphans as requested. Must be called before the table is used, by a task in the
+    /// namespace. May sleep.
     pub(crate) fn destroy_orphaned(&self, namespace: &CurrentIpcNamespace<'_>) {
         let orphans = &self.orphans;
         if orphans.is_idle() {
@@ -109,7 +109,7 @@ impl Registry {
         self.sweep();
     }
 
-    /// Removes what is due. To be called with `sweeping` locked.
+    /// Removes the orphans that are due. Must be called with `sweeping` held.
     fn sweep(&self) {
         let orphans = &self.orphans;
         let due = orphans.due.load(Acquire);
@@ -124,7 +124,7 @@ impl Registry {
         orphans.done.store(due, Release);
     }
 
-    /// Removes a segment if its creator had left at a moment, and nobody is attached to it.
+    /// Removes a segment if its creator had left until `due`, and nobody is attached.
     fn remove_orphan(&self, segment: &Segment, due: Moment) {
         let is_orphan = |state: &State| state.is_orphan(due) && !state.is_attached();
         if !is_orphan(&segment.lock()) {
@@ -132,7 +132,7 @@ impl Registry {
         }
         let mut table = self.table.lock();
         let state = segment.lock();
-        // One that is gone meanwhile is nobody's orphan.
+        // Checked again: `end()` drops the creator, so a segment that is gone is no orphan.
         if is_orphan(&state) {
             let removed = self.take_out(&mut table, segment, state);
             drop(table);
@@ -141,7 +141,7 @@ impl Registry {
     }
 }
 
-/// Creators have left: what nobody else is attached to goes.
+/// Removes the orphans that are due.
 impl WorkItem<1> for Registry {
     type Pointer = Arc<Self>;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the administrator has set for the whole machine, beside the sysctls of a namespace.
+//! Machine-wide settings: module parameters, sysctls, and the kernel's command line.
 //!
-//! There is one [`Settings`], made when the module is loaded. Sysctls are read when they are asked
-//! about, from `/proc`; only rare calls ask. The limits of a namespace are parameters of the module
-//! where the kernel has no sysctls for them; the defaults are those of the sysctls.
+//! There is one [`Settings`], created when the module is loaded. Sysctls are read from procfs on
+//! demand, by rare calls only. On a kernel without sysctls for the limits of a namespace, the limits
+//! are module parameters, with the same defaults.
 
 use crate::shm::{
     rules::{
@@ -33,7 +33,7 @@ use kernel::{
     str::parse_int::ParseInt, //
 };
 
-/// A number that is not larger than `MAX`.
+/// A number up to `MAX`.
 #[derive(Clone, Copy)]
 struct UpTo<const MAX: u64>(u64);
 
@@ -61,7 +61,7 @@ impl<const MAX: u64> fmt::Display for UpTo<MAX> {
     }
 }
 
-/// Permission bits.
+/// Permission bits of a file.
 #[derive(Clone, Copy)]
 struct Mode(u16);
 
@@ -79,7 +79,7 @@ impl Setting for Mode {
     }
 
     fn from_word(word: u64) -> Self {
-        // CAST: It was made from as many bits.
+        // CAST: `into_word()` had a `u16`.
         Self(word as u16)
     }
 }
@@ -91,35 +91,35 @@ impl fmt::Display for Mode {
 }
 
 parameter! {
-    /// The largest segment.
+    /// `shmmax`.
     static SHMMAX: UpTo<{ u64::MAX }> = u64::MAX - (1 << 24), "shmmax", 0o644,
         "Largest segment in bytes (2^64-2^24-1); where there is a sysctl kernel.shmmax, that holds";
 }
 
 parameter! {
-    /// All segments together.
+    /// `shmall`.
     static SHMALL: UpTo<{ u64::MAX }> = u64::MAX - (1 << 24), "shmall", 0o644,
         "All segments of an IPC namespace in pages (2^64-2^24-1); where there is a sysctl kernel.shmall, that holds";
 }
 
 parameter! {
-    /// How many segments.
+    /// `shmmni`.
     static SHMMNI: UpTo<{ 1 << 24 }> = 4096, "shmmni", 0o644,
         "Number of segments in an IPC namespace (4096); where there is a sysctl kernel.shmmni, that holds";
 }
 
 parameter! {
-    /// Who may open the device.
+    /// Permission bits of the device.
     static DEVICE_MODE: Mode = 0o666, "device_mode", 0o444,
         "Permission bits of /dev/rust_shm (0666)";
 }
 
-/// The permission bits of the device.
+/// Returns the permission bits of the device.
 pub(crate) fn device_mode() -> u16 {
     DEVICE_MODE.value().0
 }
 
-/// The limits of a namespace that has no sysctls for them.
+/// Returns the limits of a namespace without sysctls for them.
 pub(crate) fn limits() -> Limits {
     // CAST: A `usize` has 64 bits here, and the last is at most 1 << 24.
     Limits {
@@ -129,7 +129,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-/// Longer than any command line of the kernel.
+/// The size of a buffer for the kernel's command line: more than any `COMMAND_LINE_SIZE`.
 const COMMAND_LINE_BYTES: usize = 4096;
 
 /// `OVERCOMMIT_NEVER` of `vm.overcommit_memory`.
@@ -140,13 +140,13 @@ pub(crate) struct Settings {
     id_layout: IdLayout,
     overcommit_memory: Option<ProcFile>,
     hugetlb_shm_group: Option<ProcFile>,
-    // After the files, which are on it.
+    // Dropped after the files, which are on it.
     _proc: Option<Proc>,
 }
 
 impl Settings {
-    /// Reads the kernel's command line, and opens the sysctls. A kernel without them has the
-    /// strictest values.
+    /// Reads the kernel's command line, and opens the sysctls. Missing ones count as their strictest
+    /// values.
     pub(crate) fn new() -> Result<Self> {
         let proc = Proc::mount().ok();
         let open = |path| proc.as_ref().and_then(|proc| proc.open(path).ok());
@@ -165,18 +165,19 @@ impl Settings {
         })
     }
 
-    /// How ids are made up.
+    /// Returns the layout of ids.
     pub(crate) fn id_layout(&self) -> IdLayout {
         self.id_layout
     }
 
-    /// Whether memory may not be promised that there is not: then SHM_NORESERVE has no say.
+    /// Returns whether `vm.overcommit_memory` is `OVERCOMMIT_NEVER`, so that SHM_NORESERVE has no
+    /// effect.
     pub(crate) fn overcommit_never(&self) -> bool {
         let mode = self.overcommit_memory.as_ref().map(ProcFile::number);
         !matches!(mode, Some(Ok(mode)) if mode != OVERCOMMIT_NEVER)
     }
 
-    /// The group that may have huge pages (`vm.hugetlb_shm_group`).
+    /// Returns the group that may use SHM_HUGETLB (`vm.hugetlb_shm_group`).
     pub(crate) fn hugetlb_shm_group(&self) -> Option<Gid> {
         let group = self.hugetlb_shm_group.as_ref()?.number();
         group.ok().map(Gid)

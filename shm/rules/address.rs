@@ -1,28 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where an attach goes: the address rules of `do_shmat()`.
-//!
-//! Plain code on plain values, so that it is tested on the host too.
+//! The address of an attach: the rules of `do_shmat()`.
 
 use super::limits::PAGE_BYTES;
 
-/// Where in an address space to map.
+/// Where in an address space a segment is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// Where there is room.
+    /// At an address that the kernel chooses.
     Anywhere,
-    /// Here, if nothing is mapped here.
+    /// At this address, which must be unmapped.
     Fixed(usize),
-    /// Here, whatever is mapped here.
+    /// At this address, replacing existing mappings.
     Replace(usize),
 }
 
-/// The address is no place to attach at: `EINVAL`.
+/// The address is invalid: `EINVAL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadAddress;
 
 impl Placement {
-    /// From the address and the flags of an attach. SHMLBA is the page size.
+    /// Converts the address and the flags SHM_RND and SHM_REMAP. SHMLBA is the page size.
     pub(crate) fn new(address: usize, round: bool, replace: bool) -> Result<Self, BadAddress> {
         if address == 0 {
             return if replace {
@@ -37,15 +35,15 @@ impl Placement {
         }
         match (rounded, replace) {
             (0, true) => Err(BadAddress),
-            // As `do_shmat()`: it looks for what is mapped only at an address that is not 0, and
-            // maps at this one without asking. Few may: mmap_min_addr has a say.
+            // As `do_shmat()`, which looks for existing mappings only if the address is not 0.
+            // `mmap_min_addr` still applies.
             (0, false) => Ok(Self::Replace(0)),
             (_, true) => Ok(Self::Replace(rounded)),
             (_, false) => Ok(Self::Fixed(rounded)),
         }
     }
 
-    /// Whether it leaves the address to the kernel, or has one that is a multiple of `bytes`.
+    /// Returns whether the kernel chooses the address, or it is a multiple of `bytes`.
     pub(crate) fn is_aligned(self, bytes: usize) -> bool {
         match self {
             Self::Anywhere => true,
@@ -54,7 +52,7 @@ impl Placement {
     }
 }
 
-/// The range of `size` bytes at `address`; `BadAddress` where it does not fit the numbers.
+/// Returns the range of `size` bytes at `address`; `BadAddress` if its end overflows.
 pub(crate) fn range(address: usize, size: usize) -> Result<core::ops::Range<usize>, BadAddress> {
     let end = address.checked_add(size).ok_or(BadAddress)?;
     Ok(address..end)

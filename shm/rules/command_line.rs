@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's command line: which parameters it has.
-//!
-//! It is read as `parse_args()` and `next_arg()` do for parameters that are looked at early in the
-//! boot. Plain code on plain values, so that it is tested on the host too.
+//! The kernel's command line, parsed as `parse_args()` and `next_arg()` do for early parameters.
 
 /// A command line.
 pub(crate) struct CommandLine<'a>(&'a [u8]);
 
 impl<'a> CommandLine<'a> {
-    /// From what `/proc/cmdline` says, which ends with a newline of its own.
+    /// Takes the content of `/proc/cmdline`, which ends with an added newline.
     pub(crate) fn from_proc(text: &'a [u8]) -> Self {
         Self(text.strip_suffix(b"\n").unwrap_or(text))
     }
 
-    /// Whether the kernel has the parameter `name`, with a value or without. What stands after `--`
-    /// is for the first process.
+    /// Returns whether the parameter `name` is set, with or without a value. Arguments after `--` are
+    /// for init.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         Arguments(self.0)
             .take_while(|argument| !argument.is_separator())
@@ -30,12 +27,12 @@ struct Argument<'a> {
 }
 
 impl Argument<'_> {
-    /// Whether it is `--`: what follows is not for the kernel.
+    /// Returns whether this is `--`, after which no argument is for the kernel.
     fn is_separator(&self) -> bool {
         self.name == b"--" && !self.has_value
     }
 
-    /// Whether that is its name, as `parameq()`: a dash is an underscore.
+    /// Compares the name as `parameq()`: a dash equals an underscore.
     fn is_named(&self, name: &[u8]) -> bool {
         let underscored = |&byte: &u8| if byte == b'-' { b'_' } else { byte };
         self.name
@@ -45,7 +42,7 @@ impl Argument<'_> {
     }
 }
 
-/// What is left of a command line.
+/// The arguments of the rest of a command line.
 struct Arguments<'a>(&'a [u8]);
 
 impl<'a> Iterator for Arguments<'a> {
@@ -54,7 +51,7 @@ impl<'a> Iterator for Arguments<'a> {
     fn next(&mut self) -> Option<Argument<'a>> {
         let start = self.0.iter().position(|&byte| !is_space(byte))?;
         let rest = self.0.get(start..)?;
-        // Space does not end what is in quotes. A first quote is no part of the name, others are.
+        // Spaces in quotes do not end an argument. A leading quote is not part of the name, others are.
         let quoted = rest.strip_prefix(b"\"");
         let mut in_quotes = quoted.is_some();
         let mut parts = quoted.unwrap_or(rest).splitn(2, |&byte| {
@@ -63,7 +60,7 @@ impl<'a> Iterator for Arguments<'a> {
         });
         let word = parts.next()?;
         self.0 = parts.next().unwrap_or_default();
-        // A name has a byte at least, be it `=`.
+        // A name has at least one byte, even if that is `=`.
         if let Some(more) = word.iter().skip(1).position(|&byte| byte == b'=') {
             return Some(Argument {
                 name: word.get(..=more)?,
@@ -81,7 +78,7 @@ impl<'a> Iterator for Arguments<'a> {
     }
 }
 
-/// As `isspace()` in the kernel, whose characters are those of Latin-1.
+/// As the kernel's `isspace()`, which classifies Latin-1 characters.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0)
 }

@@ -1,49 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Limits of a namespace, and what fits them.
-//!
-//! Plain code on plain values, so that it is tested on the host too.
+//! The limits of a namespace, and the check of a new segment against them.
 
-/// A page, in bytes.
+/// The size of a page in bytes.
 pub(crate) const PAGE_BYTES: usize = 1 << PAGE_BITS;
 
-/// The bits of an address that say where in a page it is.
+/// `PAGE_SHIFT`.
 #[cfg(not(test))]
 const PAGE_BITS: usize = kernel::page::PAGE_SHIFT;
 #[cfg(test)]
 const PAGE_BITS: usize = 12;
 
-/// The smallest segment, in bytes (`SHMMIN`).
+/// The minimum size of a segment in bytes.
 pub(crate) const SHMMIN: usize = 1;
 
 /// The limits of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// The largest segment, in bytes (`kernel.shmmax`).
+    /// The maximum size of a segment in bytes (`kernel.shmmax`).
     pub(crate) shmmax: usize,
-    /// All segments together, in pages (`kernel.shmall`).
+    /// The maximum size of all segments in pages (`kernel.shmall`).
     pub(crate) shmall: usize,
-    /// How many segments (`kernel.shmmni`).
+    /// The maximum number of segments (`kernel.shmmni`).
     pub(crate) shmmni: u32,
 }
 
-/// Why a segment of some size cannot be.
+/// Why a segment cannot be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LimitError {
-    /// The size is no size for a segment here: `EINVAL`.
+    /// The size is invalid: `EINVAL`.
     Size,
-    /// There is no room for it in the namespace: `ENOSPC`.
+    /// The namespace is full: `ENOSPC`.
     Full,
 }
 
-/// How many pages `bytes` take; `None` if that many bytes cannot be rounded up to pages.
+/// Rounds `bytes` up to pages; `None` if that overflows.
 pub(crate) fn pages(bytes: usize) -> Option<usize> {
     Some(bytes.checked_add(PAGE_BYTES - 1)? >> PAGE_BITS)
 }
 
 impl Limits {
-    /// Whether a new segment of `size` bytes fits beside `total` pages; in the order of `newseg()`.
-    /// Returns its size in pages.
+    /// Checks a new segment of `size` bytes, in the order of `newseg()`, where the existing ones have
+    /// `total` pages. Returns its size in pages.
     pub(crate) fn fit(&self, size: usize, total: usize) -> Result<usize, LimitError> {
         if size < SHMMIN || size > self.shmmax {
             return Err(LimitError::Size);
@@ -57,8 +55,8 @@ impl Limits {
     }
 }
 
-/// Whether a file can be so large: no larger than a signed offset can say. As `shmem_file_setup()`,
-/// which `newseg()` calls next for a segment that is not of huge pages.
+/// Checks that a file can have `size` bytes (`MAX_LFS_FILESIZE`), as `shmem_file_setup()`, which
+/// `newseg()` calls next for a segment without SHM_HUGETLB.
 pub(crate) fn file_fits(size: usize) -> Result<(), LimitError> {
     if size > isize::MAX as usize {
         Err(LimitError::Size)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rules on plain values, without the kernel: tested on the host too. See the map in
-//! [`shm`](crate::shm).
+//! Pure functions on plain values, also tested on the host, and the ABI. See the map in [`shm`].
+//!
+//! [`shm`]: super
 
 pub(crate) mod address;
 pub(crate) mod command_line;

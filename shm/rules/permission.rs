@@ -1,52 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a caller may read, write, own or lock a segment: pure policy, no kernel calls.
-//!
-//! The rules are those of `ipcperms()` and `ipcctl_obtain_check()` in `ipc/util.c`, of
-//! `shmctl_do_lock()` and of `can_do_hugetlb_shm()`. They are plain code on plain values, so that
-//! they are tested on the host too.
+//! Permission checks: the rules of `ipcperms()` and `ipcctl_obtain_check()` in `ipc/util.c`, of
+//! `shmctl_do_lock()` and of `can_do_hugetlb_shm()`.
 
-/// A user, as the kernel numbers it (`kuid_t`): the same in all user namespaces.
+/// A user id of the kernel (`kuid_t`), independent of user namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Uid(pub(crate) u32);
 
-/// A group, as the kernel numbers it (`kgid_t`).
+/// A group id of the kernel (`kgid_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gid(pub(crate) u32);
 
-/// The nine permission bits, as in `open(2)`.
+/// The nine permission bits (`S_IRWXUGO`).
 pub(crate) const PERMISSION_BITS: u32 = 0o777;
 
-/// What a call wants to do with a segment: one of more of the three bits of a class.
+/// The access that a call requests: read, write and execute bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request(u32);
 
 impl Request {
-    /// To read: attach read-only, or look at its state.
+    /// Read: attach read-only, IPC_STAT.
     pub(crate) const READ: Self = Self(0o4);
-    /// To read and write.
+    /// Read and write.
     pub(crate) const READ_WRITE: Self = Self(0o6);
 
-    /// What the permission bits of `shmget()` ask of a segment that exists: the three classes
-    /// together.
+    /// Returns the access that the permission bits of `shmget()` request from an existing segment:
+    /// the union of the three classes.
     pub(crate) fn from_mode(mode: u32) -> Self {
         Self((mode >> 6 | mode >> 3 | mode) & 0o7)
     }
 
-    /// To execute too.
+    /// Adds execute.
     pub(crate) fn with_execute(self) -> Self {
         Self(self.0 | 0o1)
     }
 }
 
-/// Who owns a segment, who made it, and what it allows to whom.
+/// Owner, creator and mode of a segment (`struct kern_ipc_perm`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ownership {
-    /// Owner: may be changed by IPC_SET.
+    /// The owner, which IPC_SET can change.
     pub(crate) uid: Uid,
     /// The owner's group.
     pub(crate) gid: Gid,
-    /// Creator: never changes.
+    /// The creator, which never changes.
     pub(crate) cuid: Uid,
     /// The creator's group.
     pub(crate) cgid: Gid,
@@ -54,21 +51,21 @@ pub(crate) struct Ownership {
     pub(crate) mode: u32,
 }
 
-/// Who calls.
+/// The calling task.
 pub(crate) trait Caller {
-    /// Effective user id.
+    /// Returns the effective user id.
     fn euid(&self) -> Uid;
-    /// Whether the caller is in a group, by its fsgid or its supplementary groups.
+    /// Returns whether the caller is in a group, by its fsgid or supplementary groups.
     fn in_group(&self, gid: Gid) -> bool;
-    /// CAP_IPC_OWNER in the user namespace that owns the IPC namespace.
+    /// Returns whether it has CAP_IPC_OWNER in the user namespace that owns the IPC namespace.
     fn has_ipc_owner(&self) -> bool;
-    /// CAP_SYS_ADMIN there.
+    /// The same for CAP_SYS_ADMIN.
     fn has_sys_admin(&self) -> bool;
-    /// CAP_IPC_LOCK there.
+    /// The same for CAP_IPC_LOCK.
     fn has_ipc_lock(&self) -> bool;
-    /// Whether RLIMIT_MEMLOCK lets the caller lock any memory at all.
+    /// Returns whether RLIMIT_MEMLOCK is not 0.
     fn may_lock_memory(&self) -> bool;
-    /// CAP_IPC_LOCK in the first user namespace, which lets the caller have huge pages.
+    /// Returns whether it has CAP_IPC_LOCK in the initial user namespace, which allows SHM_HUGETLB.
     fn may_have_huge_pages(&self) -> bool;
 }
 
@@ -78,9 +75,8 @@ impl Ownership {
         euid == self.cuid || euid == self.uid
     }
 
-    /// Whether `caller` may do what it wants, as `ipcperms()`: the bits of the first class that it
-    /// belongs to decide, even where another class may more. A capability is asked about last:
-    /// asking leaves a mark on the task.
+    /// Checks a request, as `ipcperms()`: only the bits of the first class that the caller belongs to
+    /// count. The capability is checked last, since a successful check sets PF_SUPERPRIV.
     pub(crate) fn allows(&self, caller: &impl Caller, request: Request) -> bool {
         let granted = if self.is_owner(caller) {
             self.mode >> 6
@@ -92,25 +88,25 @@ impl Ownership {
         request.0 & !granted & 0o7 == 0 || caller.has_ipc_owner()
     }
 
-    /// Whether `caller` may change or remove the segment, as `ipcctl_obtain_check()`.
+    /// Returns whether the caller may do IPC_SET and IPC_RMID, as `ipcctl_obtain_check()`.
     pub(crate) fn allows_control(&self, caller: &impl Caller) -> bool {
         self.is_owner(caller) || caller.has_sys_admin()
     }
 
-    /// Whether `caller` may lock the segment in memory, as `shmctl_do_lock()`, which asks for the
-    /// capability first.
+    /// Returns whether the caller may do SHM_LOCK. The capability is checked first, as in
+    /// `shmctl_do_lock()`.
     pub(crate) fn allows_lock(&self, caller: &impl Caller) -> bool {
         caller.has_ipc_lock() || (self.is_owner(caller) && caller.may_lock_memory())
     }
 
-    /// Whether `caller` may unlock it, likewise.
+    /// Returns whether the caller may do SHM_UNLOCK.
     pub(crate) fn allows_unlock(&self, caller: &impl Caller) -> bool {
         caller.has_ipc_lock() || self.is_owner(caller)
     }
 }
 
-/// Whether `caller` may have huge pages, as `can_do_hugetlb_shm()`. `group` says which group may
-/// (`vm.hugetlb_shm_group`), and is called only where it decides.
+/// Returns whether the caller may use SHM_HUGETLB, as `can_do_hugetlb_shm()`. `group` returns
+/// `vm.hugetlb_shm_group`; it is called only if the capability is missing.
 pub(crate) fn allows_huge_pages(caller: &impl Caller, group: impl FnOnce() -> Option<Gid>) -> bool {
     caller.may_have_huge_pages() || group().is_some_and(|group| caller.in_group(group))
 }

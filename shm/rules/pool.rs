@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages that many small users share, and that come in chunks.
+//! A counter of pages that small users take from large chunks.
 //!
-//! A pool never waits and never allocates, so that it may be used with a spinlock held: chunks are
-//! made before and dropped after. Plain code, so that it is tested on the host too.
+//! A pool neither sleeps nor allocates, so it can be used with a spinlock held: the caller creates
+//! chunks before it takes the lock, and drops them after.
 
 use super::limits::PAGE_BYTES;
 
-/// The pages in a chunk: 1 MiB. Who wants so many or more has no use for a pool.
+/// The number of pages in a chunk: 1 MiB. A pool is for users of fewer pages.
 pub(crate) const CHUNK_PAGES: usize = (1 << 20) / PAGE_BYTES;
 
-/// A chunk that can be in a list.
+/// A chunk, as an element of a singly linked list.
 pub(crate) trait Chunk: Sized {
-    /// The chunk after this one.
+    /// Returns the link to the next chunk.
     fn next(&mut self) -> &mut Option<Self>;
 }
 
-/// Some chunks, and how much of them is used.
+/// A list of chunks, and the number of pages in use.
 pub(crate) struct Pool<C> {
-    /// In pages.
     used: usize,
     chunks: Option<C>,
     count: usize,
 }
 
 impl<C: Chunk> Pool<C> {
-    /// One without chunks.
+    /// Creates a pool without chunks.
     pub(crate) const fn new() -> Self {
         Self {
             used: 0,
@@ -34,7 +33,7 @@ impl<C: Chunk> Pool<C> {
         }
     }
 
-    /// Takes so many pages, less than a chunk; false if there are not so many.
+    /// Takes `pages`, fewer than a chunk has; returns `false` if they are not available.
     pub(crate) fn take(&mut self, pages: usize) -> bool {
         let fits = self.used + pages <= self.count * CHUNK_PAGES;
         if fits {
@@ -43,15 +42,15 @@ impl<C: Chunk> Pool<C> {
         fits
     }
 
-    /// Adds to what there is.
+    /// Adds a chunk.
     pub(crate) fn add(&mut self, mut chunk: C) {
         *chunk.next() = self.chunks.take();
         self.chunks = Some(chunk);
         self.count += 1;
     }
 
-    /// Gives pages back that were taken. One chunk more than is needed is kept for the next user;
-    /// what is returned is too much, and goes.
+    /// Gives pages back. Returns a chunk that the caller must drop, if more than one is unused: one
+    /// stays for the next user.
     pub(crate) fn give_back(&mut self, pages: usize) -> Option<C> {
         self.used -= pages;
         if self.used + 2 * CHUNK_PAGES > self.count * CHUNK_PAGES {
@@ -63,7 +62,7 @@ impl<C: Chunk> Pool<C> {
         Some(chunk)
     }
 
-    /// The chunk that is kept for the next user, if nobody uses any: when there is to be no next.
+    /// Takes the unused chunk, if no page is in use. Called when no further users are expected.
     pub(crate) fn take_spare(&mut self) -> Option<C> {
         if self.used != 0 {
             return None;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who made segments, and whether that thread is still there (`kernel.shm_rmid_forced`).
+//! The threads that created segments (`shm_creator`), for `kernel.shm_rmid_forced`.
 //!
-//! As in `ipc/shm.c`, a creator is a thread, and it leaves when it exits, or leaves its IPC namespace
-//! by `unshare(2)`. A [`Creator`] is one thread as the creator of segments in one namespace; its
-//! segments share it, each by a [`CreatorRef`]. There is one [`Creators`], owned by
-//! [`Namespaces`](crate::shm::registry::namespace::Namespaces) and by each creator: it has each creator that is
-//! there and has segments.
+//! As in `ipc/shm.c`, a creator is a thread. It leaves when it exits, or leaves its IPC namespace by
+//! `unshare(2)`. There is one [`Creator`] for a thread and a namespace; each of its segments has a
+//! [`CreatorRef`]. There is one [`Creators`], the map of those that have segments and have not left.
+//! A spinlock protects each shard of it.
 
 use crate::shm::sys::task::{
     ipc_ns::NamespaceId,
@@ -30,26 +29,26 @@ use kernel::{
     }, //
 };
 
-/// A moment: the later, the larger. 0 is none.
+/// A logical time: larger is later. 0 is never.
 pub(crate) type Moment = u64;
 
 type Key = (ThreadId, NamespaceId);
 
-/// A thread that has made segments in a namespace.
+/// A thread that created segments in a namespace.
 struct Creator {
     key: Key,
-    /// When it left.
+    /// When it left, or 0.
     left: Atomic<Moment>,
-    /// How many segments of its there are. Changed with its [`Shard`] locked.
+    /// The number of its segments. Changed only with the lock of its [`Shard`] held.
     segments: Atomic<u32>,
     home: Arc<Creators>,
 }
 
-/// What a segment knows of who made it.
+/// The reference of a segment to its creator.
 pub(crate) struct CreatorRef(Arc<Creator>);
 
 impl CreatorRef {
-    /// Whether the creator has left, at that moment or before.
+    /// Returns whether the creator left at `at` or before.
     pub(crate) fn is_orphan(&self, at: Moment) -> bool {
         (1..=at).contains(&self.0.left.load(Acquire))
     }
@@ -59,14 +58,14 @@ impl Drop for CreatorRef {
     fn drop(&mut self) {
         let creator = &self.0;
         let mut creators = creator.home.shard(creator.key.0).creators.lock();
-        let left = creator.segments.load(Relaxed) - 1;
-        creator.segments.store(left, Relaxed);
-        // Where it has left, it is not there any more; another thread may have its number.
-        let is_there = || {
-            let there = creators.get(&creator.key);
-            there.is_some_and(|there| Arc::ptr_eq(there, creator))
+        let segments = creator.segments.load(Relaxed) - 1;
+        creator.segments.store(segments, Relaxed);
+        // A creator that has left is not in the map; another thread may have its id now.
+        let is_present = || {
+            let present = creators.get(&creator.key);
+            present.is_some_and(|present| Arc::ptr_eq(present, creator))
         };
-        let node = if left == 0 && is_there() {
+        let node = if segments == 0 && is_present() {
             creators.remove_node(&creator.key)
         } else {
             None
@@ -76,7 +75,7 @@ impl Drop for CreatorRef {
     }
 }
 
-/// The creators that are there.
+/// The creators that have not left, by thread.
 #[pin_data]
 pub(crate) struct Creators {
     #[pin]
@@ -84,7 +83,7 @@ pub(crate) struct Creators {
     clock: Atomic<Moment>,
 }
 
-/// Some of them.
+/// The creators whose thread ids have the same hash.
 #[pin_data]
 struct Shard {
     #[pin]
@@ -94,7 +93,7 @@ struct Shard {
 impl Creators {
     const COUNT: usize = 64;
 
-    /// None yet.
+    /// Creates an empty map.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             shards <- pin_init::pin_init_array_from_fn(|_| Shard::new()),
@@ -107,14 +106,14 @@ impl Creators {
         self.shards.get(thread.choose(Self::COUNT)).unwrap_or(first)
     }
 
-    /// A new moment, later than all before. What was stored before it is seen by who has a later
-    /// one.
+    /// Returns a new moment, later than all before. Whoever gets a later one sees what was stored before
+    /// this call.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn moment(&self) -> Moment {
         self.clock.fetch_add(1, kernel::sync::atomic::Full) + 1
     }
 
-    /// A segment is made by the calling thread in a namespace.
+    /// Counts a new segment of the calling thread in a namespace.
     pub(crate) fn add_segment(this: &Arc<Self>, namespace: NamespaceId) -> Result<CreatorRef> {
         let key = (ThreadId::current(), namespace);
         let shard = this.shard(key.0);
@@ -131,14 +130,14 @@ impl Creators {
         };
         let creator = Arc::new(new, GFP_KERNEL_ACCOUNT)?;
         let node = RBTreeNode::new(key, creator.clone(), GFP_KERNEL_ACCOUNT)?;
-        // Nobody else puts this thread in.
+        // Only the thread itself inserts its creator: there is none before.
         let before = shard.creators.lock().insert(node);
         drop(before);
         Ok(CreatorRef(creator))
     }
 
-    /// The calling thread leaves: calls `f` with each namespace where it has segments, and a moment
-    /// at which it had left. Nothing may sleep; `f` is called without a lock.
+    /// Marks the calling thread as having left. Calls `f`, without a lock held, for each namespace in
+    /// which it has segments, with a moment at which it had left. Does not sleep, and `f` must not.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn leave(&self, mut f: impl FnMut(NamespaceId, Moment)) {
         let thread = ThreadId::current();
@@ -153,7 +152,7 @@ impl Creators {
             };
             let ((_, namespace), creator) = node.to_key_value();
             creator.left.xchg(self.moment(), kernel::sync::atomic::Full);
-            // A later one: who looks for orphans of an earlier moment may not have seen this one.
+            // A later moment: a removal up to an earlier one may not have seen this store.
             f(namespace, self.moment());
         }
     }

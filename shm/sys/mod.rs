@@ -1,37 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The only place with `unsafe`: thin safe wrappers over the kernel's C functions, one kernel noun
-//! a file.
+//! The kernel as safe functions: thin wrappers over C, one kernel noun a file. Only this floor has
+//! `unsafe`.
 //!
-//! Nothing here knows what a segment is. What a wrapper needs from its user comes in as a type
-//! parameter with a trait, and a type's `# Invariants` say what its `unsafe` blocks rest on.
+//! Nothing here depends on what a segment is: a wrapper gets what it needs from its user as a type
+//! with a trait, and the `# Invariants` of a type are what its `unsafe` blocks rely on.
 //!
 //! | file | noun |
 //! |---|---|
-//! | `cred.rs` | user and group ids of the caller, and their translation between user namespaces |
-//! | `pid.rs` | a counted `struct pid` |
-//! | `ipc_ns.rs` | the caller's IPC namespace: its number, its limits, capabilities over it |
-//! | `kprobe.rs` | kprobes that tell of what a module has no hook for |
-//! | `commit.rs` | memory that is promised in advance |
-//! | `memlock.rs` | memory that a user has locked |
-//! | `debugfs.rs` | a directory in debugfs |
-//! | `proc.rs` | files of `/proc` |
-//! | `queue.rs` | a workqueue that is drained when it is dropped |
-//! | `module_ref.rs` | a counted reference to this module |
-//! | `rcu_arc.rs` | a counted object that readers may find under RCU |
-//! | `id_table.rs` | an XArray of those, with a lock that also guards its owner's state |
-//! | `mount.rs` | the module's own pseudo filesystem |
-//! | `file.rs` | an inode and file on it, that own an object and map its pages |
-//! | `folio.rs` | the page cache of such an inode, and a page fault in it |
-//! | `policy.rs` | a counted NUMA policy that mappings share |
-//! | `lazy.rs` | a box that is made when it is first needed |
-//! | `parameter.rs` | a parameter of the module in sysfs |
-//! | `user.rs` | structures from and to user space |
-//! | `vma.rs` | the caller's address space: map, unmap, find what is mapped |
-//! | `misc.rs` | a misc device with a mode and a context |
-//! | `thread.rs` | which thread is calling |
-//! | `time.rs` | the clock |
-//! | `header.rs` | checks of the structures against `include/uapi/rust_shm.h` |
+//! | `mm/vma.rs` | the caller's address space: map, unmap, find mappings |
+//! | `mm/turns.rs` | a turn in an address space, for work that cannot hold `mmap_lock` throughout |
+//! | `mm/lent.rs` | the caller's address space, used by work items |
+//! | `mm/folio.rs` | a locked folio; the page allocator |
+//! | `mm/commit.rs` | memory counted in `Committed_AS` |
+//! | `mm/memlock.rs` | memory counted against RLIMIT_MEMLOCK |
+//! | `mm/user.rs` | structures in user space |
+//! | `fs/mount.rs` | a private mount of tmpfs |
+//! | `fs/shmem.rs` | a shmem file on it, and its page cache |
+//! | `fs/file.rs` | a further `struct file` of its inode, with file and VMA operations for an attach |
+//! | `fs/fault.rs` | a page fault (`struct vm_fault`) in a mapping of that |
+//! | `fs/misc.rs` | a misc device with a mode and a context |
+//! | `fs/parameter.rs` | a module parameter in sysfs |
+//! | `fs/proc.rs` | a file of procfs, for sysctls |
+//! | `fs/debugfs.rs` | a debugfs directory with text files |
+//! | `task/cred.rs` | credentials, and ids in user namespaces |
+//! | `task/ipc_ns.rs` | an IPC namespace: number, sysctls, capabilities |
+//! | `task/pid.rs` | a `struct pid` |
+//! | `task/thread.rs` | the calling thread; the scheduler |
+//! | `task/time.rs` | wall-clock time |
+//! | `task/kprobe.rs` | a kprobe, where the kernel has no notifier |
+//! | `sync/rcu_arc.rs` | a reference-counted object that RCU readers can find |
+//! | `sync/id_table.rs` | an XArray of those |
+//! | `sync/once.rs` | work that one of several concurrent tasks does for all |
+//! | `sync/queue.rs` | a workqueue |
+//! | `sync/module_ref.rs` | a reference to this module |
+//! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |
 
 #![allow(unsafe_code)]
 
@@ -41,8 +44,8 @@ pub(crate) mod mm;
 pub(crate) mod sync;
 pub(crate) mod task;
 
-/// What [`kernel::bindings`] lacks, made by bindgen from the headers of the kernel that is built
-/// for: see `Kbuild`.
+/// Bindings that [`kernel::bindings`] lacks, generated from the headers of the target kernel by the
+/// bindgen rule in `Kbuild`.
 #[allow(
     clippy::all,
     clippy::cast_lossless,

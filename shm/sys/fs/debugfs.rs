@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A directory in debugfs, with files that are texts.
+//! A debugfs directory with text files.
 //!
-//! [`kernel::debugfs`] makes files that belong to no module: one that is open when this one is
-//! unloaded would be closed by code that is gone.
+//! Files of [`kernel::debugfs`] have no owner: an open file would not keep the module, whose code it
+//! runs, loaded.
 
 use crate::LocalModule;
 use core::ptr;
@@ -18,57 +18,56 @@ use kernel::{
     str::CStr, //
 };
 
-/// A file: what it shows of a `T`.
+/// A file with a text about a `T`.
 pub(crate) trait SeqShow<T> {
-    /// Its name.
+    /// The name of the file.
     const NAME: &'static CStr;
 
-    /// Its text. May sleep. It is asked for once more, with more room, where it was too long.
+    /// Writes the text. May sleep. Called again with a larger buffer if it was too small.
     fn show(of: &T, to: &mut SeqFile<'_>) -> fmt::Result;
 }
 
-/// Where a text goes.
+/// A `struct seq_file`.
 ///
 /// # Invariants
 ///
-/// `0` is a valid `struct seq_file`, which is being filled.
+/// `0` is valid, and its `show` operation is running.
 pub(crate) struct SeqFile<'a>(&'a mut bindings::seq_file);
 
 impl SeqFile<'_> {
-    /// Whether there is no room any more: what is written now is lost.
+    /// Returns whether the buffer is full, so that further writes are lost (`seq_has_overflowed()`).
     pub(crate) fn is_full(&self) -> bool {
-        // As `seq_has_overflowed()`, which is inline.
         self.0.count == self.0.size
     }
 }
 
 impl Write for SeqFile<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // SAFETY: By the type invariant; the text is as long as is said.
+        // SAFETY: By the type invariant; pointer and length are those of the text.
         unsafe { bindings::seq_write(self.0, text.as_ptr().cast(), text.len()) };
         Ok(())
     }
 }
 
-/// The directory. It is taken away when this is dropped, and its files with it.
+/// A directory, removed with its files when this is dropped.
 ///
 /// # Invariants
 ///
-/// `entry` is a directory of debugfs, or an error that debugfs functions take for one. Its files
-/// have `data` as their private data.
+/// `entry` is a debugfs directory, or an error pointer, which debugfs functions accept. `data` is the
+/// private data of its files.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Directory<T: Send + Sync + 'static> {
     entry: *mut bindings::dentry,
     data: T,
 }
 
-// SAFETY: Directories may be taken away by any task; `T` is `Send`.
+// SAFETY: Any task may remove the directory; `T` is `Send`.
 unsafe impl<T: Send + Sync> Send for Directory<T> {}
-// SAFETY: A shared reference gives access to nothing but `T`, which is `Sync`.
+// SAFETY: A shared reference gives access to `T` only, which is `Sync`.
 unsafe impl<T: Send + Sync> Sync for Directory<T> {}
 
 impl<T: Send + Sync> Directory<T> {
-    /// Makes a directory without files, for root alone. Without debugfs nothing is made.
+    /// Creates an empty directory. Does nothing if debugfs is unavailable.
     pub(crate) fn new(name: &'static CStr, data: T) -> impl PinInit<Self> {
         pin_init!(Self {
             data,
@@ -77,11 +76,11 @@ impl<T: Send + Sync> Directory<T> {
         })
     }
 
-    /// Adds a file.
+    /// Adds a file that only root can read.
     pub(crate) fn add<V: SeqShow<T>>(self: Pin<&mut Self>) {
         let this = self.as_ref().get_ref();
-        // SAFETY: By the type invariant. The data is pinned, and stays until `drop()` has taken the
-        // files away; an open file holds the module, which holds this.
+        // SAFETY: By the type invariant. The data is pinned, and outlives the files, which `drop()`
+        // removes; an open file holds a reference to the module, and so keeps this alive.
         unsafe {
             bindings::debugfs_create_file_full(
                 V::NAME.as_char_ptr(),
@@ -117,7 +116,7 @@ impl<T: Send + Sync + 'static, V: SeqShow<T>> Operations<T, V> {
 
     /// # Safety
     ///
-    /// Called by the VFS with an inode that [`Directory::add`] has made, and a file being opened.
+    /// Called by the VFS with an inode that [`Directory::add`] created, and a file being opened.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: By this function's requirement.
         unsafe { bindings::single_open(file, Some(Self::show), (*inode).i_private) }
@@ -125,12 +124,12 @@ impl<T: Send + Sync + 'static, V: SeqShow<T>> Operations<T, V> {
 
     /// # Safety
     ///
-    /// Called by `seq_read()` with a file that `open()` has opened.
+    /// Called by `seq_read()` with a file that `open()` opened.
     unsafe extern "C" fn show(seq: *mut bindings::seq_file, _data: *mut c_void) -> c_int {
-        // SAFETY: By this function's requirement it is valid and nobody else's, and its private
-        // data are those of `Directory::add()`: a `T` that stays while the file is open.
+        // SAFETY: By this function's requirement `seq` is valid and not shared, and its private data
+        // is that of `Directory::add()`: a `T` that outlives the open file.
         let (of, seq) = unsafe { (&*(*seq).private.cast_const().cast::<T>(), &mut *seq) };
-        // INVARIANT: `seq` is being filled.
+        // INVARIANT: This is the `show` operation.
         match V::show(of, &mut SeqFile(seq)) {
             Ok(()) => 0,
             Err(_) => EIO.to_errno(),

@@ -2,8 +2,8 @@
 
 //! A misc device with a mode and a context.
 //!
-//! [`kernel::miscdevice`] gives neither: the node would be for root alone, and a file that is
-//! opened could reach nothing of the module but statics.
+//! [`kernel::miscdevice`] has neither: the node would be accessible to root only, and an open file
+//! could reach only statics of the module.
 
 use core::marker::PhantomData;
 use kernel::{
@@ -26,24 +26,24 @@ use kernel::{
 
 /// An open file of the device.
 pub(crate) trait DeviceFile: Send + Sync + Sized + 'static {
-    /// What the device has for all its files.
+    /// The data that all open files of the device share.
     type Context: Send + Sync + 'static;
 
-    /// The device is opened.
+    /// `open(2)`.
     fn open(context: &Self::Context) -> impl PinInit<Self, Error>;
 
-    /// `ioctl(2)`, by 64-bit and 32-bit programs alike.
+    /// `ioctl(2)`, from 64-bit and 32-bit programs.
     fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<isize>;
 
-    /// `read(2)` at a position, which moves on.
+    /// `read(2)` at `position`, which is advanced.
     fn read(&self, position: &mut i64, to: &mut IovIterDest<'_>) -> Result<usize>;
 }
 
-/// The device. It is taken away when this is dropped.
+/// A misc device, deregistered when this is dropped.
 ///
 /// # Invariants
 ///
-/// `misc` is registered with the operations of [`Opened<D>`], and the first field of a pinned `Self`.
+/// `misc` is registered with the operations of [`Opened<D>`]; it is the first field of a pinned `Self`.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
 pub(crate) struct Device<D: DeviceFile> {
@@ -55,14 +55,13 @@ pub(crate) struct Device<D: DeviceFile> {
     _files: PhantomData<D>,
 }
 
-// SAFETY: A misc device may be taken away from another thread than the one that registered it; the
-// context is `Send`.
+// SAFETY: A misc device may be deregistered by any task; the context is `Send`.
 unsafe impl<D: DeviceFile> Send for Device<D> {}
-// SAFETY: A shared reference gives access to the context alone, which is `Sync`.
+// SAFETY: A shared reference gives access to the context only, which is `Sync`.
 unsafe impl<D: DeviceFile> Sync for Device<D> {}
 
 impl<D: DeviceFile> Device<D> {
-    /// Makes the device `/dev/NAME`, with permission bits `mode`.
+    /// Registers the device `/dev/NAME` with permission bits `mode`.
     pub(crate) fn new(
         name: &'static CStr,
         mode: u16,
@@ -70,7 +69,7 @@ impl<D: DeviceFile> Device<D> {
     ) -> impl PinInit<Self, Error> {
         let template = MiscDeviceOptions { name }.into_raw::<Opened<D>>();
         try_pin_init!(Self {
-            // First: the device may be opened as soon as it is registered.
+            // Initialised first: the device may be opened as soon as it is registered.
             context,
             _files: PhantomData,
             operations <- Opaque::ffi_init(|slot: *mut bindings::file_operations| {
@@ -86,7 +85,7 @@ impl<D: DeviceFile> Device<D> {
                 misc.fops = operations.get();
                 // SAFETY: `slot` is valid for writes.
                 unsafe { slot.write(misc) };
-                // SAFETY: The device is filled in, and pinned until `drop()` takes it away.
+                // SAFETY: The device is filled in, and pinned until `drop()` deregisters it.
                 to_result(unsafe { bindings::misc_register(slot) })
             }),
         })
@@ -101,8 +100,7 @@ impl<D: DeviceFile> PinnedDrop for Device<D> {
     }
 }
 
-/// A [`DeviceFile`], as [`kernel::miscdevice`] wants it. It is private: nothing but a [`Device<D>`]
-/// is registered with it.
+/// A [`DeviceFile`] as a [`MiscDevice`]. It is private: only a [`Device<D>`] is registered with it.
 #[repr(transparent)]
 #[pin_data]
 struct Opened<D: DeviceFile> {
@@ -115,8 +113,8 @@ impl<D: DeviceFile> MiscDevice for Opened<D> {
     type Ptr = Pin<KBox<Self>>;
 
     fn open(_file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
-        // SAFETY: Only a `Device<D>` is registered with this type, whose first field `misc` then
-        // is. It is not dropped while `misc_open()` runs.
+        // SAFETY: Only a `Device<D>` is registered with this type, so `misc` is its first field. It is
+        // not dropped while `misc_open()` runs.
         let device = unsafe { &*misc.as_raw().cast_const().cast::<Device<D>>() };
         KBox::try_pin_init(
             try_pin_init!(Self {

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parameters of the module that root may read and change while it is loaded, in
-//! `/sys/module/rust_shm/parameters`.
+//! Module parameters that are visible, and possibly writable, in `/sys/module/rust_shm/parameters`.
 //!
-//! [`kernel::module_param`] has parameters that are set when the module is loaded, and never seen
-//! in sysfs. Here a parameter is a word of memory with a type that says what may be in it.
+//! Parameters of [`kernel::module_param`] can only be set at load time, and are not in sysfs.
 
 use core::{
     marker::PhantomData,
@@ -27,19 +25,19 @@ use kernel::{
     }, //
 };
 
-/// What a parameter may be. Its text, for who reads the parameter, is its [`fmt::Display`].
+/// The type of a parameter, stored as a word. Reads of the parameter return its [`fmt::Display`].
 pub(crate) trait Setting: Copy + fmt::Display + 'static {
-    /// What a text means. An error, commonly `EINVAL`, refuses it, and leaves the old value.
+    /// Parses a text. On error, commonly `EINVAL`, the parameter keeps its value.
     fn parse(text: &str) -> Result<Self>;
 
-    /// As a word.
+    /// Converts to a word.
     fn into_word(self) -> u64;
 
-    /// From what [`into_word`](Self::into_word) has returned.
+    /// Converts from a word that [`into_word`](Self::into_word) returned.
     fn from_word(word: u64) -> Self;
 }
 
-/// A parameter. [`parameter!`] makes one.
+/// A parameter, defined by [`parameter!`].
 pub(crate) struct Parameter<V> {
     word: Atomic<u64>,
     _type: PhantomData<fn() -> V>,
@@ -64,14 +62,14 @@ impl<V: Setting> Parameter<V> {
         free: None,
     };
 
-    /// What it is now.
+    /// Returns the current value.
     pub(crate) fn value(&self) -> V {
         V::from_word(self.word.load(Relaxed))
     }
 
     /// # Safety
     ///
-    /// `parameter` must be one that [`parameter!`] has made with [`Self::OPS`].
+    /// `parameter` must be one that [`parameter!`] defined with [`Self::OPS`].
     unsafe fn of<'a>(parameter: *const bindings::kernel_param) -> &'a Self {
         // SAFETY: By this function's requirement `arg` points to a `static` of this type.
         unsafe {
@@ -85,7 +83,7 @@ impl<V: Setting> Parameter<V> {
 
     /// # Safety
     ///
-    /// Called by the kernel with a text, or null, and as [`Self::of`] has it.
+    /// Called by the kernel with a text or null; `parameter` as for [`Self::of`].
     unsafe extern "C" fn set(
         text: *const c_char,
         parameter: *const bindings::kernel_param,
@@ -96,7 +94,7 @@ impl<V: Setting> Parameter<V> {
             }
             // SAFETY: By this function's requirement.
             let (this, text) = unsafe { (Self::of(parameter), CStr::from_char_ptr(text)) };
-            // What is written to sysfs mostly ends with a newline.
+            // Text written to sysfs usually ends with a newline.
             let value = V::parse(text.to_str()?.trim_ascii())?;
             this.word.store(value.into_word(), Relaxed);
             Ok(0)
@@ -105,7 +103,7 @@ impl<V: Setting> Parameter<V> {
 
     /// # Safety
     ///
-    /// Called by the kernel with a buffer of a page, and as [`Self::of`] has it.
+    /// Called by the kernel with a buffer of one page; `parameter` as for [`Self::of`].
     unsafe extern "C" fn get(
         buffer: *mut c_char,
         parameter: *const bindings::kernel_param,
@@ -118,7 +116,7 @@ impl<V: Setting> Parameter<V> {
             if bytes.len() > PAGE_SIZE {
                 return Err(E2BIG);
             }
-            // SAFETY: The buffer has room for a page, and is nobody else's.
+            // SAFETY: The buffer has one page, and is not shared.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr().cast(), buffer, bytes.len()) };
             // CAST: It is less than a page.
             Ok((bytes.len() - 1) as c_int)
@@ -126,7 +124,7 @@ impl<V: Setting> Parameter<V> {
     }
 }
 
-/// The bytes of a text as an array, for a section of the module.
+/// Converts a text to an array, for a section of the module.
 pub(crate) const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     let mut bytes = [0; N];
     let mut i = 0;
@@ -137,17 +135,17 @@ pub(crate) const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
-/// Makes a `static` [`Parameter`], and makes it known to the kernel and to `modinfo(8)`:
+/// Defines a `static` [`Parameter`] for the kernel and `modinfo(8)`:
 ///
 /// ```ignore
 /// parameter! {
-///     /// For who reads the source.
-///     pub(crate) static SIZE: Size = Size::LARGE, "size", 0o644, "For who reads modinfo";
+///     /// Documentation.
+///     pub(crate) static SIZE: Size = Size::LARGE, "size", 0o644, "Description for modinfo";
 /// }
 /// ```
 ///
-/// The value must be a constant whose `into_word()` is `value as u64`. The mode is that of the file
-/// in sysfs.
+/// The default must be a constant whose `into_word()` is `value as u64`. The mode is that of the sysfs
+/// file.
 macro_rules! parameter {
     (
         $(#[$meta:meta])*
@@ -159,7 +157,7 @@ macro_rules! parameter {
             $crate::shm::sys::fs::parameter::Parameter::new($default as u64);
 
         const _: () = {
-            // The kernel reads an array of these when the module is loaded.
+            // The kernel reads an array of these at load time.
             #[allow(unsafe_code)]
             #[link_section = "__param"]
             #[used(compiler)]

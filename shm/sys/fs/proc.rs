@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files of `/proc`, read as user space reads them.
+//! Reads files of procfs.
 //!
-//! Some settings of the kernel are variables that are not exported. What `/proc` says of them is
-//! an interface that does not change. The mount is our own: it does not matter what is mounted
-//! where, and in whose namespace.
+//! Some sysctls are variables that are not exported; their files are a stable interface. The mount is
+//! private to the module, so it does not depend on mount namespaces.
 
 use core::ptr::NonNull;
 use kernel::{
@@ -14,11 +13,11 @@ use kernel::{
     str::CStr, //
 };
 
-/// A mount of proc. It is taken away when this is dropped.
+/// A mount of procfs, unmounted when this is dropped.
 ///
 /// # Invariants
 ///
-/// Owns the first reference to a kernel mount.
+/// Owns a kernel mount.
 pub(crate) struct Proc(NonNull<bindings::vfsmount>);
 
 // SAFETY: Mounts may be used and unmounted from any task.
@@ -27,23 +26,23 @@ unsafe impl Send for Proc {}
 unsafe impl Sync for Proc {}
 
 impl Proc {
-    /// Mounts it. `ENODEV` on a kernel without.
+    /// Mounts procfs. `ENODEV` on a kernel without it.
     pub(crate) fn mount() -> Result<Self> {
         // SAFETY: The name is a string.
         let fs_type = unsafe { bindings::get_fs_type(c"proc".as_char_ptr()) };
         if fs_type.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: proc is no module: it is always there. `kern_mount()` returns no null.
-        // INVARIANT: The mount was just made.
+        // SAFETY: procfs is never a module, so `fs_type` stays valid. `kern_mount()` returns no null.
+        // INVARIANT: The mount is new.
         Ok(Self(unsafe {
             NonNull::new_unchecked(from_err_ptr(bindings::kern_mount(fs_type))?)
         }))
     }
 
-    /// Opens a file, by its path in `/proc`, for reading.
+    /// Opens the file with a path below `/proc` for reading.
     pub(crate) fn open(&self, path: &'static CStr) -> Result<ProcFile> {
-        // SAFETY: By the type invariant the mount is valid, and has its root.
+        // SAFETY: By the type invariant the mount is valid, and holds its root.
         let file = from_err_ptr(unsafe {
             let root = bindings::path {
                 mnt: self.0.as_ptr(),
@@ -52,39 +51,39 @@ impl Proc {
             bindings::file_open_root(&root, path.as_char_ptr(), bindings::O_RDONLY as c_int, 0)
         })?;
         // SAFETY: `file_open_root()` returns no null.
-        // INVARIANT: The file was just opened, and its count is ours.
+        // INVARIANT: The file is new, and its reference is ours.
         Ok(ProcFile(unsafe { NonNull::new_unchecked(file) }))
     }
 }
 
 impl Drop for Proc {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the first reference is ours. Open files have their own.
+        // SAFETY: By the type invariant the mount is ours. Open files hold their own references.
         unsafe { bindings::kern_unmount(self.0.as_ptr()) };
     }
 }
 
-/// An open file of proc.
+/// An open file of procfs.
 ///
 /// # Invariants
 ///
-/// Owns a count of a file that is open for reading.
+/// Owns a reference to a file that is open for reading.
 pub(crate) struct ProcFile(NonNull<bindings::file>);
 
 // SAFETY: Files are counted atomically, and may be put from any context.
 unsafe impl Send for ProcFile {}
-// SAFETY: A read at a position of the caller's changes nothing in the file.
+// SAFETY: Concurrent reads with separate positions are independent.
 unsafe impl Sync for ProcFile {}
 
 impl ProcFile {
-    /// Reads from the beginning, as much as there is room for. May sleep.
+    /// Reads from the start of the file into `room`, and returns the part read. May sleep.
     pub(crate) fn read<'a>(&self, room: &'a mut [u8]) -> Result<&'a [u8]> {
         let mut done = 0;
         while done < room.len() {
             let rest = room.get_mut(done..).ok_or(EINVAL)?;
             // CAST: Small.
             let mut position = done as i64;
-            // SAFETY: By the type invariant; the room is as long as is said.
+            // SAFETY: By the type invariant; pointer and length are those of `rest`.
             let count = unsafe {
                 bindings::kernel_read(
                     self.0.as_ptr(),
@@ -103,7 +102,7 @@ impl ProcFile {
         room.get(..done).ok_or(EINVAL)
     }
 
-    /// The number that is all the file says.
+    /// Reads a file that contains a number.
     pub(crate) fn number(&self) -> Result<u32> {
         let mut room = [0; 16];
         let text = self.read(&mut room)?;
@@ -114,7 +113,7 @@ impl ProcFile {
 
 impl Drop for ProcFile {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the count is ours.
+        // SAFETY: By the type invariant the reference is ours.
         unsafe { bindings::fput(self.0.as_ptr()) };
     }
 }

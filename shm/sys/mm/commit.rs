@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that is promised in advance, counted in `Committed_AS` and against the commit limit.
+//! Commit accounting: memory counted in `Committed_AS` and against the commit limit.
 //!
-//! The functions that count are not exported. But a shmem file that is made with a size is counted
-//! as a segment of the built-in is, for it is one in all but name: so an empty one is held for as
-//! long as memory is promised, and the kernel's own rules say whether it can be
-//! (`vm.overcommit_memory`).
+//! The accounting functions are not exported. But a shmem file is accounted with its size when it is
+//! created, by the rules of `vm.overcommit_memory`, as is a segment of the built-in. So an empty
+//! shmem file represents the commitment.
 
 use crate::shm::sys::bindings::shmem_kernel_file_setup;
 use core::ptr::NonNull;
@@ -15,11 +14,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// A number of bytes that is committed, until this is dropped.
+/// A number of bytes that stays committed until this is dropped.
 ///
 /// # Invariants
 ///
-/// Owns a count of a shmem file, which nobody else has.
+/// Owns the only reference to a shmem file.
 pub(crate) struct Commitment(NonNull<bindings::file>);
 
 // SAFETY: Files are counted atomically, and may be put from any context.
@@ -28,11 +27,11 @@ unsafe impl Send for Commitment {}
 unsafe impl Sync for Commitment {}
 
 impl Commitment {
-    /// Commits memory to the calling process. `ENOMEM` if the kernel will not; `EINVAL` for more
-    /// bytes than a file can have.
+    /// Commits memory on behalf of the calling process. `ENOMEM` if the limit is exceeded; `EINVAL`
+    /// for more bytes than a file can have.
     pub(crate) fn new(bytes: usize) -> Result<Self> {
         let size = i64::try_from(bytes).map_err(|_| EINVAL)?;
-        // SAFETY: The name is a string. No flag: the size is counted.
+        // SAFETY: The name is a string. Without VM_NORESERVE, the size is accounted.
         let file = from_err_ptr(unsafe {
             shmem_kernel_file_setup(
                 c"rust_shm".as_char_ptr(),
@@ -41,22 +40,22 @@ impl Commitment {
             )
         })?;
         // SAFETY: `shmem_kernel_file_setup()` returns no null.
-        // INVARIANT: The file was just made, and its count is ours.
+        // INVARIANT: The file is new, and its reference is ours.
         Ok(Self(unsafe { NonNull::new_unchecked(file) }))
     }
 
-    /// Leaves it committed, for who gives it back in another way.
+    /// Keeps the memory committed. The caller is responsible for undoing that.
     pub(crate) fn leak(self) {
-        // SAFETY: By the type invariant the file is valid and nobody else's. An empty file gives
-        // nothing back when it goes.
+        // SAFETY: By the type invariant nobody else has the file. When it is freed, shmem
+        // unaccounts its current size.
         unsafe { (*(*self.0.as_ptr()).f_inode).i_size = 0 };
     }
 }
 
 impl Drop for Commitment {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the count is ours. It is dropped when the task returns to
-        // user space, or by a work item: so this may be called from any context.
+        // SAFETY: By the type invariant the reference is ours. `fput()` may be called from any
+        // context: it frees the file later.
         unsafe { bindings::fput(self.0.as_ptr()) };
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory that a user has locked, counted against RLIMIT_MEMLOCK.
+//! Accounting of locked memory against RLIMIT_MEMLOCK.
 //!
-//! The counts are those that `user_shm_lock()` keeps, which is not exported: so what a user has
-//! locked here and in the kernel's own segments is one sum.
+//! `user_shm_lock()` is not exported. This uses the same counters, so that segments of the built-in
+//! and of this module count together.
 
 use kernel::{
     bindings,
@@ -12,21 +12,21 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// Which count of a user it is.
+/// The index of the counter in `struct ucounts`.
 const MEMLOCK: usize = bindings::rlimit_type_UCOUNT_RLIMIT_MEMLOCK as usize;
 
-/// Pages that are counted as locked by a user, until this is dropped.
+/// Pages that count as locked by a user until this is dropped.
 ///
 /// # Invariants
 ///
-/// `pages` were added to the counts of the user that `credentials` are of, and of those above.
+/// `pages` are included in the counters of the user of `credentials`, and of its ancestors.
 pub(crate) struct LockedPages {
-    /// Hold the user's counts.
+    /// Keep the counters alive.
     credentials: ARef<Credential>,
     pages: i64,
 }
 
-/// The soft limit of the calling process, in bytes (`rlimit(RLIMIT_MEMLOCK)`).
+/// Returns the soft limit of the calling process in bytes (`rlimit(RLIMIT_MEMLOCK)`).
 fn limit() -> usize {
     // SAFETY: `current` is valid, and so is its `signal` while it runs. The word is read once, as
     // `task_rlimit()` does, which is inline.
@@ -36,22 +36,22 @@ fn limit() -> usize {
     }
 }
 
-/// Whether the calling process may lock any memory.
+/// Returns whether the calling process may lock memory at all.
 pub(crate) fn is_allowed() -> bool {
     limit() != 0
 }
 
-/// Whether the caller may lock any amount of memory: CAP_IPC_LOCK in the first user namespace.
+/// Returns whether the caller has CAP_IPC_LOCK in the initial user namespace, and so no limit.
 pub(crate) fn is_unlimited() -> bool {
     // SAFETY: Always safe in the context of a task.
     unsafe { bindings::capable(bindings::CAP_IPC_LOCK as c_int) }
 }
 
 impl LockedPages {
-    /// Counts `pages` for the calling user. `ENOMEM` if that is more than the process may lock, and
-    /// it has no CAP_IPC_LOCK. As `user_shm_lock()`.
+    /// Counts `pages` for the calling user, as `user_shm_lock()`. `ENOMEM` if that exceeds the limit
+    /// and the caller has no CAP_IPC_LOCK.
     ///
-    /// Of two callers that get to the limit at the same time, both may be refused.
+    /// If two callers reach the limit concurrently, both may fail.
     pub(crate) fn new(pages: usize) -> Result<Self> {
         let pages = i64::try_from(pages).map_err(|_| ENOMEM)?;
         let limit = match limit() {
@@ -59,7 +59,7 @@ impl LockedPages {
             // CAST: Less than 2^52 pages.
             bytes => (bytes / kernel::page::PAGE_SIZE) as i64,
         };
-        // SAFETY: `current` holds its credentials, which are counted.
+        // SAFETY: `current` holds a reference to its credentials.
         let credentials: ARef<Credential> = unsafe {
             let cred = (*bindings::get_current()).cred;
             Credential::from_ptr(cred).into()
@@ -76,20 +76,20 @@ impl LockedPages {
 
 impl Drop for LockedPages {
     fn drop(&mut self) {
-        // By the type invariant, they were added.
+        // By the type invariant, the pages are included.
         add(&self.credentials, -self.pages);
     }
 }
 
-/// Adds to the counts of the user that has these credentials, and of the owners of the user
-/// namespaces around it; `None` where that is more than one of those may have. As
-/// `inc_rlimit_ucounts()` and `dec_rlimit_ucounts()`.
+/// Adds `pages` to the counters of the user of `credentials`, and of the owners of its ancestor user
+/// namespaces, as `inc_rlimit_ucounts()` and `dec_rlimit_ucounts()`. Returns the user's new count;
+/// `None` if the limit of a namespace is exceeded.
 fn add(credentials: &Credential, pages: i64) -> Option<i64> {
     let mut max = isize::MAX;
     let mut sum = None;
     let mut fits = true;
-    // SAFETY: Credentials hold the counts of their user, those hold their user namespace, and that
-    // those of its owner, up to the first. The words change under us; each is read once.
+    // SAFETY: Credentials hold a reference to their `ucounts`, these to their user namespace, and
+    // that one to the `ucounts` of its owner. The words change concurrently; each is read once.
     unsafe {
         let mut counts = (*credentials.as_ptr()).ucounts;
         while !counts.is_null() {

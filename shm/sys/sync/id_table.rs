@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An XArray of published objects, by index, with a lock that also guards its owner's state.
+//! An XArray of [`RcuObject`]s whose lock also protects a state of its owner.
 //!
-//! Look-ups take no lock. Changes are made through a [`Guard`], which holds the array's own
-//! spinlock and gives access to the state `S`, so that the array and what its owner keeps beside it
-//! change together.
+//! Lookups take no lock. A [`Guard`] holds the spinlock of the array; it can change the array, and
+//! gives access to the state `S`.
 
 use crate::shm::sys::sync::rcu_arc::{
     RcuArc,
@@ -48,8 +47,8 @@ const ZERO_ENTRY: usize = internal(257);
 ///
 /// # Invariants
 ///
-/// - Every present entry of `xa` is a pointer from [`Arc::into_raw`], and the table owns that
-///   count; no object is in two tables, or twice in one. (A reserved entry is not present.)
+/// - Every present entry of `xa` is a pointer from [`Arc::into_raw`] whose reference the table owns;
+///   no object is in two tables, or twice in one. (A reserved entry is not present.)
 /// - `state` and `next` are accessed with the lock of `xa` held.
 #[pin_data(PinnedDrop)]
 pub(crate) struct IdTable<T: Send + Sync, S> {
@@ -62,12 +61,11 @@ pub(crate) struct IdTable<T: Send + Sync, S> {
 
 // SAFETY: The objects are `Send + Sync`, and the state moves with the table.
 unsafe impl<T: Send + Sync, S: Send> Send for IdTable<T, S> {}
-// SAFETY: The objects are shared as `Arc`s are; the state is used by one thread at a time, the one
-// with the lock.
+// SAFETY: The objects are shared as `Arc`s are; only the thread that holds the lock uses the state.
 unsafe impl<T: Send + Sync, S: Send> Sync for IdTable<T, S> {}
 
 impl<T: Send + Sync, S> IdTable<T, S> {
-    /// Makes an empty table.
+    /// Creates an empty table.
     pub(crate) fn new(state: S) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: `xa` is valid for writes while the closure runs.
@@ -78,7 +76,7 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         })
     }
 
-    /// Locks the table. It is a spinlock: nothing may sleep until the guard is dropped.
+    /// Takes the spinlock of the table.
     pub(crate) fn lock(&self) -> Guard<'_, T, S> {
         // SAFETY: `xa` is initialised.
         unsafe { bindings::xa_lock(self.xa.get()) };
@@ -88,22 +86,22 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         }
     }
 
-    /// Calls `f` with the object at `index`, under RCU: `f` may not sleep.
+    /// Calls `f` with the object at `index`, under RCU: `f` must not sleep.
     pub(crate) fn with<R>(&self, index: u32, f: impl FnOnce(&T) -> R) -> Option<R> {
         let _rcu = rcu::read_lock();
         let entry = self.load(index);
         if entry.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant this points to an object whose count the table owned when
-        // it was loaded; `RcuObject` keeps that count until a grace period after it left the table,
-        // and we are in a critical section until `f` has returned.
+        // SAFETY: By the type invariant this points to an object to which the table owned a reference
+        // when it was loaded; `RcuDeferred` keeps that reference for a grace period after removal, and
+        // the critical section lasts until `f` has returned.
         let object = unsafe { &*entry.cast_const().cast::<RcuObject<T>>() };
         Some(f(object))
     }
 
-    /// What is at `index`, or null. To be called under RCU. As `xa_load()`, which would take the
-    /// RCU lock once more.
+    /// Returns the entry at `index`, or null. Must be called under RCU. As `xa_load()`, which would
+    /// nest another critical section.
     fn load(&self, index: u32) -> *mut c_void {
         let mut state = bindings::xa_state {
             xa: self.xa.get(),
@@ -116,22 +114,22 @@ impl<T: Send + Sync, S> IdTable<T, S> {
             // SAFETY: `xa` is initialised.
             let entry = unsafe { bindings::xas_load(&mut state) };
             match entry as usize {
-                // As `XA_RETRY_ENTRY`: the tree has changed meanwhile.
+                // The tree has changed concurrently.
                 RETRY_ENTRY => state.xa_node = ptr::without_provenance_mut(3),
-                // As `XA_ZERO_ENTRY`: reserved.
+                // Reserved.
                 ZERO_ENTRY => return ptr::null_mut(),
                 _ => return entry,
             }
         }
     }
 
-    /// A reference to the object at `index`.
+    /// Returns a reference to the object at `index`.
     pub(crate) fn get(&self, index: u32) -> Option<RcuArc<T>> {
         let last = index as usize;
         self.find(&mut { last }, last)
     }
 
-    /// The first object at `index` or above, and where it is.
+    /// Returns the first object at `index` or above, with its index.
     pub(crate) fn first_from(&self, index: u32) -> Option<(u32, RcuArc<T>)> {
         let mut at = index as usize;
         let object = self.find(&mut at, u32::MAX as usize)?;
@@ -146,9 +144,8 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: As in `with()`, the object's count is not zero before the end of this critical
-        // section: so another can be taken. The borrowed `Arc` is not dropped, so the table keeps
-        // its own.
+        // SAFETY: As in `with()`, the reference count is not zero before the end of this critical
+        // section. The `Arc` is not dropped: its reference remains the table's.
         let object = core::mem::ManuallyDrop::new(unsafe {
             Arc::from_raw(entry.cast_const().cast::<RcuObject<T>>())
         });
@@ -166,32 +163,32 @@ impl<T: Send + Sync, S> PinnedDrop for IdTable<T, S> {
             drop(deferred);
             index = at;
         }
-        // SAFETY: `xa` is initialised, and nobody can look at it any more.
+        // SAFETY: `xa` is initialised, and no longer shared.
         unsafe { bindings::xa_destroy(self.xa.get()) };
     }
 }
 
-/// The table, locked.
+/// A locked table.
 ///
 /// # Invariants
 ///
-/// Holds the lock of the table.
+/// The lock of the table is held.
 pub(crate) struct Guard<'a, T: Send + Sync, S> {
     table: &'a IdTable<T, S>,
     _not_send: NotThreadSafe,
 }
 
 impl<T: Send + Sync, S> Guard<'_, T, S> {
-    /// Reserves an index of at most `last`: the next free one after that of the time before, as
-    /// `idr_alloc_cyclic()`.
+    /// Reserves the next free index after the previous one, at most `last`, as `idr_alloc_cyclic()`.
+    /// `ENOSPC`, `ENOMEM`.
     ///
-    /// If memory is needed, the lock is given up for a moment, and this may sleep: what was checked
-    /// before must be checked again. Fails with `ENOSPC` or `ENOMEM`.
+    /// May release the lock, allocate memory, sleep, and take the lock again: the caller must repeat
+    /// its checks.
     pub(crate) fn reserve(&mut self, last: u32) -> Result<u32> {
         let mut index = 0;
         let limit = bindings::xa_limit { min: 0, max: last };
-        // SAFETY: By the type invariant the lock is held, which guards `next` too. A null entry
-        // reserves.
+        // SAFETY: By the type invariant the lock is held, which also protects `next`. A null entry
+        // reserves the index.
         let ret = unsafe {
             bindings::__xa_alloc_cyclic(
                 self.table.xa.get(),
@@ -203,22 +200,22 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
             )
         };
         match ret {
-            // 1: the index has wrapped.
+            // 1: the index wrapped.
             0 | 1 => Ok(index),
             e if e == EBUSY.to_errno() => Err(ENOSPC),
             e => Err(Error::from_errno(e)),
         }
     }
 
-    /// Reserves the first free index from `first` on, of at most `last`, as `idr_alloc()`; otherwise
-    /// as [`reserve()`](Self::reserve).
+    /// Reserves the first free index from `first` to `last`, as `idr_alloc()`. Otherwise as
+    /// [`reserve()`](Self::reserve).
     pub(crate) fn reserve_from(&mut self, first: u32, last: u32) -> Result<u32> {
         let mut index = 0;
         let limit = bindings::xa_limit {
             min: first,
             max: last,
         };
-        // SAFETY: By the type invariant the lock is held. A null entry reserves.
+        // SAFETY: By the type invariant the lock is held. A null entry reserves the index.
         let ret = unsafe {
             bindings::__xa_alloc(
                 self.table.xa.get(),
@@ -235,7 +232,7 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         }
     }
 
-    /// Puts an object where an index was reserved, for all to see, and returns a reference to it.
+    /// Stores an object at a reserved index, where readers can find it, and returns a reference.
     pub(crate) fn publish(
         &mut self,
         index: u32,
@@ -243,10 +240,10 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     ) -> RcuArc<T> {
         let object = Arc::from(object);
         let entry = Arc::into_raw(object.clone());
-        // The entry is reserved: it takes no memory, and so cannot fail.
+        // This cannot fail: the index is reserved, so no memory is allocated.
         //
         // SAFETY: By the type invariant the lock is held.
-        // INVARIANT: It was unique until now: in no table. Its count goes to the table.
+        // INVARIANT: The object was unique, so in no table. The table takes over the reference.
         unsafe {
             bindings::__xa_store(
                 self.table.xa.get(),
@@ -258,28 +255,27 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         object
     }
 
-    /// Gives a reserved index back.
+    /// Releases a reserved index.
     pub(crate) fn release(&mut self, index: u32) {
-        // SAFETY: By the type invariant the lock is held. A reserved entry reads as null: there is
-        // nothing to own.
+        // SAFETY: By the type invariant the lock is held. A reserved entry owns nothing.
         unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
     }
 
-    /// Takes the object at `index` out. What is returned is best dropped after the lock.
+    /// Removes the object at `index`. The result should be dropped after the lock is released.
     pub(crate) fn remove(&mut self, index: u32) -> Option<RcuDeferred<T>> {
         // SAFETY: By the type invariant the lock is held.
         let entry = unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
         if entry.is_null() {
             return None;
         }
-        // SAFETY: By the table's invariant this is a pointer whose count is now ours.
+        // SAFETY: By the table's invariant the entry owned a reference, which is now ours.
         let object = unsafe { Arc::from_raw(entry.cast_const().cast::<RcuObject<T>>()) };
-        // SAFETY: An object is published only while it is unique, that is, not while a deferred
-        // count of it is pending; so it was in this table alone, once, and is deferred once.
+        // SAFETY: An object is published only while it is unique, so not while a deferred drop is
+        // pending: it was in this table only, once, and has no other `RcuDeferred`.
         Some(unsafe { RcuDeferred::new(object) })
     }
 
-    /// The highest index in use that is at most `last`, by halving, as `ipc_search_maxidx()`.
+    /// Returns the highest index in use up to `last`, by binary search, as `ipc_search_maxidx()`.
     pub(crate) fn highest(&self, last: u32) -> Option<u32> {
         let (mut found, mut low, mut high) = (None, 0usize, last as usize);
         while low <= high {
@@ -315,7 +311,7 @@ impl<T: Send + Sync, S> Deref for Guard<'_, T, S> {
 
 impl<T: Send + Sync, S> DerefMut for Guard<'_, T, S> {
     fn deref_mut(&mut self) -> &mut S {
-        // SAFETY: By the type invariant the lock is held, and `self` is borrowed for writing.
+        // SAFETY: By the type invariant the lock is held, and `self` is borrowed mutably.
         unsafe { &mut *self.table.state.get() }
     }
 }

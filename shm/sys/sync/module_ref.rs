@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A counted reference to this module.
+//! Counted references to this module.
 //!
-//! A [`ModuleRef`] keeps the module loaded: `rmmod` is EBUSY while one lives. Whoever drops one
-//! must know of something else that keeps the module's code in place until the drop has returned:
-//! an open file, a mapping, or the module's own exit that waits.
+//! While a [`ModuleRef`] exists, unloading fails with EBUSY. Until its drop has returned, something
+//! else must keep the code loaded: an open file, a mapping, or the module's exit function that waits.
 
 use crate::LocalModule;
 use kernel::{
@@ -13,8 +12,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// The version that `modinfo(8)` and `/sys/module/rust_shm/version` show. `module!` has no field for
-/// it: this is what `MODULE_VERSION()` makes.
+/// The version in `modinfo(8)` and `/sys/module/rust_shm/version`, as `MODULE_VERSION()` defines it.
+/// `module!` has no field for it.
 #[used]
 #[link_section = ".modinfo"]
 static VERSION: [u8; 14] = *b"version=0.1.0\0";
@@ -23,14 +22,13 @@ static VERSION: [u8; 14] = *b"version=0.1.0\0";
 ///
 /// # Invariants
 ///
-/// Holds one count of the module's reference count.
+/// Owns one count of the module's reference count.
 pub(crate) struct ModuleRef(());
 
 impl ModuleRef {
-    /// Takes a reference. Fails with `ENODEV` when the module is on its way out.
+    /// Takes a reference. `ENODEV` if the module is being unloaded.
     pub(crate) fn get() -> Result<Self> {
-        // SAFETY: The pointer is to the `struct module` of this module, which is there while its
-        // code runs.
+        // SAFETY: The `struct module` of this module is valid while its code runs.
         if unsafe { bindings::try_module_get(this_module::<LocalModule>().as_ptr()) } {
             // INVARIANT: `try_module_get()` took the count.
             Ok(Self(()))
@@ -39,7 +37,7 @@ impl ModuleRef {
         }
     }
 
-    /// Gives the count away to a kernel object that will drop it by itself (`fops_put()`).
+    /// Passes the reference to a kernel object, which drops it (`fops_put()`).
     pub(crate) fn into_raw(self) {
         core::mem::forget(self);
     }
@@ -47,7 +45,7 @@ impl ModuleRef {
 
 impl Drop for ModuleRef {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, this count is ours to drop.
+        // SAFETY: By the type invariant the reference is ours.
         unsafe { bindings::module_put(this_module::<LocalModule>().as_ptr()) };
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A workqueue that is drained when it is dropped.
+//! A workqueue owned by the module.
 //!
-//! The system's workqueues will not do: a module may not go away before the last instruction of its
-//! last work item, and only the owner of a queue can wait for that.
+//! The system's workqueues do not suffice: the module must not be unloaded before its last work item
+//! has returned, and only the owner of a queue can wait for that.
 
 use core::{
     ops::Deref,
@@ -16,7 +16,7 @@ use kernel::{
     workqueue::Queue, //
 };
 
-/// A workqueue of our own.
+/// A workqueue that is drained and destroyed when it is dropped.
 ///
 /// # Invariants
 ///
@@ -29,19 +29,19 @@ unsafe impl Send for OwnedQueue {}
 unsafe impl Sync for OwnedQueue {}
 
 impl OwnedQueue {
-    /// Makes a queue whose items run side by side, bound to no CPU.
+    /// Creates an unbound queue, whose items may run concurrently.
     pub(crate) fn new(name: &'static CStr) -> Result<Self> {
         // SAFETY: The format takes one string, and one is given.
         let queue = unsafe {
             bindings::alloc_workqueue_noprof(
                 c"%s".as_char_ptr(),
                 bindings::wq_flags_WQ_UNBOUND,
-                // As many as is usual.
+                // The default maximum of concurrent items.
                 0,
                 name.as_char_ptr(),
             )
         };
-        // INVARIANT: A queue that is not null is ours.
+        // INVARIANT: The queue is new, and ours.
         NonNull::new(queue).map(Self).ok_or(ENOMEM)
     }
 }
@@ -57,7 +57,7 @@ impl Deref for OwnedQueue {
 
 impl Drop for OwnedQueue {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the queue is ours. This waits for all its items.
+        // SAFETY: By the type invariant the queue is ours. This waits for its items.
         unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
     }
 }

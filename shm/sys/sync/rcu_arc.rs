@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A counted object that readers may find under RCU.
+//! Reference-counted objects that RCU readers can find.
 //!
-//! A table that shows an object to RCU readers owns a reference to it. When the object is taken out
-//! of the table, that reference is dropped only after a grace period; so a reader that found the
-//! object may use it, or take a reference of its own, for as long as it stays in its critical
-//! section.
+//! A table that RCU readers search owns a reference to each of its objects, and drops it only after a
+//! grace period ([`RcuDeferred`]). So a reader may use an object that it has found until the end of
+//! its read-side critical section, or take a reference.
 
 use core::{
     mem::ManuallyDrop,
@@ -24,12 +23,12 @@ use kernel::{
 /// A reference to an [`RcuObject`].
 pub(crate) type RcuArc<T> = Arc<RcuObject<T>>;
 
-/// An object with the room that `call_rcu()` needs. Used as `RcuArc<T>`.
+/// An object with the `struct rcu_head` that `call_rcu()` needs. Used as [`RcuArc<T>`].
 ///
 /// # Invariants
 ///
-/// `head` is in use from when a [`RcuDeferred`] is dropped until the callback has dropped a
-/// reference, and at no other time.
+/// `head` is in use from the drop of an [`RcuDeferred`] until its callback has run, and at no other
+/// time.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct RcuObject<T> {
@@ -39,13 +38,13 @@ pub(crate) struct RcuObject<T> {
     value: T,
 }
 
-// SAFETY: `head` is touched by `call_rcu()` alone, which may run the callback on any CPU.
+// SAFETY: Only `call_rcu()` uses `head`, and it may run the callback on any CPU.
 unsafe impl<T: Send> Send for RcuObject<T> {}
-// SAFETY: As above; a shared reference gives access to `value` alone.
+// SAFETY: As above; a shared reference gives access to `value` only.
 unsafe impl<T: Sync> Sync for RcuObject<T> {}
 
 impl<T: Send + Sync> RcuObject<T> {
-    /// Makes an object, not in any table yet.
+    /// Creates an object.
     pub(crate) fn new(value: impl PinInit<T>) -> impl PinInit<Self> {
         pin_init!(Self {
             head: Opaque::uninit(),
@@ -53,16 +52,16 @@ impl<T: Send + Sync> RcuObject<T> {
         })
     }
 
-    /// The object, while it is not shared yet.
+    /// Returns the value of an object that is not shared yet.
     pub(crate) fn value_mut(self: Pin<&mut Self>) -> Pin<&mut T> {
         self.project().value
     }
 
     /// # Safety
     ///
-    /// Called by RCU with the `head` of an object that was deferred.
+    /// Called by RCU with the `head` of an object whose [`RcuDeferred`] was dropped.
     unsafe extern "C" fn grace_period_over(head: *mut bindings::callback_head) {
-        // SAFETY: `head` is the first field of a `Self`, whose count the `RcuDeferred` left to us.
+        // SAFETY: `head` is the first field of a `Self`, and the `RcuDeferred` left us its reference.
         drop(unsafe { Arc::from_raw(head.cast_const().cast::<Self>()) });
     }
 }
@@ -75,7 +74,7 @@ impl<T> Deref for RcuObject<T> {
     }
 }
 
-/// Waits, when this is dropped, for the callbacks of all that was deferred: their code is here.
+/// Waits for the callbacks of all [`RcuDeferred`]s when it is dropped: they are code of this module.
 pub(crate) struct RcuCallbacks;
 
 impl Drop for RcuCallbacks {
@@ -84,12 +83,12 @@ impl Drop for RcuCallbacks {
     }
 }
 
-/// The reference of a table that has shown an object to RCU readers, and does no more. When it is
-/// dropped, the object is kept for another grace period.
+/// The reference of a table to an object that it has removed. Dropping it drops the reference after a
+/// grace period.
 ///
 /// # Invariants
 ///
-/// There is no other of the same object, and the callback of none before is pending.
+/// There is no other for the same object, and no callback of an earlier one is pending.
 pub(crate) struct RcuDeferred<T: Send + Sync>(ManuallyDrop<RcuArc<T>>);
 
 impl<T: Send + Sync> RcuDeferred<T> {
@@ -105,8 +104,8 @@ impl<T: Send + Sync> RcuDeferred<T> {
 impl<T: Send + Sync> Drop for RcuDeferred<T> {
     fn drop(&mut self) {
         let head = self.0.head.get();
-        // SAFETY: The object is valid, kept by the count that is not dropped here: the callback
-        // takes it over. By the type invariant `head` is free.
+        // SAFETY: The object is valid: the reference is not dropped here, but by the callback. By the
+        // type invariant `head` is unused.
         unsafe { bindings::call_rcu(head, Some(RcuObject::<T>::grace_period_over)) };
     }
 }

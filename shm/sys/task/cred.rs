@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! User and group ids of the caller, and their translation between user namespaces.
+//! The credentials of the caller (`struct cred`), and the mapping of ids by its user namespace.
 
 use crate::shm::rules::permission::{
     Gid,
@@ -16,14 +16,14 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// The caller's effective group id (`current_egid()`, which has no Rust helper).
+/// Returns the caller's effective group id (`current_egid()`).
 pub(crate) fn egid() -> Gid {
     // SAFETY: `current` may read its own credentials without a lock: only it changes the pointer,
-    // and they themselves never change.
+    // and credentials are immutable.
     Gid(unsafe { (*(*bindings::get_current()).cred).egid }.val)
 }
 
-/// Whether the caller is in a group, by its fsgid or its supplementary groups.
+/// Returns whether the caller is in a group, by its fsgid or supplementary groups.
 pub(crate) fn in_group(gid: Gid) -> bool {
     // SAFETY: Always safe in the context of a task.
     unsafe { bindings::in_group_p(bindings::kgid_t { val: gid.0 }) != 0 }
@@ -33,8 +33,8 @@ pub(crate) fn in_group(gid: Gid) -> bool {
 ///
 /// # Invariants
 ///
-/// `cred` is that of `current`, which holds it: only the task itself changes it, and not in a system
-/// call of ours. This cannot leave the task.
+/// `cred` is that of `current`, which holds a reference: only the task itself replaces it, and not
+/// during a system call of this module. The type is not `Send`.
 pub(crate) struct Credentials<'a> {
     cred: NonNull<bindings::cred>,
     _task: PhantomData<&'a ()>,
@@ -44,7 +44,7 @@ pub(crate) struct Credentials<'a> {
 impl Credentials<'_> {
     /// # Safety
     ///
-    /// `task` must be `current`, and what is returned must not leave the system call.
+    /// `task` must be `current`, and the returned value must not outlive the system call.
     pub(in crate::shm::sys) unsafe fn of(task: *const bindings::task_struct) -> Self {
         Self {
             // SAFETY: A task has credentials.
@@ -55,14 +55,13 @@ impl Credentials<'_> {
         }
     }
 
-    /// Effective user id.
+    /// Returns the effective user id.
     pub(crate) fn euid(&self) -> Uid {
-        // SAFETY: By the type invariant; credentials never change.
+        // SAFETY: By the type invariant; credentials are immutable.
         Uid(unsafe { (*self.cred.as_ptr()).euid }.val)
     }
 
-    /// The number that the caller's user namespace has for a user, or the overflow id (65534) if it
-    /// has none.
+    /// Maps a user id into the caller's user namespace; unmapped ids become the overflow id (65534).
     pub(crate) fn uid_to_user(&self, uid: Uid) -> u32 {
         // SAFETY: By the type invariant; credentials hold their user namespace.
         unsafe {
@@ -71,8 +70,7 @@ impl Credentials<'_> {
         }
     }
 
-    /// The number that the caller's user namespace has for a group, or the overflow id (65534) if it
-    /// has none.
+    /// The same for a group id.
     pub(crate) fn gid_to_user(&self, gid: Gid) -> u32 {
         // SAFETY: As above.
         unsafe {
@@ -82,7 +80,7 @@ impl Credentials<'_> {
     }
 }
 
-/// The user that a number means in the caller's user namespace; `EINVAL` if none.
+/// Maps a user id from the caller's user namespace; `EINVAL` if it is unmapped.
 pub(crate) fn uid_from_user(uid: u32) -> Result<Uid> {
     // SAFETY: The caller's credentials hold its user namespace.
     let kuid = unsafe { bindings::make_kuid(bindings::current_user_ns(), uid) };
@@ -94,7 +92,7 @@ pub(crate) fn uid_from_user(uid: u32) -> Result<Uid> {
     }
 }
 
-/// The group that a number means in the caller's user namespace; `EINVAL` if none.
+/// The same for a group id.
 pub(crate) fn gid_from_user(gid: u32) -> Result<Gid> {
     // SAFETY: As above.
     let kgid = unsafe { bindings::make_kgid(bindings::current_user_ns(), gid) };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The caller's IPC namespace.
+//! IPC namespaces (`struct ipc_namespace`): the caller's, its sysctls, and counted references.
 
 use crate::shm::rules::limits::Limits;
 #[cfg(CONFIG_IPC_NS)]
@@ -27,7 +27,7 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// The number of an IPC namespace, unique for as long as the kernel runs.
+/// The number of an IPC namespace, which is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NamespaceId {
     number: u64,
@@ -35,7 +35,13 @@ pub(crate) struct NamespaceId {
 }
 
 impl NamespaceId {
-    /// The number after this one.
+    /// The lowest number, and that of the only namespace on a kernel without `struct ipc_namespace`.
+    pub(crate) const FIRST: Self = Self {
+        number: 0,
+        inode: 0,
+    };
+
+    /// Returns the next number.
     pub(crate) fn next(self) -> Self {
         Self {
             number: self.number.saturating_add(1),
@@ -43,34 +49,25 @@ impl NamespaceId {
         }
     }
 
-    /// The inode number of `/proc/PID/ns/ipc`, which is used again when the namespace has ended.
+    /// Returns the inode number of `/proc/PID/ns/ipc`, which may be reused.
     pub(crate) fn inode(self) -> u32 {
         self.inode
     }
 }
 
-impl NamespaceId {
-    /// None is before this. It is that of the only one on a kernel without any `struct
-    /// ipc_namespace`.
-    pub(crate) const FIRST: Self = Self {
-        number: 0,
-        inode: 0,
-    };
-}
-
-/// Which of the ids of a namespace are those of segments.
+/// The index of the segments in `ipc_namespace::ids`.
 #[cfg(all(CONFIG_SYSVIPC, CONFIG_CHECKPOINT_RESTORE))]
 const IPC_SHM_IDS: usize = 2;
 
-/// A capability that counts here, with its number from `<linux/capability.h>`.
+/// The capabilities that the module checks.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Capability {
-    /// Read and write any segment.
+    /// Read and write all segments.
     IpcOwner = bindings::CAP_IPC_OWNER,
-    /// Change and remove any segment.
+    /// Change and remove all segments.
     SysAdmin = bindings::CAP_SYS_ADMIN,
-    /// Lock any segment in memory.
+    /// Lock all segments in memory.
     IpcLock = bindings::CAP_IPC_LOCK,
 }
 
@@ -78,9 +75,9 @@ pub(crate) enum Capability {
 ///
 /// # Invariants
 ///
-/// `ns` is the namespace of `current`, which holds it: a task's `nsproxy` is changed by the task
-/// alone, and this cannot leave it. It is `None` for all tasks, or for none: there is no `struct
-/// ipc_namespace` on a kernel with neither SYSVIPC nor POSIX_MQUEUE.
+/// `ns` is the namespace of `current`, which holds a reference: only the task itself changes its
+/// `nsproxy`. The type is not `Send`. `ns` is `None` only on a kernel with neither SYSVIPC nor
+/// POSIX_MQUEUE, which has no `struct ipc_namespace`.
 pub(crate) struct CurrentIpcNamespace<'a> {
     ns: Option<NonNull<ipc_namespace>>,
     credentials: Credentials<'a>,
@@ -88,7 +85,7 @@ pub(crate) struct CurrentIpcNamespace<'a> {
     _not_send: NotThreadSafe,
 }
 
-/// Calls `f` with the namespace of the calling task; `ESRCH` for a task that is past having one.
+/// Calls `f` with the namespace of the calling task; `ESRCH` if an exiting task has none any more.
 pub(crate) fn with_current<R>(f: impl FnOnce(&CurrentIpcNamespace<'_>) -> Result<R>) -> Result<R> {
     // SAFETY: `current` is valid, and reads its own `nsproxy`, which only it changes.
     let (task, nsproxy) = unsafe {
@@ -111,12 +108,12 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&CurrentIpcNamespace<'_>) -> Result
 }
 
 impl CurrentIpcNamespace<'_> {
-    /// The credentials of the calling task.
+    /// Returns the credentials of the calling task.
     pub(crate) fn credentials(&self) -> &Credentials<'_> {
         &self.credentials
     }
 
-    /// Its number.
+    /// Returns its number.
     pub(crate) fn id(&self) -> NamespaceId {
         match self.ns {
             // SAFETY: By the type invariant.
@@ -125,14 +122,14 @@ impl CurrentIpcNamespace<'_> {
         }
     }
 
-    /// Its `kernel.shmmax`, `kernel.shmall` and `kernel.shmmni`, as they are now; `None` on a kernel
-    /// that has no such sysctls.
+    /// Returns the current `kernel.shmmax`, `kernel.shmall` and `kernel.shmmni`; `None` on a kernel
+    /// without these sysctls.
     pub(crate) fn limits(&self) -> Option<Limits> {
         #[cfg(CONFIG_SYSVIPC)]
         if let Some(ns) = self.ns {
             let ns = ns.as_ptr();
-            // SAFETY: By the type invariant. The sysctls may change under us; they are words that
-            // are read once each, as ipc/shm.c does.
+            // SAFETY: By the type invariant. The sysctls may change concurrently; each word is read
+            // once, as ipc/shm.c does.
             return Some(unsafe {
                 Limits {
                     shmmax: (&raw const (*ns).shm_ctlmax).read_volatile(),
@@ -144,8 +141,8 @@ impl CurrentIpcNamespace<'_> {
         None
     }
 
-    /// Takes the id that the next segment is to have, if there is one (`kernel.shm_next_id`). The
-    /// next segment, that is of the built-in or of ours: whichever comes first.
+    /// Takes the id requested for the next segment (`kernel.shm_next_id`), if any. The built-in and
+    /// this module share it: the first to create a segment gets it.
     pub(crate) fn take_next_id(&self) -> Option<i32> {
         #[cfg(all(CONFIG_SYSVIPC, CONFIG_CHECKPOINT_RESTORE))]
         if let Some(ns) = self.ns {
@@ -163,10 +160,10 @@ impl CurrentIpcNamespace<'_> {
         None
     }
 
-    /// A reference to it, or `None` where there is no `struct ipc_namespace` at all.
+    /// Returns a reference; `None` on a kernel without `struct ipc_namespace`.
     pub(crate) fn get(&self) -> Option<IpcNamespace> {
         let ns = self.ns?;
-        // As `get_ipc_ns()`, which is inline: the first namespace is not counted.
+        // As `get_ipc_ns()`, which is inline: the initial namespace is not counted.
         #[cfg(CONFIG_IPC_NS)]
         if self.id().number > RUST_SHM_NS_LAST_INIT_ID {
             // SAFETY: By the type invariant it is valid, and its count is not zero.
@@ -179,7 +176,7 @@ impl CurrentIpcNamespace<'_> {
         Some(IpcNamespace(ns))
     }
 
-    /// Its `kernel.shm_rmid_forced`, as it is now.
+    /// Returns the current `kernel.shm_rmid_forced`.
     pub(crate) fn rmid_forced(&self) -> bool {
         match self.ns {
             // SAFETY: By the type invariant. On a kernel without the sysctl the word is 0.
@@ -188,7 +185,7 @@ impl CurrentIpcNamespace<'_> {
         }
     }
 
-    /// Whether the caller has a capability over the user namespace that owns this one
+    /// Returns whether the caller has a capability in the user namespace that owns this namespace
     /// (`ns_capable()`).
     pub(crate) fn capable(&self, capability: Capability) -> bool {
         let owner = match self.ns {
@@ -196,17 +193,17 @@ impl CurrentIpcNamespace<'_> {
             Some(ns) => unsafe { (*ns.as_ptr()).user_ns },
             None => &raw mut bindings::init_user_ns,
         };
-        // SAFETY: An IPC namespace holds the user namespace that owns it; the first one of all is
-        // always there.
+        // SAFETY: An IPC namespace holds a reference to its user namespace; the initial one is never
+        // freed.
         unsafe { bindings::ns_capable(owner, capability as i32) }
     }
 }
 
-/// A counted reference to an IPC namespace: it does not end while there is one.
+/// A counted reference to an IPC namespace, which keeps it from ending.
 ///
 /// # Invariants
 ///
-/// Holds a count of the namespace, which is valid.
+/// Owns one reference to a valid namespace.
 pub(crate) struct IpcNamespace(NonNull<ipc_namespace>);
 
 // SAFETY: Namespaces are counted atomically, and may be put by any task. (Not in an interrupt:
@@ -216,7 +213,7 @@ unsafe impl Send for IpcNamespace {}
 unsafe impl Sync for IpcNamespace {}
 
 impl IpcNamespace {
-    /// Its `kernel.shm_rmid_forced`, as it is now.
+    /// Returns the current `kernel.shm_rmid_forced`.
     pub(crate) fn rmid_forced(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { rmid_forced_of(self.0.as_ptr()) }
@@ -225,7 +222,7 @@ impl IpcNamespace {
 
 impl Drop for IpcNamespace {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the count is ours.
+        // SAFETY: By the type invariant the reference is ours.
         #[cfg(CONFIG_IPC_NS)]
         unsafe {
             put_ipc_ns(self.0.as_ptr())
@@ -233,17 +230,17 @@ impl Drop for IpcNamespace {
     }
 }
 
-/// A reference to the calling task's namespace, if that is `id`.
+/// Returns a reference to the namespace of the calling task, if its number is `id`.
 pub(crate) fn get_current_if(id: NamespaceId) -> Option<IpcNamespace> {
     with_current(|namespace| Ok((namespace.id() == id).then(|| namespace.get()).flatten()))
         .ok()
         .flatten()
 }
 
-/// `kernel.shm_rmid_forced` of the namespace `id`, if that is the calling task's.
+/// Returns `kernel.shm_rmid_forced` of the namespace `id`, if it is that of the calling task.
 #[cfg(CONFIG_SYSVIPC)]
 pub(crate) fn rmid_forced_in(id: NamespaceId) -> Option<bool> {
-    // SAFETY: As in `with_current()`; a task holds its namespaces until it has exited from them.
+    // SAFETY: As in `with_current()`; a task holds its namespaces until `exit_task_namespaces()`.
     unsafe {
         let nsproxy = (*bindings::get_current()).nsproxy;
         if nsproxy.is_null() {
@@ -262,14 +259,13 @@ unsafe fn rmid_forced_of(ns: *const ipc_namespace) -> bool {
     unsafe { (&raw const (*ns).shm_rmid_forced).read_volatile() != 0 }
 }
 
-/// The number of a namespace.
+/// Returns the number of a namespace.
 ///
 /// # Safety
 ///
 /// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
 pub(in crate::shm::sys) unsafe fn id_of(ns: *const ipc_namespace) -> NamespaceId {
-    // SAFETY: By this function's requirement; the numbers never change while the namespace is
-    // there.
+    // SAFETY: By this function's requirement; the numbers of a namespace never change.
     unsafe {
         NamespaceId {
             number: *ns.byte_add(RUST_SHM_OFFSET_NS_ID).cast::<u64>(),

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kprobes that tell of what a module has no hook for.
+//! Kprobes on kernel functions that have no notifier for modules:
 //!
-//! - `shm_exit_ns()` runs once for every IPC namespace, when nobody can enter it any more and
-//!   before it is freed. Without SYSVIPC it is `mq_clear_sbinfo()`.
+//! - `shm_exit_ns()` runs once for every IPC namespace, when no task can enter it any more and
+//!   before it is freed. Without SYSVIPC, `mq_clear_sbinfo()` is probed instead.
 //! - `shm_destroy_orphaned()` runs when 1 is written to `kernel.shm_rmid_forced`.
 //! - `exit_shm()` runs in every task that exits, or leaves its IPC namespace by `unshare(2)`.
-//!
-//! They are made when the module is loaded.
 
 use crate::shm::sys::{
     bindings::{
@@ -28,8 +26,8 @@ use kernel::{
     types::Opaque, //
 };
 
-// Through ftrace, the handler runs with preemption disabled, where it may take a spinlock. Through
-// a breakpoint it would be an NMI on x86, where it may not.
+// A kprobe on ftrace runs its handler with preemption disabled, where spinlocks may be taken. A
+// breakpoint on x86 runs it in NMI context, where they may not.
 #[cfg(all(CONFIG_X86_64, not(CONFIG_KPROBES_ON_FTRACE)))]
 compile_error!("rust_shm needs a kernel with CONFIG_KPROBES_ON_FTRACE=y");
 #[cfg(CONFIG_PREEMPT_RT)]
@@ -37,17 +35,16 @@ compile_error!(
     "rust_shm does not support CONFIG_PREEMPT_RT=y: its spinlocks would sleep in a probe"
 );
 
-/// Something that happens: a function of the kernel is entered.
+/// A probed kernel function, and how its entry is reported to a `T`.
 ///
 /// # Safety
 ///
-/// `notify()` must be sound to call with what the function `FUNCTION` of the kernel has as its first
-/// argument, on entry to it.
+/// `notify()` must be sound to call with the first argument of `FUNCTION`, on entry to it.
 pub(crate) unsafe trait Event<T> {
-    /// The function's name.
+    /// The name of the function.
     const FUNCTION: &'static CStr;
 
-    /// Tells `target`. Called in atomic context: it may not sleep.
+    /// Notifies `target`. Called in atomic context: must not sleep.
     ///
     /// # Safety
     ///
@@ -55,66 +52,66 @@ pub(crate) unsafe trait Event<T> {
     unsafe fn notify(target: &T, argument: *const c_void);
 }
 
-/// An IPC namespace ends.
+/// The end of an IPC namespace.
 #[cfg(CONFIG_IPC_NS)]
 pub(crate) struct NamespaceEnd;
 
-/// Who is told of that.
+/// The target of [`NamespaceEnd`].
 #[cfg(CONFIG_IPC_NS)]
 pub(crate) trait OnNamespaceEnd {
-    /// The namespace ends. It may not sleep.
+    /// Called when a namespace ends. Must not sleep.
     fn namespace_ended(&self, id: NamespaceId);
 }
 
 #[cfg(CONFIG_IPC_NS)]
-// SAFETY: Both are functions of one argument, the `struct ipc_namespace *`, whose caller frees the
-// namespace only after them.
+// SAFETY: Both functions have one argument, a `struct ipc_namespace *`, and return before the
+// namespace is freed.
 unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
     #[cfg(CONFIG_SYSVIPC)]
     const FUNCTION: &'static CStr = c"shm_exit_ns";
-    /// Without SYSVIPC the other is an empty inline function. A namespace then comes of
-    /// POSIX_MQUEUE, and `put_ipc_ns()` calls this with it when its last reference is gone, holding
-    /// the spinlock `mq_lock`. The other users of that lock wait for nothing of ours.
+    /// Without SYSVIPC, `shm_exit_ns()` is an empty inline function. IPC namespaces exist because of
+    /// POSIX_MQUEUE then, and `put_ipc_ns()` calls this function for the last reference, holding the
+    /// spinlock `mq_lock`. No other user of that lock takes a lock of this module.
     #[cfg(not(CONFIG_SYSVIPC))]
     const FUNCTION: &'static CStr = c"mq_clear_sbinfo";
 
     unsafe fn notify(target: &T, argument: *const c_void) {
-        // SAFETY: By this function's requirement it is a namespace, which is there during the call.
+        // SAFETY: By this function's requirement it is a namespace, valid during the call.
         target.namespace_ended(unsafe { ipc_ns::id_of(argument.cast()) });
     }
 }
 
-/// `kernel.shm_rmid_forced` of a namespace is set to 1.
+/// `kernel.shm_rmid_forced` of a namespace is being set to 1.
 #[cfg(CONFIG_SYSVIPC)]
 pub(crate) struct RmidForced;
 
-/// Who is told of that.
+/// The target of [`RmidForced`].
 #[cfg(CONFIG_SYSVIPC)]
 pub(crate) trait OnRmidForced {
-    /// The sysctl of the namespace has been set. It may not sleep.
+    /// Called when the sysctl of a namespace is set. Must not sleep.
     fn rmid_forced(&self, id: NamespaceId);
 }
 
 #[cfg(CONFIG_SYSVIPC)]
 // SAFETY: `shm_destroy_orphaned(struct ipc_namespace *)` is called while a sysctl of the namespace
-// is written, which keeps it.
+// is being written, which holds a reference to it.
 unsafe impl<T: OnRmidForced> Event<T> for RmidForced {
     const FUNCTION: &'static CStr = c"shm_destroy_orphaned";
 
     unsafe fn notify(target: &T, argument: *const c_void) {
-        // SAFETY: By this function's requirement it is a namespace, which is there during the call.
+        // SAFETY: By this function's requirement it is a namespace, valid during the call.
         target.rmid_forced(unsafe { ipc_ns::id_of(argument.cast()) });
     }
 }
 
-/// A thread is no creator of segments any more.
+/// A thread exits, or leaves its IPC namespace.
 #[cfg(CONFIG_SYSVIPC)]
 pub(crate) struct CreatorLeaves;
 
-/// Who is told of that.
+/// The target of [`CreatorLeaves`].
 #[cfg(CONFIG_SYSVIPC)]
 pub(crate) trait OnCreatorLeaves {
-    /// The calling thread exits, or leaves its IPC namespace. It may not sleep.
+    /// Called by the thread in question. Must not sleep.
     fn creator_leaves(&self);
 }
 
@@ -128,7 +125,8 @@ unsafe impl<T: OnCreatorLeaves> Event<T> for CreatorLeaves {
     }
 }
 
-/// A probe. It is taken away when this is dropped; no call is under way after that.
+/// A registered kprobe with its target. Dropping it unregisters the kprobe and waits for running
+/// handlers.
 ///
 /// # Invariants
 ///
@@ -149,12 +147,12 @@ unsafe impl<E: Event<T>, T: Send + Sync> Send for Kprobe<E, T> {}
 unsafe impl<E: Event<T>, T: Send + Sync> Sync for Kprobe<E, T> {}
 
 impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
-    /// Starts to tell `target`. Fails with `ENOENT` on a kernel without the function.
+    /// Registers the kprobe. `ENOENT` on a kernel without the function.
     pub(crate) fn new(target: T) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             target,
             _event: PhantomData,
-            // `target` is first here: it must be there when the probe first fires.
+            // `target` is initialised first: the handler may run as soon as the probe is registered.
             probe <- Opaque::try_ffi_init(|slot: *mut kprobe| {
                 // SAFETY: `slot` is valid for writes, and a kprobe is plain data that is all zeros
                 // at first.
@@ -164,7 +162,7 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
                     (*slot).symbol_name = E::FUNCTION.as_char_ptr();
                     (*slot).pre_handler = Some(Self::hit);
                 }
-                // SAFETY: The probe is filled in, and pinned until `drop()` takes it away.
+                // SAFETY: The probe is filled in, and pinned until `drop()` unregisters it.
                 to_result(unsafe { register_kprobe(slot) })
             }),
         })
@@ -183,8 +181,7 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
     }
 }
 
-/// The first argument of a function, on entry to it (`regs_get_kernel_argument()`, which is
-/// inline).
+/// Returns the first argument of a function, on entry to it (`regs_get_kernel_argument()`).
 ///
 /// # Safety
 ///

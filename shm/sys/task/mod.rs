@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calling task: its credentials, its namespaces, and what it does next.
+//! The calling task, and events of tasks and namespaces.
 
 pub(crate) mod cred;
 pub(crate) mod ipc_ns;

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calling thread.
+//! The calling thread, and the scheduler.
 
 use kernel::bindings;
 
-/// A number that is that of a thread alone, for as long as it runs. A task keeps it when it executes
-/// another program, which may give it another pid.
+/// Identifies a thread while it runs. Unlike its pid, the id of a thread survives execve(2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ThreadId(usize);
 
 impl ThreadId {
-    /// That of the caller.
+    /// Returns the id of the calling thread.
     pub(crate) fn current() -> Self {
-        // SAFETY: Always safe in the context of a task. The pointer is not used as one.
+        // SAFETY: Always safe in the context of a task. The pointer is never dereferenced.
         Self(unsafe { bindings::get_current() } as usize)
     }
 
-    /// A number below `count`, for choosing one of so many things.
+    /// Hashes the id to a number below `count`.
     pub(crate) fn choose(self, count: usize) -> usize {
-        // A `struct task_struct` is some 8 KiB: the low bits say nothing.
+        // A `struct task_struct` has about 8 KiB: the low bits carry no information.
         ((self.0 >> 13) ^ (self.0 >> 19)) % count
     }
 }
 
-/// Whether the calling task is to die (`fatal_signal_pending()`, which is inline).
+/// Returns whether the calling task has been killed (`fatal_signal_pending()`, which is inline).
 pub(crate) fn fatal_signal_pending() -> bool {
     // SAFETY: `current` is valid; the word is read once, as `sigismember()` does without a lock.
     let pending = unsafe {
@@ -33,17 +32,18 @@ pub(crate) fn fatal_signal_pending() -> bool {
     pending & (1 << (bindings::SIGKILL - 1)) != 0
 }
 
-/// Lets others run, where the kernel does not preempt (`cond_resched()`).
+/// Reschedules if necessary, on kernels without preemption (`cond_resched()`). Must be called where
+/// sleeping is allowed.
 pub(crate) fn cond_resched() {
     kernel::task::might_sleep();
-    // SAFETY: May be called where it is allowed to sleep.
+    // SAFETY: Sleeping is allowed here, as just checked.
     #[cfg(not(CONFIG_PREEMPTION))]
     unsafe {
         bindings::__cond_resched()
     };
 }
 
-/// How many CPUs are online.
+/// Returns the number of online CPUs.
 pub(crate) fn online_cpus() -> usize {
     // SAFETY: The word is read once.
     let count = unsafe { (&raw const bindings::__num_online_cpus.counter).read_volatile() };
