@@ -287,13 +287,13 @@ impl Segment {
         if let Some(room) = room {
             state.locked = Some(room.write(LockedPages::new(self.pages())?));
             if let Some(pages) = &state.pages {
-                pages.view().lock_in_memory();
+                pages.view().set_locked(true);
             }
             return Ok(());
         }
         let locked = state.locked.take();
         let pages = state.pages.as_ref().map(|pages| {
-            pages.view().unlock_in_memory();
+            pages.view().set_locked(false);
             pages.get()
         });
         drop(state);
@@ -323,7 +323,7 @@ impl Segment {
             return Ok(pages.get());
         }
         if state.locked.is_some() {
-            new.view().lock_in_memory();
+            new.view().set_locked(true);
         }
         let pages = new.get();
         state.pages = Some(new);

@@ -225,7 +225,7 @@ impl State {
     pub(crate) fn end(&mut self) -> Released {
         self.life = Life::Gone;
         if let (Some(pages), Some(_)) = (&self.pages, &self.locked) {
-            pages.view().unlock_in_memory();
+            pages.view().set_locked(false);
         }
         Released {
             spare: self.spare.take(),

@@ -37,5 +37,7 @@ const size_t RUST_SHM_OFFSET_SHMEM_FLAGS = offsetof(struct shmem_inode_info, fla
 const size_t RUST_SHM_OFFSET_SHMEM_SWAPPED = offsetof(struct shmem_inode_info, swapped);
 #ifdef CONFIG_NUMA
 const size_t RUST_SHM_OFFSET_SHMEM_POLICY = offsetof(struct shmem_inode_info, policy.root.rb_node);
+#else
+const size_t RUST_SHM_OFFSET_SHMEM_POLICY = 0;
 #endif
 const size_t RUST_SHM_OFFSET_SHMEM_INODE = offsetof(struct shmem_inode_info, vfs_inode);

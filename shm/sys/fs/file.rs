@@ -118,7 +118,6 @@ impl<T: MappedObject> AttachFile<T> {
     const FILE_OPS: bindings::file_operations = bindings::file_operations {
         owner: this_module::<LocalModule>().as_ptr(),
         release: Some(Self::release),
-        llseek: Some(bindings::noop_llseek),
         fsync: Some(bindings::noop_fsync),
         mmap: Some(Self::mmap),
         fallocate: Some(Self::fallocate),
@@ -239,16 +238,6 @@ impl<T: MappedObject> AttachFile<T> {
         // SAFETY: `mmap()` alone gives a VMA these operations, on a file with `FILE_OPS`, and the
         // VMA holds it.
         unsafe { Self::object((*vma).vm_file) }
-    }
-
-    /// shmem's operations of a file.
-    ///
-    /// # Safety
-    ///
-    /// `file` must be held for the lifetime that is chosen, and of an inode of shmem.
-    unsafe fn shmem_file_ops<'a>(file: *const bindings::file) -> &'a bindings::file_operations {
-        // SAFETY: By this function's requirement; an inode always has a table.
-        unsafe { &*(*(*file).f_inode).__bindgen_anon_3.i_fop }
     }
 
     /// # Safety
@@ -413,6 +402,9 @@ impl<T: MappedObject> AttachFile<T> {
         }
     }
 
+    /// MADV_REMOVE. Nothing else comes to an attach file: who opens one by `/proc/PID/map_files` gets
+    /// one of shmem's.
+    ///
     /// # Safety
     ///
     /// Called by the VFS with a file that has `FILE_OPS`, which its caller holds.
@@ -425,29 +417,25 @@ impl<T: MappedObject> AttachFile<T> {
         const PUNCH: u32 = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
         from_result(|| {
-            let mut start = usize::try_from(offset).map_err(|_| EINVAL)?;
-            let mut length = usize::try_from(length).map_err(|_| EINVAL)?;
-            // SAFETY: By this function's requirement, and so below.
-            let shmem = unsafe { Self::shmem_file_ops(file) };
+            // SAFETY: By this function's requirement; the file holds its inode, which is shmem's, and
+            // that has a table of operations.
+            let (object, pages, shmem) = unsafe {
+                let inode = (*file).f_inode;
+                let shmem = (*(*inode).__bindgen_anon_3.i_fop).fallocate;
+                (Self::object(file), Shmem::from_raw(inode), shmem)
+            };
             // CAST: Flags.
-            if mode as u32 == PUNCH {
-                let end = start.checked_add(length).ok_or(EINVAL)?;
-                // SAFETY: The file holds its inode, which is shmem's.
-                let (object, pages) =
-                    unsafe { (Self::object(file), Shmem::from_raw((*file).f_inode)) };
-                let bytes = object.punch(pages, start..end);
-                if bytes.is_empty() {
-                    return Ok(0);
-                }
-                start = bytes.start;
-                length = bytes.len();
+            let shmem = shmem.filter(|_| mode as u32 == PUNCH).ok_or(EOPNOTSUPP)?;
+            let start = usize::try_from(offset).map_err(|_| EINVAL)?;
+            let length = usize::try_from(length).map_err(|_| EINVAL)?;
+            let bytes = object.punch(pages, start..start.checked_add(length).ok_or(EINVAL)?);
+            if !bytes.is_empty() {
+                // SAFETY: As above. shmem looks at the inode of the file alone.
+                // CAST: No more than what was given; 0 or an errno.
+                to_result(unsafe {
+                    shmem(file, mode, bytes.start as i64, bytes.len() as i64) as c_int
+                })?;
             }
-            let fallocate = shmem.fallocate.ok_or(EOPNOTSUPP)?;
-            // SAFETY: As above. shmem looks at the inode of the file alone.
-            // CAST: Both come from such numbers, or are smaller.
-            let result = unsafe { fallocate(file, mode, start as i64, length as i64) };
-            // CAST: 0 or an errno.
-            to_result(result as c_int)?;
             Ok(0)
         })
     }

@@ -8,8 +8,6 @@
 //! cgroups, NUMA policies, holes, hwpoison, migration, huge pages that are split and collapsed.
 
 use super::mount::TmpfsMount;
-#[cfg(CONFIG_NUMA)]
-use crate::shm::sys::bindings::RUST_SHM_OFFSET_SHMEM_POLICY;
 use crate::shm::sys::{
     bindings::{
         sgp_type,
@@ -21,6 +19,7 @@ use crate::shm::sys::{
         RUST_SHM_GFP_NO_OOM,
         RUST_SHM_OFFSET_SHMEM_FLAGS,
         RUST_SHM_OFFSET_SHMEM_INODE,
+        RUST_SHM_OFFSET_SHMEM_POLICY,
         RUST_SHM_OFFSET_SHMEM_SWAPPED,
         RUST_SHM_SHMEM_F_LOCKED, //
     },
@@ -136,7 +135,7 @@ impl ShmemFile {
     /// To be called before there is a page.
     pub(crate) fn promise_huge(&self) {
         let view = self.view();
-        view.lock_in_memory();
+        view.set_locked(true);
         // As `mapping_set_folio_min_order()`, which is inline.
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         // SAFETY: By the type invariant the mapping is valid, and nobody else's yet.
@@ -266,7 +265,7 @@ impl Shmem<'_> {
         unsafe { NonNull::new_unchecked((*self.0.as_ptr()).i_mapping) }
     }
 
-    /// A field of `struct shmem_inode_info`, by where it is.
+    /// A word of `struct shmem_inode_info`, by where it is.
     fn field(&self, offset: usize) -> *mut usize {
         // SAFETY: By the type invariant the inode is the field `vfs_inode` of such a structure.
         unsafe {
@@ -291,11 +290,15 @@ impl Shmem<'_> {
         size as usize
     }
 
+    /// The flags of the mapping (`enum mapping_flags`).
+    fn mapping_flags(&self) -> usize {
+        // SAFETY: By the type invariant; the word is read once.
+        unsafe { (&raw const (*self.mapping().as_ptr()).flags).read_volatile() }
+    }
+
     /// Whether [`ShmemFile::promise_huge()`] was called.
     fn is_promised(&self) -> bool {
-        // SAFETY: By the type invariant; the word is read once.
-        let flags = unsafe { (&raw const (*self.mapping().as_ptr()).flags).read_volatile() };
-        (flags >> bindings::mapping_flags_AS_FOLIO_ORDER_MIN) as u32 & PMD_ORDER != 0
+        (self.mapping_flags() >> bindings::mapping_flags_AS_FOLIO_ORDER_MIN) as u32 & PMD_ORDER != 0
     }
 
     /// How many pages are in memory. As `shm_add_rss_swap()`, and so the next.
@@ -304,21 +307,20 @@ impl Shmem<'_> {
         unsafe { (&raw const (*self.mapping().as_ptr()).nrpages).read_volatile() }
     }
 
-    /// How many pages are swapped out.
-    pub(crate) fn swapped_pages(&self) -> usize {
-        // SAFETY: The field is valid; the word is read once.
-        unsafe { self.field(RUST_SHM_OFFSET_SHMEM_SWAPPED).read_volatile() }
+    /// The value of such a word.
+    fn read(&self, offset: usize) -> usize {
+        // SAFETY: The word is valid, and read once.
+        unsafe { self.field(offset).read_volatile() }
     }
 
-    /// Whether any page has a NUMA policy of its own (`mbind(2)`).
+    /// How many pages are swapped out.
+    pub(crate) fn swapped_pages(&self) -> usize {
+        self.read(RUST_SHM_OFFSET_SHMEM_SWAPPED)
+    }
+
+    /// Whether any page has a NUMA policy of its own (`mbind(2)`): the root of a tree.
     pub(crate) fn has_policy(&self) -> bool {
-        #[cfg(CONFIG_NUMA)]
-        // SAFETY: The field is valid: the root of a tree; the word is read once.
-        unsafe {
-            self.field(RUST_SHM_OFFSET_SHMEM_POLICY).read_volatile() != 0
-        }
-        #[cfg(not(CONFIG_NUMA))]
-        false
+        RUST_SHM_OFFSET_SHMEM_POLICY != 0 && self.read(RUST_SHM_OFFSET_SHMEM_POLICY) != 0
     }
 
     /// Whether the page at `index` is there: in memory, or in swap.
@@ -434,30 +436,23 @@ impl Shmem<'_> {
         }
     }
 
-    /// Keeps what is in memory there, and what comes in later: as `shmem_lock()`, which is not
-    /// exported, without the count. Calls for one inode must exclude each other.
-    pub(crate) fn lock_in_memory(&self) {
-        // SAFETY: The field is valid, and written by who has the lock of the object alone; the
-        // mapping is valid. As `mapping_set_unevictable()`, which is inline.
+    /// Keeps what is in memory there, and what comes in later, or not any more: as `shmem_lock()`,
+    /// which is not exported, without the count. Calls for one inode must exclude each other. What is
+    /// in memory can be reclaimed after [`rescue()`](Self::rescue).
+    pub(crate) fn set_locked(&self, locked: bool) {
+        let bit = bindings::mapping_flags_AS_UNEVICTABLE as usize;
+        // SAFETY: The field is valid, and written by the holder of the object's lock alone; the
+        // mapping is valid. As `mapping_set_unevictable()` and its inverse, which are inline.
         unsafe {
-            *self.field(RUST_SHM_OFFSET_SHMEM_FLAGS) |= RUST_SHM_SHMEM_F_LOCKED;
-            bindings::set_bit(
-                bindings::mapping_flags_AS_UNEVICTABLE as usize,
-                (&raw mut (*self.mapping().as_ptr()).flags).cast(),
-            );
-        }
-    }
-
-    /// Undoes [`lock_in_memory()`](Self::lock_in_memory); the same holds. What is in memory can be
-    /// reclaimed after [`rescue()`](Self::rescue).
-    pub(crate) fn unlock_in_memory(&self) {
-        // SAFETY: As in `lock_in_memory()`.
-        unsafe {
-            *self.field(RUST_SHM_OFFSET_SHMEM_FLAGS) &= !RUST_SHM_SHMEM_F_LOCKED;
-            bindings::clear_bit(
-                bindings::mapping_flags_AS_UNEVICTABLE as usize,
-                (&raw mut (*self.mapping().as_ptr()).flags).cast(),
-            );
+            let flags = self.field(RUST_SHM_OFFSET_SHMEM_FLAGS);
+            let mapping_flags = (&raw mut (*self.mapping().as_ptr()).flags).cast();
+            if locked {
+                *flags |= RUST_SHM_SHMEM_F_LOCKED;
+                bindings::set_bit(bit, mapping_flags);
+            } else {
+                *flags &= !RUST_SHM_SHMEM_F_LOCKED;
+                bindings::clear_bit(bit, mapping_flags);
+            }
         }
     }
 
@@ -467,14 +462,10 @@ impl Shmem<'_> {
         let mapping = self.mapping().as_ptr();
         let mut batch = bindings::folio_batch::default();
         let mut index = 0;
+        let locked = || self.mapping_flags() & (1 << bindings::mapping_flags_AS_UNEVICTABLE) != 0;
         // SAFETY: By the type invariant. The batch is ours, and has references to what is in it
         // until it is released.
         unsafe {
-            let locked = || {
-                (&raw const (*mapping).flags).read_volatile()
-                    & (1 << bindings::mapping_flags_AS_UNEVICTABLE)
-                    != 0
-            };
             while !locked()
                 && bindings::filemap_get_folios(mapping, &mut index, usize::MAX, &mut batch) != 0
             {
