@@ -2,7 +2,8 @@
 
 //! The map of the module: five floors, a folder each. A file uses its own floor and those below it.
 //!
-//! [`call`]: the interfaces. Decodes a request, calls a function of a floor below, encodes the result.
+//! [`call`]: the interfaces. Decodes a request, calls a function of a floor below, encodes the
+//! result.
 //! - `device.rs`: the misc device: ioctls and `read(2)`
 //! - `attach.rs`: maps a segment (`do_shmat()`)
 //! - `detach.rs`: unmaps an attach (`ksys_shmdt()`)
@@ -25,11 +26,11 @@
 //! - `memory.rs`: its pages: mounts, large folios, SHM_HUGETLB
 //! - `mapping.rs`: the callbacks of its mappings: mmap, fork, munmap, fault
 //!
-//! [`sys`]: the kernel as safe functions, in the drawers `mm/`, `fs/`, `task/` and `sync/`. Only this
-//! floor has `unsafe`. Its `mod.rs` lists the files.
+//! [`sys`]: the kernel as safe functions, in the drawers `mm/`, `fs/`, `task/` and `sync/`. Only
+//! this floor has `unsafe`. Its `mod.rs` lists the files.
 //!
 //! [`rules`]: pure functions on plain values, tested on the host. All floors use them.
-//! - `id.rs`, `limits.rs`, `permission.rs`, `address.rs`: the checks of `ipc/util.c` and `ipc/shm.c`
+//! - `id.rs`, `limits.rs`, `permission.rs`, `address.rs`: rules of `ipc/util.c` and `ipc/shm.c`
 //! - `pool.rs`: a counter of pages taken from chunks
 //! - `command_line.rs`: the kernel's command line
 //! - `uapi.rs`: ioctl numbers and structures
@@ -46,18 +47,18 @@
 //!
 //! # Lock order
 //!
-//! 1. The turn of an address space (`MmTurns`): detach. Its spinlock is a leaf.
-//! 2. `i_rwsem` of a segment's inode: `fallocate(2)` and MADV_REMOVE, within shmem.
-//! 3. `mmap_lock`, or the lock of a VMA: all callbacks of mappings.
-//! 4. A slot of the `OnceTable` in `memory.rs`: a fault that allocates a folio.
-//! 5. The folio lock, then the locks of the page cache: within shmem. None below is taken under them.
-//! 6. The mutex of an open device's `Cursor`, and that of `Orphans`. Never nested with 1 to 5, nor with
-//!    each other; user memory is not accessed under them.
+//! 1. The mutex of `Orphans`, and that of an open device's `Cursor`. Neither is taken with another
+//!    lock held. User memory is not accessed under them, nor under the spinlocks.
+//! 2. The turn of an address space (`MmTurns`): detach. Its spinlock is a leaf.
+//! 3. `i_rwsem` of a segment's inode: `fallocate(2)` and MADV_REMOVE, within shmem.
+//! 4. `mmap_lock`, or the lock of a VMA: all callbacks of mappings.
+//! 5. A slot of the `OnceTable` in `memory.rs`: a fault that allocates a folio.
+//! 6. The folio lock, then the locks of the page cache. No lock below is taken under them.
 //! 7. The spinlock of a registry's table (`IdTable`).
 //! 8. The spinlock of a segment's `State`.
 //!
-//! The spinlocks of `Namespaces` and `Creators` are leaves: kprobe handlers take them, too, and at most
-//! queue a work item under them.
+//! The spinlocks of `Namespaces` and `Creators` are leaves: kprobe handlers take them, too, and at
+//! most queue a work item under them.
 
 pub(crate) mod call;
 pub(crate) mod registry;

@@ -6,8 +6,8 @@
 //!   `/proc/PID/ns/ipc`.
 //! - `segments`: a line for each segment. Column `oN` is the number of folios of order N.
 //!
-//! User ids are those of the initial user namespace, sizes are in bytes. Columns may be added at the
-//! end.
+//! User ids are those of the initial user namespace, sizes are in bytes. Columns may be added at
+//! the end.
 
 use crate::shm::{
     registry::{

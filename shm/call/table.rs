@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The text that `read(2)` on the device returns: the segments of the caller's namespace, formatted as
-//! `/proc/sysvipc/shm`.
+//! The text that `read(2)` on the device returns: the segments of the caller's namespace, formatted
+//! as `/proc/sysvipc/shm`.
 
 use crate::shm::{
     registry::Registry,
@@ -65,8 +65,9 @@ impl Write for Line {
     }
 }
 
-/// The read position of an open file. Each line is formatted when it is read, so memory usage does not
-/// depend on the length of the table. As with `/proc/sysvipc/shm`, the table may change between reads.
+/// The read position of an open file. Each line is formatted when it is read, so memory usage does
+/// not depend on the length of the table. As with `/proc/sysvipc/shm`, the table may change between
+/// reads.
 pub(crate) struct Cursor {
     /// The namespace whose table was read last.
     of: Option<NamespaceId>,
@@ -105,8 +106,8 @@ impl Cursor {
                 return false;
             };
             self.next_index = index + 1;
-            // Skips a segment that was removed concurrently. As in /proc/sysvipc/shm, permissions are
-            // not checked.
+            // Skips a segment that was removed concurrently. As in /proc/sysvipc/shm, permissions
+            // are not checked.
             let mut stat = uapi::Stat::default();
             if segment.stat_any(viewer, &mut stat).is_err() {
                 continue;

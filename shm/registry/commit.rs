@@ -2,9 +2,9 @@
 
 //! Commit accounting for small segments, as `shmem_acct_size()`.
 //!
-//! The file of a large segment accounts for itself. Small segments share a [`Pool`], which grows and
-//! shrinks by [`CHUNK_PAGES`], so that most of them only change a counter. Each registry's table has
-//! a pool, protected by its lock.
+//! The file of a large segment accounts for itself. Small segments share a [`Pool`], which grows
+//! and shrinks by [`CHUNK_PAGES`], so that most of them only change a counter. Each registry's
+//! table has a pool, protected by its lock.
 
 use crate::shm::{
     rules::{

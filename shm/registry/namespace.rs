@@ -3,8 +3,8 @@
 //! The registries of all IPC namespaces.
 //!
 //! There is one [`Namespaces`], created when the module is loaded; the device, the kprobes and the
-//! debugfs files share it. It owns a registry for each namespace that has used the device, in a tree
-//! by the number of the namespace, which is never reused. A spinlock protects the tree.
+//! debugfs files share it. It owns a registry for each namespace that has used the device, in a
+//! tree by the number of the namespace, which is never reused. A spinlock protects the tree.
 
 use super::{
     settings::Settings,
@@ -85,8 +85,8 @@ impl Namespaces {
         let node = RBTreeNode::new(id, registry.clone(), GFP_KERNEL_ACCOUNT)?;
         let mut registries = self.registries.lock();
         if let Some(first) = registries.get(&id).cloned() {
-            // Another task was faster. `node` and `registry` were declared before the lock was taken,
-            // and so are dropped after it is released.
+            // Another task was faster. `node` and `registry` were declared before the lock was
+            // taken, and so are dropped after it is released.
             return Ok(first);
         }
         registries.insert(node);

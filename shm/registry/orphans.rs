@@ -3,7 +3,7 @@
 //! `kernel.shm_rmid_forced`: segments without attaches are removed when their creators leave.
 //!
 //! A kprobe reports that in atomic context, where the table cannot be searched. So it only records
-//! until which [`Moment`] creators have left, and a work item or the next call, whichever is first,
+//! by which [`Moment`] creators had left, and a work item or the next call, whichever is first,
 //! removes their segments. No call finds a segment that must be gone.
 
 use super::Registry;
@@ -35,13 +35,13 @@ use kernel::{
 /// What is to be removed from a registry, and what has been.
 #[pin_data]
 pub(super) struct Orphans {
-    /// Orphans of creators that left until then must be removed.
+    /// Orphans of creators that left by then must be removed.
     due: Atomic<Moment>,
-    /// Orphans of creators that left until then have been removed.
+    /// Orphans of creators that left by then have been removed.
     done: Atomic<Moment>,
-    /// Creators that could not read the sysctl have left until then.
+    /// Creators that could not read the sysctl had left by then.
     undecided: Atomic<Moment>,
-    /// The sysctl was read for creators that left until then.
+    /// The sysctl was read for creators that left by then.
     decided: Atomic<Moment>,
     /// Held while orphans are removed.
     #[pin]
@@ -79,7 +79,7 @@ impl Orphans {
 }
 
 impl Registry {
-    /// Requests the removal of the orphans of creators that have left until `moment`. Does not sleep.
+    /// Requests the removal of the orphans of creators that have left by `moment`. Does not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_are_due(&self, moment: Moment) {
         Orphans::advance(&self.orphans.due, moment);
@@ -124,7 +124,7 @@ impl Registry {
         orphans.done.store(due, Release);
     }
 
-    /// Removes a segment if its creator had left until `due`, and nobody is attached.
+    /// Removes a segment if its creator had left by `due`, and nobody is attached.
     fn remove_orphan(&self, segment: &Segment, due: Moment) {
         let is_orphan = |state: &State| state.is_orphan(due) && !state.is_attached();
         if !is_orphan(&segment.lock()) {

@@ -3,8 +3,8 @@
 //! Machine-wide settings: module parameters, sysctls, and the kernel's command line.
 //!
 //! There is one [`Settings`], created when the module is loaded. Sysctls are read from procfs on
-//! demand, by rare calls only. On a kernel without sysctls for the limits of a namespace, the limits
-//! are module parameters, with the same defaults.
+//! demand, by rare calls only. On a kernel without sysctls for the limits of a namespace, the
+//! limits are module parameters, with the same defaults.
 
 use crate::shm::{
     rules::{
@@ -145,8 +145,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the kernel's command line, and opens the sysctls. Missing ones count as their strictest
-    /// values.
+    /// Reads the kernel's command line, and opens the sysctls. Missing ones count as their
+    /// strictest values.
     pub(crate) fn new() -> Result<Self> {
         let proc = Proc::mount().ok();
         let open = |path| proc.as_ref().and_then(|proc| proc.open(path).ok());

@@ -11,8 +11,8 @@ impl<'a> CommandLine<'a> {
         Self(text.strip_suffix(b"\n").unwrap_or(text))
     }
 
-    /// Returns whether the parameter `name` is set, with or without a value. Arguments after `--` are
-    /// for init.
+    /// Returns whether the parameter `name` is set, with or without a value. Arguments after `--`
+    /// are for init.
     pub(crate) fn has(&self, name: &[u8]) -> bool {
         Arguments(self.0)
             .take_while(|argument| !argument.is_separator())
@@ -51,7 +51,8 @@ impl<'a> Iterator for Arguments<'a> {
     fn next(&mut self) -> Option<Argument<'a>> {
         let start = self.0.iter().position(|&byte| !is_space(byte))?;
         let rest = self.0.get(start..)?;
-        // Spaces in quotes do not end an argument. A leading quote is not part of the name, others are.
+        // Spaces in quotes do not end an argument. A leading quote is not part of the name, others
+        // are.
         let quoted = rest.strip_prefix(b"\"");
         let mut in_quotes = quoted.is_some();
         let mut parts = quoted.unwrap_or(rest).splitn(2, |&byte| {

@@ -114,8 +114,8 @@ impl Cycle {
         }
     }
 
-    /// Returns the id of a segment at `index`, if `kernel.shm_next_id` asked for `wanted`. The cyclic
-    /// allocation is unaffected.
+    /// Returns the id of a segment at `index`, if `kernel.shm_next_id` asked for `wanted`. The
+    /// cyclic allocation is unaffected.
     pub(crate) fn asked_for(id_layout: IdLayout, wanted: Id, index: u32) -> Id {
         id_layout.compose(index, id_layout.sequence(wanted))
     }

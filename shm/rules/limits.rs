@@ -40,8 +40,8 @@ pub(crate) fn pages(bytes: usize) -> Option<usize> {
 }
 
 impl Limits {
-    /// Checks a new segment of `size` bytes, in the order of `newseg()`, where the existing ones have
-    /// `total` pages. Returns its size in pages.
+    /// Checks a new segment of `size` bytes, in the order of `newseg()`, where the existing ones
+    /// have `total` pages. Returns its size in pages.
     pub(crate) fn fit(&self, size: usize, total: usize) -> Result<usize, LimitError> {
         if size < SHMMIN || size > self.shmmax {
             return Err(LimitError::Size);

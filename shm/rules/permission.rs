@@ -75,8 +75,8 @@ impl Ownership {
         euid == self.cuid || euid == self.uid
     }
 
-    /// Checks a request, as `ipcperms()`: only the bits of the first class that the caller belongs to
-    /// count. The capability is checked last, since a successful check sets PF_SUPERPRIV.
+    /// Checks a request, as `ipcperms()`: only the bits of the first class that the caller belongs
+    /// to count. The capability is checked last, since a successful check sets PF_SUPERPRIV.
     pub(crate) fn allows(&self, caller: &impl Caller, request: Request) -> bool {
         let granted = if self.is_owner(caller) {
             self.mode >> 6

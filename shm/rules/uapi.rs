@@ -13,103 +13,75 @@ use kernel::{
     prelude::*, //
 };
 
-/// The type byte of the ioctl numbers.
-pub(crate) const TYPE: u32 = 0xd5;
-
-/// The revision of the header.
-pub(crate) const ABI_VERSION: u32 = 3;
-
-/// Returns the revision.
-pub(crate) const IOC_VERSION: u32 = _IOR::<Version>(TYPE, 0);
-/// As `shmget(2)`.
-pub(crate) const IOC_GET: u32 = _IOW::<Get>(TYPE, 1);
-/// As `shmat(2)`.
-pub(crate) const IOC_ATTACH: u32 = _IOWR::<Attach>(TYPE, 2);
-/// As `shmdt(2)`.
-pub(crate) const IOC_DETACH: u32 = _IOW::<Detach>(TYPE, 3);
-/// As `shmctl(2)`.
-pub(crate) const IOC_CTL: u32 = _IOW::<Ctl>(TYPE, 4);
-
-/// Flag of [`Get`].
-pub(crate) const IPC_CREAT: u32 = 0o1000;
-/// Flag of [`Get`].
-pub(crate) const IPC_EXCL: u32 = 0o2000;
-
-/// Flag of [`Get`].
-pub(crate) const SHM_HUGETLB: u32 = 0o4000;
-/// Flag of [`Get`].
-pub(crate) const SHM_NORESERVE: u32 = 0o10000;
-/// Shift of the binary logarithm of the huge page size in the flags of [`Get`].
-pub(crate) const SHM_HUGE_SHIFT: u32 = 26;
-/// Mask of that logarithm.
-pub(crate) const SHM_HUGE_MASK: u32 = 0x3f;
-
-/// Flag of [`Attach`].
-pub(crate) const SHM_RDONLY: u32 = 0o10000;
-/// Flag of [`Attach`].
-pub(crate) const SHM_RND: u32 = 0o20000;
-/// Flag of [`Attach`].
-pub(crate) const SHM_REMAP: u32 = 0o40000;
-/// Flag of [`Attach`].
-pub(crate) const SHM_EXEC: u32 = 0o100000;
-
-/// Command of [`Ctl`].
-pub(crate) const IPC_RMID: u32 = 0;
-/// Command of [`Ctl`].
-pub(crate) const IPC_SET: u32 = 1;
-/// Command of [`Ctl`].
-pub(crate) const IPC_STAT: u32 = 2;
-/// Command of [`Ctl`].
-pub(crate) const IPC_INFO: u32 = 3;
-/// Command of [`Ctl`].
-pub(crate) const SHM_LOCK: u32 = 11;
-/// Command of [`Ctl`].
-pub(crate) const SHM_UNLOCK: u32 = 12;
-/// Command of [`Ctl`].
-pub(crate) const SHM_STAT: u32 = 13;
-/// Command of [`Ctl`].
-pub(crate) const SHM_INFO: u32 = 14;
-/// Command of [`Ctl`].
-pub(crate) const SHM_STAT_ANY: u32 = 15;
-
-/// Bit of [`Ctl::flags`].
-pub(crate) const CTL_HUGE: u32 = 1;
-
-/// Bit of [`Stat::mode`].
-pub(crate) const SHM_DEST: u32 = 0o1000;
-/// Bit of [`Stat::mode`].
-pub(crate) const SHM_LOCKED: u32 = 0o2000;
+/// Calls the macro `$then` with all numbers: name, value, name in the header.
+macro_rules! numbers {
+    ($then:ident) => {
+        $then! {
+            TYPE = 0xd5, RUST_SHM_IOC_TYPE;
+            ABI_VERSION = 3, RUST_SHM_ABI_VERSION;
+            IOC_VERSION = _IOR::<Version>(TYPE, 0), RUST_SHM_HEADER_IOC_VERSION;
+            IOC_GET = _IOW::<Get>(TYPE, 1), RUST_SHM_HEADER_IOC_GET;
+            IOC_ATTACH = _IOWR::<Attach>(TYPE, 2), RUST_SHM_HEADER_IOC_ATTACH;
+            IOC_DETACH = _IOW::<Detach>(TYPE, 3), RUST_SHM_HEADER_IOC_DETACH;
+            IOC_CTL = _IOW::<Ctl>(TYPE, 4), RUST_SHM_HEADER_IOC_CTL;
+            // Flags of `Get`.
+            IPC_CREAT = 0o1000, RUST_SHM_IPC_CREAT;
+            IPC_EXCL = 0o2000, RUST_SHM_IPC_EXCL;
+            SHM_HUGETLB = 0o4000, RUST_SHM_HUGETLB;
+            SHM_NORESERVE = 0o10000, RUST_SHM_NORESERVE;
+            // The binary logarithm of the huge page size in the flags of `Get`.
+            SHM_HUGE_SHIFT = 26, RUST_SHM_HUGE_SHIFT;
+            SHM_HUGE_MASK = 0x3f, RUST_SHM_HUGE_MASK;
+            // Flags of `Attach`.
+            SHM_RDONLY = 0o10000, RUST_SHM_RDONLY;
+            SHM_RND = 0o20000, RUST_SHM_RND;
+            SHM_REMAP = 0o40000, RUST_SHM_REMAP;
+            SHM_EXEC = 0o100000, RUST_SHM_EXEC;
+            // Commands of `Ctl`.
+            IPC_RMID = 0, RUST_SHM_IPC_RMID;
+            IPC_SET = 1, RUST_SHM_IPC_SET;
+            IPC_STAT = 2, RUST_SHM_IPC_STAT;
+            IPC_INFO = 3, RUST_SHM_IPC_INFO;
+            SHM_LOCK = 11, RUST_SHM_LOCK;
+            SHM_UNLOCK = 12, RUST_SHM_UNLOCK;
+            SHM_STAT = 13, RUST_SHM_STAT;
+            SHM_INFO = 14, RUST_SHM_INFO;
+            SHM_STAT_ANY = 15, RUST_SHM_STAT_ANY;
+            // Bit of `Ctl::flags`.
+            CTL_HUGE = 1, RUST_SHM_CTL_HUGE;
+            // Bits of `Stat::mode`.
+            SHM_DEST = 0o1000, RUST_SHM_MODE_DEST;
+            SHM_LOCKED = 0o2000, RUST_SHM_MODE_LOCKED;
+        }
+    };
+}
+pub(crate) use numbers;
 
 /// Calls the macro `$then` with all structures.
 macro_rules! structures {
     ($then:ident) => {
         $then! {
-            /// `struct rust_shm_version`
             Version = rust_shm_version {
                 abi: u32,
                 reserved: u32,
                 features: u64,
             }
-            /// `struct rust_shm_get`
             Get = rust_shm_get {
                 key: i32,
                 flags: u32,
                 size: u64,
             }
-            /// `struct rust_shm_attach`
             Attach = rust_shm_attach {
                 id: i32,
                 flags: u32,
                 addr: u64,
                 length: u64,
             }
-            /// `struct rust_shm_detach`
             Detach = rust_shm_detach {
                 addr: u64,
                 flags: u32,
                 reserved: u32,
             }
-            /// `struct rust_shm_ctl`
             Ctl = rust_shm_ctl {
                 id: i32,
                 cmd: u32,
@@ -117,7 +89,6 @@ macro_rules! structures {
                 arg_size: u32,
                 flags: u32,
             }
-            /// `struct rust_shm_stat`
             Stat = rust_shm_stat {
                 key: i32,
                 uid: u32,
@@ -138,7 +109,6 @@ macro_rules! structures {
                 reserved: u32,
                 swap: u64,
             }
-            /// `struct rust_shm_limits`
             Limits = rust_shm_limits {
                 shmmax: u64,
                 shmmin: u64,
@@ -146,7 +116,6 @@ macro_rules! structures {
                 shmseg: u64,
                 shmall: u64,
             }
-            /// `struct rust_shm_usage`
             Usage = rust_shm_usage {
                 used_ids: u32,
                 reserved: u32,
@@ -162,9 +131,9 @@ macro_rules! structures {
 pub(crate) use structures;
 
 macro_rules! define {
-    ($($(#[$doc:meta])* $name:ident = $c_name:ident { $($field:ident: $type:ty,)* })*) => {
+    ($($name:ident = $c_name:ident { $($field:ident: $type:ty,)* })*) => {
         $(
-            $(#[$doc])*
+            #[doc = stringify!($c_name)]
             #[repr(C)]
             #[derive(Default, FromBytes, IntoBytes, zerocopy_derive::Immutable)]
             pub(crate) struct $name {
@@ -172,5 +141,12 @@ macro_rules! define {
             }
         )*
     };
+    ($($name:ident = $value:expr, $c_name:ident;)*) => {
+        $(
+            #[doc = stringify!($c_name)]
+            pub(crate) const $name: u32 = $value;
+        )*
+    };
 }
+numbers!(define);
 structures!(define);

@@ -2,10 +2,10 @@
 
 //! The threads that created segments (`shm_creator`), for `kernel.shm_rmid_forced`.
 //!
-//! As in `ipc/shm.c`, a creator is a thread. It leaves when it exits, or leaves its IPC namespace by
-//! `unshare(2)`. There is one [`Creator`] for a thread and a namespace; each of its segments has a
-//! [`CreatorRef`]. There is one [`Creators`], the map of those that have segments and have not left.
-//! A spinlock protects each shard of it.
+//! As in `ipc/shm.c`, a creator is a thread. It leaves when it exits, or leaves its IPC namespace
+//! by `unshare(2)`. There is one [`Creator`] for a thread and a namespace; each of its segments has
+//! a [`CreatorRef`]. There is one [`Creators`], the map of those that have segments and have not
+//! left. A spinlock protects each shard of it.
 
 use crate::shm::sys::task::{
     ipc_ns::NamespaceId,
@@ -106,8 +106,8 @@ impl Creators {
         self.shards.get(thread.choose(Self::COUNT)).unwrap_or(first)
     }
 
-    /// Returns a new moment, later than all before. Whoever gets a later one sees what was stored before
-    /// this call.
+    /// Returns a new moment, later than all before. A task that gets a later one sees what was
+    /// stored before this call.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn moment(&self) -> Moment {
         self.clock.fetch_add(1, kernel::sync::atomic::Full) + 1
@@ -136,8 +136,9 @@ impl Creators {
         Ok(CreatorRef(creator))
     }
 
-    /// Marks the calling thread as having left. Calls `f`, without a lock held, for each namespace in
-    /// which it has segments, with a moment at which it had left. Does not sleep, and `f` must not.
+    /// Marks the calling thread as having left. Calls `f`, without a lock held, for each namespace
+    /// in which it has segments, with a moment at which it had left. Does not sleep, and `f` must
+    /// not.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn leave(&self, mut f: impl FnMut(NamespaceId, Moment)) {
         let thread = ThreadId::current();

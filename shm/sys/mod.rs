@@ -17,7 +17,7 @@
 //! | `mm/user.rs` | structures in user space |
 //! | `fs/mount.rs` | a private mount of tmpfs |
 //! | `fs/shmem.rs` | a shmem file on it, and its page cache |
-//! | `fs/file.rs` | a further `struct file` of its inode, with file and VMA operations for an attach |
+//! | `fs/file.rs` | another `struct file` of its inode for an attach: file and VMA operations |
 //! | `fs/fault.rs` | a page fault (`struct vm_fault`) in a mapping of that |
 //! | `fs/misc.rs` | a misc device with a mode and a context |
 //! | `fs/parameter.rs` | a module parameter in sysfs |

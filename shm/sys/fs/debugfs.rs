@@ -2,8 +2,8 @@
 
 //! A debugfs directory with text files.
 //!
-//! Files of [`kernel::debugfs`] have no owner: an open file would not keep the module, whose code it
-//! runs, loaded.
+//! Files of [`kernel::debugfs`] have no owner: an open file would not keep the module, whose code
+//! it runs, loaded.
 
 use crate::LocalModule;
 use core::ptr;
@@ -35,7 +35,8 @@ pub(crate) trait SeqShow<T> {
 pub(crate) struct SeqFile<'a>(&'a mut bindings::seq_file);
 
 impl SeqFile<'_> {
-    /// Returns whether the buffer is full, so that further writes are lost (`seq_has_overflowed()`).
+    /// Returns whether the buffer is full, so that further writes are lost
+    /// (`seq_has_overflowed()`).
     pub(crate) fn is_full(&self) -> bool {
         self.0.count == self.0.size
     }
@@ -53,8 +54,8 @@ impl Write for SeqFile<'_> {
 ///
 /// # Invariants
 ///
-/// `entry` is a debugfs directory, or an error pointer, which debugfs functions accept. `data` is the
-/// private data of its files.
+/// `entry` is a debugfs directory, or an error pointer, which debugfs functions accept. `data` is
+/// the private data of its files.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Directory<T: Send + Sync + 'static> {
     entry: *mut bindings::dentry,
@@ -126,8 +127,8 @@ impl<T: Send + Sync + 'static, V: SeqShow<T>> Operations<T, V> {
     ///
     /// Called by `seq_read()` with a file that `open()` opened.
     unsafe extern "C" fn show(seq: *mut bindings::seq_file, _data: *mut c_void) -> c_int {
-        // SAFETY: By this function's requirement `seq` is valid and not shared, and its private data
-        // is that of `Directory::add()`: a `T` that outlives the open file.
+        // SAFETY: By this function's requirement `seq` is valid and not shared, and its private
+        // data is that of `Directory::add()`: a `T` that outlives the open file.
         let (of, seq) = unsafe { (&*(*seq).private.cast_const().cast::<T>(), &mut *seq) };
         // INVARIANT: This is the `show` operation.
         match V::show(of, &mut SeqFile(seq)) {

@@ -43,7 +43,8 @@ pub(crate) trait DeviceFile: Send + Sync + Sized + 'static {
 ///
 /// # Invariants
 ///
-/// `misc` is registered with the operations of [`Opened<D>`]; it is the first field of a pinned `Self`.
+/// `misc` is registered with the operations of [`Opened<D>`]; it is the first field of a pinned
+/// `Self`.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
 pub(crate) struct Device<D: DeviceFile> {
@@ -113,8 +114,8 @@ impl<D: DeviceFile> MiscDevice for Opened<D> {
     type Ptr = Pin<KBox<Self>>;
 
     fn open(_file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
-        // SAFETY: Only a `Device<D>` is registered with this type, so `misc` is its first field. It is
-        // not dropped while `misc_open()` runs.
+        // SAFETY: Only a `Device<D>` is registered with this type, so `misc` is its first field. It
+        // is not dropped while `misc_open()` runs.
         let device = unsafe { &*misc.as_raw().cast_const().cast::<Device<D>>() };
         KBox::try_pin_init(
             try_pin_init!(Self {

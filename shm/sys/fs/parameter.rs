@@ -144,8 +144,8 @@ pub(crate) const fn bytes<const N: usize>(text: &str) -> [u8; N] {
 /// }
 /// ```
 ///
-/// The default must be a constant whose `into_word()` is `value as u64`. The mode is that of the sysfs
-/// file.
+/// The default must be a constant whose `into_word()` is `value as u64`. The mode is that of the
+/// sysfs file.
 macro_rules! parameter {
     (
         $(#[$meta:meta])*

@@ -2,8 +2,8 @@
 
 //! Reads files of procfs.
 //!
-//! Some sysctls are variables that are not exported; their files are a stable interface. The mount is
-//! private to the module, so it does not depend on mount namespaces.
+//! Some sysctls are variables that are not exported; their files are a stable interface. The mount
+//! is private to the module, so it does not depend on mount namespaces.
 
 use core::ptr::NonNull;
 use kernel::{
@@ -33,7 +33,8 @@ impl Proc {
         if fs_type.is_null() {
             return Err(ENODEV);
         }
-        // SAFETY: procfs is never a module, so `fs_type` stays valid. `kern_mount()` returns no null.
+        // SAFETY: procfs is never a module, so `fs_type` stays valid. `kern_mount()` returns no
+        // null.
         // INVARIANT: The mount is new.
         Ok(Self(unsafe {
             NonNull::new_unchecked(from_err_ptr(bindings::kern_mount(fs_type))?)

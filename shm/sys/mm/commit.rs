@@ -2,8 +2,8 @@
 
 //! Commit accounting: memory counted in `Committed_AS` and against the commit limit.
 //!
-//! The accounting functions are not exported. But a shmem file is accounted with its size when it is
-//! created, by the rules of `vm.overcommit_memory`, as is a segment of the built-in. So an empty
+//! The accounting functions are not exported. But a shmem file is accounted with its size when it
+//! is created, by the rules of `vm.overcommit_memory`, as is a segment of the built-in. So an empty
 //! shmem file represents the commitment.
 
 use crate::shm::sys::bindings::shmem_kernel_file_setup;

@@ -48,8 +48,8 @@ pub(crate) fn is_unlimited() -> bool {
 }
 
 impl LockedPages {
-    /// Counts `pages` for the calling user, as `user_shm_lock()`. `ENOMEM` if that exceeds the limit
-    /// and the caller has no CAP_IPC_LOCK.
+    /// Counts `pages` for the calling user, as `user_shm_lock()`. `ENOMEM` if that exceeds the
+    /// limit and the caller has no CAP_IPC_LOCK.
     ///
     /// If two callers reach the limit concurrently, both may fail.
     pub(crate) fn new(pages: usize) -> Result<Self> {
@@ -81,9 +81,9 @@ impl Drop for LockedPages {
     }
 }
 
-/// Adds `pages` to the counters of the user of `credentials`, and of the owners of its ancestor user
-/// namespaces, as `inc_rlimit_ucounts()` and `dec_rlimit_ucounts()`. Returns the user's new count;
-/// `None` if the limit of a namespace is exceeded.
+/// Adds `pages` to the counters of the user of `credentials`, and of the owners of its ancestor
+/// user namespaces, as `inc_rlimit_ucounts()` and `dec_rlimit_ucounts()`. Returns the user's new
+/// count; `None` if the limit of a namespace is exceeded.
 fn add(credentials: &Credential, pages: i64) -> Option<i64> {
     let mut max = isize::MAX;
     let mut sum = None;

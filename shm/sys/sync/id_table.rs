@@ -47,7 +47,7 @@ const ZERO_ENTRY: usize = internal(257);
 ///
 /// # Invariants
 ///
-/// - Every present entry of `xa` is a pointer from [`Arc::into_raw`] whose reference the table owns;
+/// - Every present entry of `xa` is a pointer from [`Arc::into_raw`] whose count the table owns;
 ///   no object is in two tables, or twice in one. (A reserved entry is not present.)
 /// - `state` and `next` are accessed with the lock of `xa` held.
 #[pin_data(PinnedDrop)]
@@ -93,9 +93,9 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant this points to an object to which the table owned a reference
-        // when it was loaded; `RcuDeferred` keeps that reference for a grace period after removal, and
-        // the critical section lasts until `f` has returned.
+        // SAFETY: By the type invariant this points to an object to which the table owned a
+        // reference when it was loaded; `RcuDeferred` keeps that reference for a grace period after
+        // removal, and the critical section lasts until `f` has returned.
         let object = unsafe { &*entry.cast_const().cast::<RcuObject<T>>() };
         Some(f(object))
     }
@@ -179,11 +179,11 @@ pub(crate) struct Guard<'a, T: Send + Sync, S> {
 }
 
 impl<T: Send + Sync, S> Guard<'_, T, S> {
-    /// Reserves the next free index after the previous one, at most `last`, as `idr_alloc_cyclic()`.
-    /// `ENOSPC`, `ENOMEM`.
+    /// Reserves the next free index after the previous one, at most `last`, as
+    /// `idr_alloc_cyclic()`. `ENOSPC`, `ENOMEM`.
     ///
-    /// May release the lock, allocate memory, sleep, and take the lock again: the caller must repeat
-    /// its checks.
+    /// May release the lock, allocate memory, sleep, and take the lock again: the caller must
+    /// repeat its checks.
     pub(crate) fn reserve(&mut self, last: u32) -> Result<u32> {
         let mut index = 0;
         let limit = bindings::xa_limit { min: 0, max: last };

@@ -3,7 +3,8 @@
 //! Counted references to this module.
 //!
 //! While a [`ModuleRef`] exists, unloading fails with EBUSY. Until its drop has returned, something
-//! else must keep the code loaded: an open file, a mapping, or the module's exit function that waits.
+//! else must keep the code loaded: an open file, a mapping, or the module's exit function that
+//! waits.
 
 use crate::LocalModule;
 use kernel::{
@@ -12,8 +13,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// The version in `modinfo(8)` and `/sys/module/rust_shm/version`, as `MODULE_VERSION()` defines it.
-/// `module!` has no field for it.
+/// The version in `modinfo(8)` and `/sys/module/rust_shm/version`, as `MODULE_VERSION()` defines
+/// it. `module!` has no field for it.
 #[used]
 #[link_section = ".modinfo"]
 static VERSION: [u8; 14] = *b"version=0.1.0\0";

@@ -2,8 +2,8 @@
 
 //! A workqueue owned by the module.
 //!
-//! The system's workqueues do not suffice: the module must not be unloaded before its last work item
-//! has returned, and only the owner of a queue can wait for that.
+//! The system's workqueues do not suffice: the module must not be unloaded before its last work
+//! item has returned, and only the owner of a queue can wait for that.
 
 use core::{
     ops::Deref,

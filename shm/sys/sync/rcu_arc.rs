@@ -2,9 +2,9 @@
 
 //! Reference-counted objects that RCU readers can find.
 //!
-//! A table that RCU readers search owns a reference to each of its objects, and drops it only after a
-//! grace period ([`RcuDeferred`]). So a reader may use an object that it has found until the end of
-//! its read-side critical section, or take a reference.
+//! A table that RCU readers search owns a reference to each of its objects, and drops it only after
+//! a grace period ([`RcuDeferred`]). So a reader may use an object that it has found until the end
+//! of its read-side critical section, or take a reference.
 
 use core::{
     mem::ManuallyDrop,
@@ -61,7 +61,8 @@ impl<T: Send + Sync> RcuObject<T> {
     ///
     /// Called by RCU with the `head` of an object whose [`RcuDeferred`] was dropped.
     unsafe extern "C" fn grace_period_over(head: *mut bindings::callback_head) {
-        // SAFETY: `head` is the first field of a `Self`, and the `RcuDeferred` left us its reference.
+        // SAFETY: `head` is the first field of a `Self`, and the `RcuDeferred` left us its
+        // reference.
         drop(unsafe { Arc::from_raw(head.cast_const().cast::<Self>()) });
     }
 }
@@ -74,7 +75,8 @@ impl<T> Deref for RcuObject<T> {
     }
 }
 
-/// Waits for the callbacks of all [`RcuDeferred`]s when it is dropped: they are code of this module.
+/// Waits for the callbacks of all [`RcuDeferred`]s when it is dropped: they are code of this
+/// module.
 pub(crate) struct RcuCallbacks;
 
 impl Drop for RcuCallbacks {
@@ -83,8 +85,8 @@ impl Drop for RcuCallbacks {
     }
 }
 
-/// The reference of a table to an object that it has removed. Dropping it drops the reference after a
-/// grace period.
+/// The reference of a table to an object that it has removed. Dropping it drops the reference after
+/// a grace period.
 ///
 /// # Invariants
 ///
@@ -104,8 +106,8 @@ impl<T: Send + Sync> RcuDeferred<T> {
 impl<T: Send + Sync> Drop for RcuDeferred<T> {
     fn drop(&mut self) {
         let head = self.0.head.get();
-        // SAFETY: The object is valid: the reference is not dropped here, but by the callback. By the
-        // type invariant `head` is unused.
+        // SAFETY: The object is valid: the reference is not dropped here, but by the callback. By
+        // the type invariant `head` is unused.
         unsafe { bindings::call_rcu(head, Some(RcuObject::<T>::grace_period_over)) };
     }
 }

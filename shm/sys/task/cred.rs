@@ -61,7 +61,8 @@ impl Credentials<'_> {
         Uid(unsafe { (*self.cred.as_ptr()).euid }.val)
     }
 
-    /// Maps a user id into the caller's user namespace; unmapped ids become the overflow id (65534).
+    /// Maps a user id into the caller's user namespace; unmapped ids become the overflow id
+    /// (65534).
     pub(crate) fn uid_to_user(&self, uid: Uid) -> u32 {
         // SAFETY: By the type invariant; credentials hold their user namespace.
         unsafe {

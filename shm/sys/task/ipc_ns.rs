@@ -35,7 +35,8 @@ pub(crate) struct NamespaceId {
 }
 
 impl NamespaceId {
-    /// The lowest number, and that of the only namespace on a kernel without `struct ipc_namespace`.
+    /// The lowest number, and that of the only namespace on a kernel without `struct
+    /// ipc_namespace`.
     pub(crate) const FIRST: Self = Self {
         number: 0,
         inode: 0,
@@ -193,8 +194,8 @@ impl CurrentIpcNamespace<'_> {
             Some(ns) => unsafe { (*ns.as_ptr()).user_ns },
             None => &raw mut bindings::init_user_ns,
         };
-        // SAFETY: An IPC namespace holds a reference to its user namespace; the initial one is never
-        // freed.
+        // SAFETY: An IPC namespace holds a reference to its user namespace; the initial one is
+        // never freed.
         unsafe { bindings::ns_capable(owner, capability as i32) }
     }
 }
@@ -207,7 +208,7 @@ impl CurrentIpcNamespace<'_> {
 pub(crate) struct IpcNamespace(NonNull<ipc_namespace>);
 
 // SAFETY: Namespaces are counted atomically, and may be put by any task. (Not in an interrupt:
-// `put_ipc_ns()` takes plain spinlocks. Who has one does not leave it to RCU.)
+// `put_ipc_ns()` takes plain spinlocks. So an owner must not leave the drop to RCU.)
 unsafe impl Send for IpcNamespace {}
 // SAFETY: A shared reference gives access to words that are read once.
 unsafe impl Sync for IpcNamespace {}

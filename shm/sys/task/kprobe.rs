@@ -69,9 +69,9 @@ pub(crate) trait OnNamespaceEnd {
 unsafe impl<T: OnNamespaceEnd> Event<T> for NamespaceEnd {
     #[cfg(CONFIG_SYSVIPC)]
     const FUNCTION: &'static CStr = c"shm_exit_ns";
-    /// Without SYSVIPC, `shm_exit_ns()` is an empty inline function. IPC namespaces exist because of
-    /// POSIX_MQUEUE then, and `put_ipc_ns()` calls this function for the last reference, holding the
-    /// spinlock `mq_lock`. No other user of that lock takes a lock of this module.
+    /// Without SYSVIPC, `shm_exit_ns()` is an empty inline function. IPC namespaces exist because
+    /// of POSIX_MQUEUE then, and `put_ipc_ns()` calls this function for the last reference, holding
+    /// the spinlock `mq_lock`. No other user of that lock takes a lock of this module.
     #[cfg(not(CONFIG_SYSVIPC))]
     const FUNCTION: &'static CStr = c"mq_clear_sbinfo";
 
@@ -152,7 +152,8 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
         try_pin_init!(Self {
             target,
             _event: PhantomData,
-            // `target` is initialised first: the handler may run as soon as the probe is registered.
+            // `target` is initialised first: the handler may run as soon as the probe is
+            // registered.
             probe <- Opaque::try_ffi_init(|slot: *mut kprobe| {
                 // SAFETY: `slot` is valid for writes, and a kprobe is plain data that is all zeros
                 // at first.

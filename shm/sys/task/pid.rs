@@ -5,8 +5,8 @@
 use core::ptr::NonNull;
 use kernel::bindings;
 
-/// A counted reference to a `struct pid`. It outlives the process, and is unaffected by reuse of the
-/// number.
+/// A counted reference to a `struct pid`. It outlives the process, and is unaffected by reuse of
+/// the number.
 ///
 /// # Invariants
 ///
@@ -19,10 +19,11 @@ unsafe impl Send for Pid {}
 unsafe impl Sync for Pid {}
 
 impl Pid {
-    /// Returns the pid of the calling process (`task_tgid(current)`); `None` in a context without one.
+    /// Returns the pid of the calling process (`task_tgid(current)`); `None` in a context without
+    /// one.
     pub(crate) fn current() -> Option<Self> {
-        // SAFETY: `current` is valid, and so is its `signal` while it runs. No other task changes the
-        // pids of `current`. As `task_tgid()`, which has no Rust helper.
+        // SAFETY: `current` is valid, and so is its `signal` while it runs. No other task changes
+        // the pids of `current`. As `task_tgid()`, which has no Rust helper.
         let pid = unsafe {
             let signal = (*bindings::get_current()).signal;
             (*signal).pids[bindings::pid_type_PIDTYPE_TGID as usize]
