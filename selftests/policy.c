@@ -294,19 +294,48 @@ TEST_F(policy, pages_are_where_it_says)
 {
 	int page;
 
-	/* What is not touched yet: by anybody's attach, by the kernel, by a child. */
+	/* By the attach that mbind(2) was called on: here, and in a child. */
 	ASSERT_EQ(0, do_mbind(self->addr, self->size / 2, MPOL_BIND, NODE1, 0));
 	ASSERT_EQ(0, do_mbind(self->addr + self->size / 2, self->size / 2, MPOL_BIND, NODE0, 0));
 	for (page = 0; page < PAGES; page += 3)
-		self->again[page * self->page] = 1;
+		self->addr[page * self->page] = 1;
 	SHM_IN_CHILD({
-		char *own = self->shm->attach(self->id, NULL, 0);
-
-		memset(own, 2, self->size);
+		memset(self->addr, 2, self->size);
 	});
 	for (page = 0; page < PAGES; page++) {
 		ASSERT_EQ(page < PAGES / 2 ? 1 : 0, node_at(self->addr + page * self->page))
 			TH_LOG("page %d", page);
+	}
+}
+
+/* And by any other, if the pages are small. Of the module's large folios, the policy of the first page counts there. */
+TEST_F(policy, pages_touched_by_another_attach)
+{
+	int large, page, id;
+	char *addr, *again;
+
+	for (large = 0; large < (self->shm == &shm_rust ? 2 : 1); large++) {
+		setting_restore(&self->huge);
+		ASSERT_EQ(0, setting_change(&self->huge, huge_setting(self->shm), large ? "within_size" : "never"));
+		id = self->shm->get(IPC_PRIVATE, self->size, 0600);
+		ASSERT_LE(0, id);
+		addr = self->shm->attach(id, NULL, 0);
+		again = self->shm->attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, addr);
+		ASSERT_NE(SHM_FAILED, again);
+		ASSERT_EQ(0, do_mbind(addr, self->size / 2, MPOL_BIND, NODE1, 0));
+		ASSERT_EQ(0, do_mbind(addr + self->size / 2, self->size / 2, MPOL_BIND, NODE0, 0));
+		for (page = PAGES - 1; page > 0; page -= 3)
+			again[page * self->page] = 1;
+		SHM_IN_CHILD({
+			char *own = self->shm->attach(id, NULL, 0);
+
+			memset(own, 2, self->size);
+		});
+		for (page = 0; page < PAGES; page++) {
+			ASSERT_EQ(large || page < PAGES / 2 ? 1 : 0, node_at(addr + page * self->page))
+				TH_LOG("%s pages, page %d", large ? "large" : "small", page);
+		}
 	}
 }
 
