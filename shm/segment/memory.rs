@@ -108,6 +108,9 @@ parameter! {
         "Large folios: always, within_size, never (within_size)";
 }
 
+/// The filesystem of [`Huge::Always`].
+static ALWAYS: Atomic<usize> = Atomic::new(0);
+
 /// The mounts that files of segments are on: one for each value of `huge`.
 pub(crate) struct Mounts([TmpfsMount; Huge::ALL.len()]);
 
@@ -115,7 +118,9 @@ impl Mounts {
     /// Makes them.
     pub(crate) fn new() -> Result<Self> {
         let [never, within_size, always] = Huge::ALL.map(|huge| TmpfsMount::new(huge.name()));
-        Ok(Self([never?, within_size?, always?]))
+        let always = always?;
+        ALWAYS.store(always.filesystem(), Relaxed);
+        Ok(Self([never?, within_size?, always]))
     }
 
     /// All of them.
@@ -154,7 +159,7 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) {
     if is_there() || pages.is_changing() || fault.is_remote() {
         return;
     }
-    if !is_huge && (fault.wants_small() || may_lie_across_policies(fault)) {
+    if !is_huge && (fault.wants_small() || may_leave_mapping(fault)) {
         return;
     }
     // The second time, somebody else has placed a folio in the same block, but not here.
@@ -169,16 +174,22 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) {
     }
 }
 
-/// Whether a folio for the fault may lie across two NUMA policies: mbind(2) has split the mapping
-/// there. shmem's own fault keeps a folio within the mapping.
-fn may_lie_across_policies(fault: &Fault<'_>) -> bool {
+/// Whether a folio for the fault must not reach over the ends of the mapping, and may: shmem's own
+/// fault keeps it within. Where mbind(2) was called, it has split the mapping between two NUMA
+/// policies. And by [`Huge::Always`], a folio may reach over the end of the segment, and be seen there
+/// when the mapping is made longer.
+fn may_leave_mapping(fault: &Fault<'_>) -> bool {
     let pages = fault.pages();
-    if !pages.has_policy() {
+    let is_always = pages.filesystem() == ALWAYS.load(Relaxed);
+    if !is_always && !pages.has_policy() {
         return false;
     }
     let (mapped, block) = (fault.mapped(), 1 << PMD_ORDER);
     let first = fault.index() & !(block - 1);
-    let end = (first + block).min(pages.size().div_ceil(PAGE_SIZE));
+    let mut end = first + block;
+    if !is_always {
+        end = end.min(pages.size().div_ceil(PAGE_SIZE));
+    }
     first < mapped.start || end > mapped.end
 }
 

@@ -204,8 +204,9 @@ impl<T: MappedObject> AttachFile<T> {
         let file = NonNull::new(file)?;
         // SAFETY: By this function's requirement. shmem has no use for `private_data`.
         unsafe {
+            let filesystem = (*(*file.as_ptr()).f_inode).i_sb as usize;
             if (*file.as_ptr()).private_data.is_null()
-                || !mounts.iter().any(|mount| mount.has(file))
+                || !mounts.iter().any(|mount| mount.filesystem() == filesystem)
             {
                 return None;
             }

@@ -103,15 +103,10 @@ impl TmpfsMount {
         self.0.as_ptr()
     }
 
-    /// Whether a file is on it.
-    ///
-    /// # Safety
-    ///
-    /// `file` must be valid.
-    pub(in crate::shm::sys) unsafe fn has(&self, file: NonNull<bindings::file>) -> bool {
-        // SAFETY: By this function's requirement, and the type invariant. The pointers are compared,
-        // not used.
-        unsafe { (*(*file.as_ptr()).f_inode).i_sb == (*self.0.as_ptr()).mnt_sb }
+    /// A number that no other filesystem has.
+    pub(crate) fn filesystem(&self) -> usize {
+        // SAFETY: By the type invariant. The superblock of a mount never changes.
+        unsafe { (*self.0.as_ptr()).mnt_sb as usize }
     }
 }
 

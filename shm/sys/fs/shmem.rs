@@ -282,6 +282,12 @@ impl Shmem<'_> {
         self.0.as_ptr() as usize
     }
 
+    /// The [`filesystem()`](TmpfsMount::filesystem) of the mount that it is on.
+    pub(crate) fn filesystem(&self) -> usize {
+        // SAFETY: By the type invariant; the superblock of an inode never changes.
+        unsafe { (*self.0.as_ptr()).i_sb as usize }
+    }
+
     /// The size of the file in bytes (`i_size`).
     pub(crate) fn size(&self) -> usize {
         // SAFETY: By the type invariant; the word is read once.
