@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 
 use crate::config;
-use crate::id::{Cycle, Id, Key, IdLayout};
+use crate::id::{Cycle, Id, IdLayout, Key};
 
 const RADIX_TREE_MAP_SIZE: i32 = 64;
 

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use crate::limits::{file_fits, pages, Limits, LimitError, PAGE_BYTES, SHMMIN};
+use crate::limits::{file_fits, pages, LimitError, Limits, PAGE_BYTES, SHMMIN};
 use crate::{config, edges, number, Errno, PAGE_SHIFT, PAGE_SIZE};
 
 const MAX_LFS_FILESIZE: i64 = i64::MAX;
@@ -174,7 +174,10 @@ fn all_together_take_no_more_than_shmall() {
     // The limit may have been lowered below what there is.
     assert_eq!(fit_file(&limits, 1, 11), Err(LimitError::Full));
     assert_eq!(fit_file(&NO_LIMITS, 4096, usize::MAX - 1), Ok(1));
-    assert_eq!(fit_file(&NO_LIMITS, 4096, usize::MAX), Err(LimitError::Full));
+    assert_eq!(
+        fit_file(&NO_LIMITS, 4096, usize::MAX),
+        Err(LimitError::Full)
+    );
 }
 
 #[test]
