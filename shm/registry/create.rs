@@ -84,7 +84,7 @@ pub(crate) struct Wanted {
 pub(crate) struct Context<'a> {
     /// What the administrator has set.
     pub(crate) settings: &'a Settings,
-    /// Who has made segments.
+    /// The threads that have made segments.
     pub(crate) creators: &'a Arc<Creators>,
     /// For work that is done in parallel.
     pub(crate) queue: &'a OwnedQueue,

@@ -107,7 +107,7 @@ unsafe impl<T: MappedObject> Sync for AttachFile<T> {}
 /// by the first mapping; a VMA with [`AttachFile::VM_OPS`] was made after that.
 static SHMEM_VM_OPS: Atomic<*mut bindings::vm_operations_struct> = Atomic::new(ptr::null_mut());
 
-/// shmem's operations of a mapping, for who has a VMA with [`AttachFile::VM_OPS`].
+/// shmem's operations of a mapping, for a caller that has a VMA with [`AttachFile::VM_OPS`].
 fn shmem_vm_ops() -> &'static bindings::vm_operations_struct {
     const NONE: &bindings::vm_operations_struct = &pin_init::zeroed();
     // SAFETY: What is stored is null, or a table that the kernel never frees.
