@@ -13,6 +13,7 @@ use crate::shm::{
             BadAddress,
             Placement, //
         },
+        limits,
         permission::Request, //
     },
     segment::{
@@ -29,7 +30,10 @@ use crate::shm::{
     }, //
 };
 use core::ops::Range;
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 impl From<BadAddress> for Error {
     fn from(_: BadAddress) -> Self {
@@ -76,19 +80,18 @@ pub(crate) fn attach(
         // As `hugetlb_get_unmapped_area()`: the mapping would have no huge page.
         return Err(EINVAL);
     }
+    let file: Result<_> = file.ok_or(ENOMEM);
+    // The size of the file, which root can let grow, and not that of the segment. As `do_shmat()`.
+    let exact = file.as_ref().map_or(segment.size(), |file| file.size());
     if let Placement::Fixed(place) = mode.placement {
-        // Before all that mmap(2) may object to. By the size of the file, which is in whole pages only
-        // where they are huge: a last page of the address space counts as one.
-        let exact = if segment.is_huge() {
-            size
-        } else {
-            segment.size()
-        };
+        // Before all that mmap(2) may object to. In whole pages only where they are huge: a last
+        // page of the address space counts as one.
         if vma::is_occupied(address::range(place, exact)?)? {
             return Err(EINVAL);
         }
     }
-    let file = file.ok_or(ENOMEM)?;
+    let file = file?;
+    let size = limits::pages(exact).ok_or(ENOMEM)? * PAGE_SIZE;
     let protection = Protection {
         write: !mode.read_only,
         execute: mode.execute,
