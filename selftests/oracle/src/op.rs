@@ -600,7 +600,8 @@ pub fn op(swap: bool) -> impl Strategy<Value = Op> {
     let action = prop_oneof![
         9 => action(),
         2 * swap => memory(),
-        3 * swap => (touch_place(), any::<u8>()).prop_map(|(at, value)| Action::Store { at, value }),
+        2 * swap => (touch_place(), any::<u8>()).prop_map(|(at, value)| Action::Store { at, value }),
+        2 * swap => touch_place().prop_map(|at| Action::Load { at }),
         swap => reclaim,
     ];
     (0..4u8, action).prop_map(|(who, action)| Op { who, action })
