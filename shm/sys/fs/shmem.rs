@@ -158,9 +158,7 @@ impl ShmemFile {
         // INVARIANT: The count was just taken.
         ShmemRef(self.file)
     }
-}
 
-impl ShmemFile {
     /// Drops it, when so many attach files of its are known.
     pub(crate) fn close(mut self, attach_files: usize) {
         let view = self.view();
@@ -277,6 +275,12 @@ impl Shmem<'_> {
         }
     }
 
+    /// The value of such a word.
+    fn read(&self, offset: usize) -> usize {
+        // SAFETY: The word is valid, and read once.
+        unsafe { self.field(offset).read_volatile() }
+    }
+
     /// A number that no other inode has while this one is there.
     pub(crate) fn address(&self) -> usize {
         self.0.as_ptr() as usize
@@ -311,12 +315,6 @@ impl Shmem<'_> {
     pub(crate) fn resident_pages(&self) -> usize {
         // SAFETY: By the type invariant; the word is read once.
         unsafe { (&raw const (*self.mapping().as_ptr()).nrpages).read_volatile() }
-    }
-
-    /// The value of such a word.
-    fn read(&self, offset: usize) -> usize {
-        // SAFETY: The word is valid, and read once.
-        unsafe { self.field(offset).read_volatile() }
     }
 
     /// How many pages are swapped out.
