@@ -69,7 +69,10 @@ static int punch_by_fallocate(int fd, char *addr, size_t offset, size_t size)
 /* The first word of a page. */
 #define WORD(n) (*(volatile unsigned long *)(addr + (n) * page_size()))
 
-/* In each round, writes a new huge page and punches pages [from, to), while other processes read pages [first, last). */
+/*
+ * In each round, writes a new huge page and punches pages [from, to), while other processes read
+ * pages [first, last). All pages of the hole are read in every eighth round only, as that takes most of a round's time.
+ */
 static void rounds_of(struct __test_metadata *_metadata, FIXTURE_DATA(hole) *self, int (*punch)(int, char *, size_t, size_t),
 		      int from, int to, int first, int last)
 {
@@ -90,9 +93,14 @@ static void rounds_of(struct __test_metadata *_metadata, FIXTURE_DATA(hole) *sel
 		for (i = 0; i < PAGES; i++)
 			WORD(i) = (unsigned long)round << 16 | i;
 		ASSERT_EQ(0, punch(self->fd, addr, from * self->page, (to - from) * self->page));
-		for (i = 0; i < PAGES && lost < 0; i++)
-			if (WORD(i) != (i >= from && i < to ? 0 : (unsigned long)round << 16 | i))
+		for (i = 0; i < PAGES && lost < 0; i++) {
+			bool in_hole = i >= from && i < to;
+
+			if (in_hole && i != from && i != to - 1 && round % 8)
+				continue;
+			if (WORD(i) != (in_hole ? 0 : (unsigned long)round << 16 | i))
 				lost = i;
+		}
 		ASSERT_EQ(0, punch(self->fd, addr, 0, PAGES * self->page));
 	}
 	for (i = 0; i < READERS; i++) {
