@@ -8,7 +8,6 @@
 #include "kselftest_harness.h"
 
 #include <linux/falloc.h>
-#include <sys/resource.h>
 
 #include "setting.h"
 #include "shm_backend.h"
@@ -70,8 +69,9 @@ static int punch_by_fallocate(int fd, char *addr, size_t offset, size_t size)
 #define WORD(n) (*(volatile unsigned long *)(addr + (n) * page_size()))
 
 /*
- * In each round, writes a new huge page and punches pages [from, to), while other processes read
- * pages [first, last). All pages of the hole are read in every eighth round only, as that takes most of a round's time.
+ * In each round, writes a new huge page and punches pages [from, to), while other processes read pages [first, last) every
+ * millisecond: all the time loses data in as many rounds, and takes the CPUs from the rounds. All pages of the hole are read in
+ * every eighth round only, as that takes most of a round's time.
  */
 static void rounds_of(struct __test_metadata *_metadata, FIXTURE_DATA(hole) *self, int (*punch)(int, char *, size_t, size_t),
 		      int from, int to, int first, int last)
@@ -82,12 +82,11 @@ static void rounds_of(struct __test_metadata *_metadata, FIXTURE_DATA(hole) *sel
 	for (i = 0; i < READERS; i++) {
 		self->reader[i] = fork();
 		ASSERT_LE(0, self->reader[i]);
-		/* The rounds get most of the CPU time. */
-		if (!self->reader[i])
-			setpriority(PRIO_PROCESS, 0, 10);
-		while (!self->reader[i])
+		while (!self->reader[i]) {
 			for (int n = first; n < last; n++)
 				(void)WORD(n);
+			usleep(1000);
+		}
 	}
 	for (round = 1; round <= self->rounds && lost < 0; round++) {
 		for (i = 0; i < PAGES; i++)
