@@ -12,10 +12,8 @@ use crate::shm::sys::{
     fs::{
         fault::Fault,
         file::MappedObject,
-        shmem::{
-            Shmem,
-            ShmemRef, //
-        }, //
+        shmem::Shmem,
+        shmem_file::ShmemRef, //
     },
     task::{
         ipc_ns,

@@ -17,8 +17,8 @@ use crate::shm::{
                 parameter,
                 Setting, //
             },
-            shmem::{
-                Shmem,
+            shmem::Shmem,
+            shmem_file::{
                 ShmemFile,
                 ShmemRef, //
             }, //

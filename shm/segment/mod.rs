@@ -42,7 +42,7 @@ use crate::shm::{
                 AttachFile, //
             },
             mount::TmpfsMount,
-            shmem::{
+            shmem_file::{
                 Commit,
                 ShmemFile,
                 ShmemRef, //

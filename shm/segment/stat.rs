@@ -20,7 +20,7 @@ use crate::shm::{
         uapi, //
     },
     sys::{
-        fs::shmem::ShmemRef,
+        fs::shmem_file::ShmemRef,
         mm::folio::PMD_ORDER,
         task::{
             cred::Credentials,

@@ -23,7 +23,7 @@ use crate::shm::{
     sys::{
         fs::{
             file::AttachFile,
-            shmem::ShmemFile, //
+            shmem_file::ShmemFile, //
         },
         mm::memlock::LockedPages,
         sync::module_ref::ModuleRef,

@@ -16,7 +16,8 @@
 //! | `mm/memlock.rs` | memory counted against RLIMIT_MEMLOCK |
 //! | `mm/user.rs` | structures in user space |
 //! | `fs/mount.rs` | a private mount of tmpfs |
-//! | `fs/shmem.rs` | a shmem file on it, and its page cache |
+//! | `fs/shmem_file.rs` | a shmem file on it |
+//! | `fs/shmem.rs` | the page cache of its inode |
 //! | `fs/file.rs` | another `struct file` of its inode for an attach: file and VMA operations |
 //! | `fs/fault.rs` | a page fault (`struct vm_fault`) in a mapping of that |
 //! | `fs/misc.rs` | a misc device with a mode and a context |

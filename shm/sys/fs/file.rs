@@ -4,16 +4,15 @@
 //! mappings.
 //!
 //! As in `ipc/shm.c`, it is one more `struct file` of an inode of shmem, with operations of its own:
-//! they do what is theirs, and leave the rest to shmem's. The chain of ownership is: VMA ->
-//! [`AttachFile`] -> object -> [`ShmemFile`](super::shmem::ShmemFile). The kernel keeps the first two.
+//! they do what is theirs, and leave the rest to shmem's. The chain of ownership, of which the kernel
+//! keeps the first two, is:
+//! VMA -> [`AttachFile`] -> object -> [`ShmemFile`](super::shmem_file::ShmemFile).
 
 use super::{
     fault::Fault,
     mount::TmpfsMount,
-    shmem::{
-        Shmem,
-        ShmemRef, //
-    }, //
+    shmem::Shmem,
+    shmem_file::ShmemRef, //
 };
 use crate::{
     shm::sys::{
@@ -40,10 +39,12 @@ use kernel::{
         from_result,
         to_result, //
     },
+    fs::File,
     module::this_module,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -88,20 +89,16 @@ pub(crate) enum Access {
     ReadWrite,
 }
 
-/// A counted file that maps an object of type `T`.
+/// A counted file that maps an object of type `T`. It may be dropped in any context: the last count
+/// goes when the task returns to user space, or by a work item.
 ///
 /// # Invariants
 ///
-/// Holds one count of a file that [`AttachFile::open()`] has made.
+/// The file is one that [`AttachFile::open()`] has made.
 pub(crate) struct AttachFile<T: MappedObject> {
-    file: NonNull<bindings::file>,
+    file: ARef<File>,
     _owns: PhantomData<Arc<T>>,
 }
-
-// SAFETY: Files are counted atomically, and may be put from any context.
-unsafe impl<T: MappedObject> Send for AttachFile<T> {}
-// SAFETY: A shared reference gives access to what does its own locking.
-unsafe impl<T: MappedObject> Sync for AttachFile<T> {}
 
 /// The operations that shmem gives to a mapping of an unlinked file: one table for all of them. Set
 /// by the first mapping; a VMA with [`AttachFile::VM_OPS`] was made after that.
@@ -162,9 +159,10 @@ impl<T: MappedObject> AttachFile<T> {
         }
         module_ref.into_raw();
         Ok(Self {
-            // SAFETY: `dentry_open()` returns no null.
-            // INVARIANT: The count is that of the new file.
-            file: unsafe { NonNull::new_unchecked(file) },
+            // INVARIANT: The file is new.
+            // SAFETY: `dentry_open()` returns no null, and the count is ours. No descriptor has the
+            // file, so there is no `fdget_pos()`.
+            file: unsafe { ARef::from_raw(NonNull::new_unchecked(file.cast())) },
             _owns: PhantomData,
         })
     }
@@ -201,20 +199,19 @@ impl<T: MappedObject> AttachFile<T> {
         file: *mut bindings::file,
         mounts: &[TmpfsMount],
     ) -> Option<Self> {
-        let file = NonNull::new(file)?;
-        // SAFETY: By this function's requirement. shmem has no use for `private_data`.
-        unsafe {
-            let filesystem = (*(*file.as_ptr()).f_inode).i_sb as usize;
-            if (*file.as_ptr()).private_data.is_null()
-                || !mounts.iter().any(|mount| mount.filesystem() == filesystem)
-            {
-                return None;
-            }
-            bindings::get_file(file.as_ptr());
+        if file.is_null() {
+            return None;
         }
-        // INVARIANT: The count was just taken, and only `open()` marks a file on such a mount.
+        // SAFETY: By this function's requirement. shmem has no use for `private_data`.
+        let (filesystem, data) =
+            unsafe { ((*(*file).f_inode).i_sb as usize, (*file).private_data) };
+        if data.is_null() || !mounts.iter().any(|mount| mount.filesystem() == filesystem) {
+            return None;
+        }
+        // INVARIANT: Only `open()` marks a file on such a mount.
         Some(Self {
-            file,
+            // SAFETY: By this function's requirement, and as in `open()`.
+            file: unsafe { File::from_raw_file(file) }.into(),
             _owns: PhantomData,
         })
     }
@@ -444,11 +441,8 @@ impl<T: MappedObject> AttachFile<T> {
 
 impl<T: MappedObject> Clone for AttachFile<T> {
     fn clone(&self) -> Self {
-        // SAFETY: By the type invariant the file is valid.
-        unsafe { bindings::get_file(self.file.as_ptr()) };
-        // INVARIANT: The count was just taken.
         Self {
-            file: self.file,
+            file: self.file.clone(),
             _owns: PhantomData,
         }
     }
@@ -456,14 +450,6 @@ impl<T: MappedObject> Clone for AttachFile<T> {
 
 impl<T: MappedObject> PartialEq for AttachFile<T> {
     fn eq(&self, other: &Self) -> bool {
-        ptr::eq(self.file.as_ptr(), other.file.as_ptr())
-    }
-}
-
-impl<T: MappedObject> Drop for AttachFile<T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant the count is ours. The last one is dropped when the task
-        // returns to user space, or by a work item: so this may be called from any context.
-        unsafe { bindings::fput(self.file.as_ptr()) };
+        ptr::eq(self.as_ptr(), other.as_ptr())
     }
 }

@@ -11,3 +11,4 @@ pub(crate) mod mount;
 pub(crate) mod parameter;
 pub(crate) mod proc;
 pub(crate) mod shmem;
+pub(crate) mod shmem_file;

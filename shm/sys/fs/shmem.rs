@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A file on shmem: the pages of an object.
+//! The pages of an inode of shmem.
 //!
-//! A [`ShmemFile`] is an unlinked file on a [`TmpfsMount`]; its owner makes it, and it frees the
-//! pages when it is dropped and nobody has it mapped. A [`Shmem`] is a view of its inode, from
-//! whichever file of that inode it is reached. The kernel does the rest: swap, reclaim, memory
-//! cgroups, NUMA policies, holes, hwpoison, migration, huge pages that are split and collapsed.
+//! The kernel does the most of it: swap, reclaim, memory cgroups, NUMA policies, holes, hwpoison,
+//! migration, huge pages that are split and collapsed.
 
-use super::mount::TmpfsMount;
 use crate::shm::sys::{
     bindings::{
         sgp_type,
         sgp_type_SGP_CACHE,
         sgp_type_SGP_FALLOC,
         sgp_type_SGP_NOALLOC,
-        shmem_file_setup_with_mnt,
         shmem_get_folio,
         RUST_SHM_GFP_NO_OOM,
         RUST_SHM_OFFSET_SHMEM_FLAGS,
@@ -23,13 +19,10 @@ use crate::shm::sys::{
         RUST_SHM_OFFSET_SHMEM_SWAPPED,
         RUST_SHM_SHMEM_F_LOCKED, //
     },
-    mm::{
-        commit::Commitment,
-        folio::{
-            self,
-            LockedFolio,
-            PMD_ORDER, //
-        }, //
+    mm::folio::{
+        self,
+        LockedFolio,
+        PMD_ORDER, //
     },
     task::thread, //
 };
@@ -43,204 +36,15 @@ use core::{
 };
 use kernel::{
     bindings,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
-    fmt,
+    error::to_result,
     page::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    prelude::*,
-    str::CString, //
+    prelude::*, //
 };
 
-/// What a file commits the kernel to, in `Committed_AS` and against the commit limit.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Commit {
-    /// Its whole size, from the beginning.
-    WholeSize,
-    /// What is touched of it, as it is touched (`VM_NORESERVE`).
-    Touched,
-    /// Nothing: its owner has committed the size in another way.
-    ByOwner,
-}
-
-/// A file on shmem, and the object's pages with it.
-///
-/// # Invariants
-///
-/// Owns a count of a file that `shmem_file_setup_with_mnt()` has made.
-pub(crate) struct ShmemFile {
-    file: NonNull<bindings::file>,
-    /// The pages of its size where its owner has committed them, or 0.
-    by_owner: usize,
-}
-
-// SAFETY: Files are counted atomically, and may be put from any context.
-unsafe impl Send for ShmemFile {}
-// SAFETY: A shared reference gives access to what does its own locking.
-unsafe impl Sync for ShmemFile {}
-
-impl ShmemFile {
-    /// Makes a file of `size` bytes, with a name as `/proc/PID/maps` shows it. No page is allocated.
-    /// `ENOMEM` also where the kernel does not commit so much; `EINVAL` for more bytes than a file
-    /// can have.
-    pub(crate) fn new(
-        mount: &TmpfsMount,
-        name: fmt::Arguments<'_>,
-        size: usize,
-        commit: Commit,
-    ) -> Result<Self> {
-        let name = CString::try_from_fmt(name)?;
-        let size = i64::try_from(size).map_err(|_| EINVAL)?;
-        let mut flags = bindings::vma_flags_t::default();
-        if commit == Commit::Touched {
-            flags.__vma_flags[0] = kernel::mm::virt::flags::NORESERVE;
-        }
-        // A file that is made without a size commits nothing, neither now nor when it is touched.
-        let counted = if commit == Commit::ByOwner { 0 } else { size };
-        // SAFETY: The mount is valid, and the name a string, which is copied.
-        let file = from_err_ptr(unsafe {
-            shmem_file_setup_with_mnt(mount.as_ptr(), name.as_char_ptr(), counted, flags)
-        })?;
-        // SAFETY: The file and its inode are new: nobody else knows them. As
-        // `shmem_kernel_file_setup()`, security modules judge the calls, not the inode.
-        unsafe {
-            let inode = (*file).f_inode;
-            (*inode).i_flags |= bindings::S_PRIVATE;
-            (*inode).i_size = size;
-        }
-        // INVARIANT: The file was just made, and its count is ours.
-        Ok(Self {
-            // SAFETY: `shmem_file_setup_with_mnt()` returns no null.
-            file: unsafe { NonNull::new_unchecked(file) },
-            by_owner: if commit == Commit::ByOwner {
-                // CAST: It was made from a `usize`.
-                (size as usize).div_ceil(PAGE_SIZE)
-            } else {
-                0
-            },
-        })
-    }
-
-    /// Gives the inode a number. To be called before anybody else knows the file.
-    pub(crate) fn set_number(&self, number: u32) {
-        // SAFETY: By the type invariant the inode is valid; a word is written once.
-        unsafe { (*(*self.file.as_ptr()).f_inode).i_ino = number.into() };
-    }
-
-    /// Makes the pages unevictable for good, and of one size: a folio of [`PMD_ORDER`] is not split.
-    /// To be called before there is a page.
-    pub(crate) fn promise_huge(&self) {
-        let view = self.view();
-        view.set_locked(true);
-        // As `mapping_set_folio_min_order()`, which is inline.
-        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-        // SAFETY: By the type invariant the mapping is valid, and nobody else's yet.
-        unsafe {
-            (*view.mapping().as_ptr()).flags |=
-                (PMD_ORDER as usize) << bindings::mapping_flags_AS_FOLIO_ORDER_MIN;
-        }
-    }
-
-    /// The pages.
-    pub(crate) fn view(&self) -> Shmem<'_> {
-        // SAFETY: By the type invariant the file holds its inode, which is shmem's.
-        unsafe { Shmem::from_raw((*self.file.as_ptr()).f_inode) }
-    }
-
-    /// Another reference.
-    pub(crate) fn get(&self) -> ShmemRef {
-        // SAFETY: By the type invariant the file is valid.
-        unsafe { bindings::get_file(self.file.as_ptr()) };
-        // INVARIANT: The count was just taken.
-        ShmemRef(self.file)
-    }
-
-    /// Drops it, when so many attach files of its are known.
-    pub(crate) fn close(mut self, attach_files: usize) {
-        let view = self.view();
-        if view.is_promised() {
-            view.isolate_poisoned(0..view.size() >> PAGE_SHIFT);
-        }
-        self.keep_commitment(attach_files);
-        self.by_owner = 0;
-    }
-
-    /// When the inode goes, shmem gives its size back to the commit limit. Makes that come to nothing
-    /// where the owner has committed it.
-    fn keep_commitment(&self, attach_files: usize) {
-        let commit = |pages: usize| {
-            let commitment = Commitment::new(pages * PAGE_SIZE);
-            commitment.map(Commitment::leak).is_ok()
-        };
-        // SAFETY: By the type invariant the file holds its dentry; the word is read once.
-        let references = unsafe {
-            let dentry = (*self.file.as_ptr()).__bindgen_anon_1.f_path.dentry;
-            (&raw const (*dentry).d_lockref.__bindgen_anon_1.__bindgen_anon_1.count).read_volatile()
-        };
-        // Somebody else may have it open: root, by `/proc/PID/map_files`; or an attach file is just
-        // being closed. It keeps its size, which is committed now.
-        let known = i32::try_from(attach_files).unwrap_or(0) + 1;
-        if self.by_owner == 0 || (references > known && commit(self.by_owner)) {
-            return;
-        }
-        // Root may also have changed the size, and shmem has counted that.
-        let pages = self.view().size().div_ceil(PAGE_SIZE);
-        if pages < self.by_owner {
-            commit(self.by_owner - pages);
-        }
-        // CAST: It is no more than the size was.
-        let size = (pages.saturating_sub(self.by_owner) * PAGE_SIZE) as i64;
-        // SAFETY: By the type invariant the inode is valid; the word is written once.
-        unsafe { (&raw mut (*(*self.file.as_ptr()).f_inode).i_size).write_volatile(size) };
-    }
-}
-
-impl Drop for ShmemFile {
-    fn drop(&mut self) {
-        self.keep_commitment(0);
-        // SAFETY: By the type invariant the count is ours. The last one is dropped when the task
-        // returns to user space, or by a work item: so this may be called from any context.
-        unsafe { bindings::fput(self.file.as_ptr()) };
-    }
-}
-
-/// A counted reference to a [`ShmemFile`]'s file.
-///
-/// # Invariants
-///
-/// Owns a count of a file as [`ShmemFile`] has it.
-pub(crate) struct ShmemRef(NonNull<bindings::file>);
-
-// SAFETY: As for `ShmemFile`.
-unsafe impl Send for ShmemRef {}
-// SAFETY: As for `ShmemFile`.
-unsafe impl Sync for ShmemRef {}
-
-impl ShmemRef {
-    /// The file, for C functions.
-    pub(in crate::shm::sys) fn as_ptr(&self) -> *mut bindings::file {
-        self.0.as_ptr()
-    }
-
-    /// The pages.
-    pub(crate) fn view(&self) -> Shmem<'_> {
-        // SAFETY: By the type invariant the file holds its inode, which is shmem's.
-        unsafe { Shmem::from_raw((*self.0.as_ptr()).f_inode) }
-    }
-}
-
-impl Drop for ShmemRef {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant the count is ours; as in `ShmemFile::drop()`.
-        unsafe { bindings::fput(self.0.as_ptr()) };
-    }
-}
-
-/// The pages of a [`ShmemFile`], by its inode.
+/// The pages of a [`ShmemFile`](super::shmem_file::ShmemFile), by its inode.
 ///
 /// # Invariants
 ///
@@ -306,8 +110,21 @@ impl Shmem<'_> {
         unsafe { (&raw const (*self.mapping().as_ptr()).flags).read_volatile() }
     }
 
-    /// Whether [`ShmemFile::promise_huge()`] was called.
-    fn is_promised(&self) -> bool {
+    /// Makes the pages unevictable for good, and of one size: a folio of [`PMD_ORDER`] is not split.
+    /// To be called before there is a page, and before anybody else knows the inode.
+    pub(crate) fn promise_huge(&self) {
+        self.set_locked(true);
+        // As `mapping_set_folio_min_order()`, which is inline.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        // SAFETY: By the type invariant the mapping is valid; it is nobody else's yet.
+        unsafe {
+            (*self.mapping().as_ptr()).flags |=
+                (PMD_ORDER as usize) << bindings::mapping_flags_AS_FOLIO_ORDER_MIN;
+        }
+    }
+
+    /// Whether [`promise_huge()`](Self::promise_huge) was called.
+    pub(crate) fn is_promised(&self) -> bool {
         (self.mapping_flags() >> bindings::mapping_flags_AS_FOLIO_ORDER_MIN) as u32 & PMD_ORDER != 0
     }
 
