@@ -380,6 +380,12 @@ impl<'a> Run<'a> {
         if let Action::Squeeze { .. } | Action::Reclaim { .. } | Action::SwapAgain = op.action {
             return self.change_machine(&op.action);
         }
+        // The huge page that it makes of zeros is dirty, and is swapped out; one that is there already is clean, and is freed.
+        if matches!(op.action, Action::Advise { advice, .. } | Action::AdviseOther { advice, .. } if advice == libc::MADV_COLLAPSE)
+            && !self.stage.applied.small_pages
+        {
+            self.stage.applied.reclaim = self.stage.swap.is_some();
+        }
         let Some(call) = self.call(slot, &op.action) else {
             return Ok(false);
         };
