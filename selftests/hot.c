@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <linux/kernel-page-flags.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -444,6 +445,52 @@ TEST_F(hot, bad_page_can_be_punched_out)
 	EXPECT_EQ(0, write_signal(later + self->page));
 	EXPECT_TRUE(pattern_stands(later, self->page, 41));
 	EXPECT_TRUE(pattern_stands(addr, self->page, 41));
+}
+
+/* What /proc/kpageflags says of a page frame (include/uapi/linux/kernel-page-flags.h). */
+static uint64_t frame_flags(uint64_t frame)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t flags = 0;
+
+	if (fd < 0 || pread(fd, &flags, sizeof(flags), frame * sizeof(flags)) != sizeof(flags))
+		flags = ~0ULL;
+	close(fd);
+	return flags;
+}
+
+/* The module alone: the built-in's pool would lose the page. A huge page is not split, and is kept from the allocator as a whole. */
+TEST(bad_huge_page_is_not_given_out_again)
+{
+	const size_t size = 4 * HUGE_SIZE, bad = HUGE_SIZE + 3 * page_size();
+	struct rust_shm_stat stat;
+	uint64_t first;
+	char *addr;
+	int id;
+
+	SHM_ENTER(&shm_rust);
+	for (int round = 0; round < 2; round++) {
+		id = shm_rust.get(IPC_PRIVATE, size, SHM_HUGETLB | 0600);
+		ASSERT_LE(0, id);
+		addr = shm_rust.attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, addr);
+		pattern_fill(addr, size, 51);
+		first = frame(addr + HUGE_SIZE);
+		ASSERT_NE(0, first);
+		poison(addr + bad);
+		EXPECT_TRUE(frame_flags(first + 3) & (1 << KPF_HWPOISON));
+		EXPECT_TRUE(pattern_stands(addr, HUGE_SIZE, 51));
+		EXPECT_EQ(0, shm_rust.stat(id, &stat));
+		EXPECT_EQ(size, stat.rss);
+		/* By a hole, and with the segment. */
+		if (round)
+			ASSERT_EQ(0, madvise(addr + HUGE_SIZE, HUGE_SIZE, MADV_REMOVE));
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		ASSERT_EQ(0, shm_rust.detach(addr));
+		/* A free block has no head: neither in the lists of the allocator, nor in those of a CPU. */
+		EXPECT_TRUE(frame_flags(first) & (1 << KPF_COMPOUND_HEAD));
+	}
+	SHM_LEAVE(&shm_rust);
 }
 
 /*

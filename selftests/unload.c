@@ -305,6 +305,26 @@ TEST_F(unload, attach_in_another_process_keeps_it)
 	EXPECT_EQ(0, module_unload_soon());
 }
 
+/* Segments are freed by RCU: when the module goes, a callback of theirs may still be due, and may still be running. */
+TEST_F_TIMEOUT(unload, while_rcu_frees_segments, 60)
+{
+	struct stat st;
+	int round, i;
+
+	for (round = 0; round < 5; round++) {
+		for (i = 0; i < 4000; i++) {
+			self->id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+			ASSERT_LE(0, self->id);
+			ASSERT_EQ(0, shm_rust.rmid(self->id));
+		}
+		close_device();
+		for (i = 0; module_unload(); i++)
+			ASSERT_TRUE(errno == EWOULDBLOCK && i < 10000000);
+		ASSERT_EQ(0, module_load());
+		ASSERT_TRUE(device_appears(&st));
+	}
+}
+
 /* A namespace that ends takes its segments along, and with them its hold on the module. */
 TEST_F(unload, segments_of_an_ended_namespace_let_it_go)
 {
