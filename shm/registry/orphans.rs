@@ -71,10 +71,11 @@ impl Orphans {
         }
     }
 
-    /// Returns whether there is nothing to do.
+    /// Returns whether there is nothing to do. Reads first what has been decided: since then it is
+    /// due.
     fn is_idle(&self) -> bool {
-        self.due.load(Acquire) == self.done.load(Acquire)
-            && self.undecided.load(Acquire) == self.decided.load(Acquire)
+        self.undecided.load(Acquire) == self.decided.load(Acquire)
+            && self.due.load(Acquire) == self.done.load(Acquire)
     }
 }
 
