@@ -74,8 +74,8 @@ impl Orphans {
     /// Returns whether there is nothing to do. Reads first what has been decided: since then it is
     /// due.
     fn is_idle(&self) -> bool {
-        self.undecided.load(Acquire) == self.decided.load(Acquire)
-            && self.due.load(Acquire) == self.done.load(Acquire)
+        self.undecided.load(Relaxed) == self.decided.load(Acquire)
+            && self.due.load(Relaxed) == self.done.load(Acquire)
     }
 }
 

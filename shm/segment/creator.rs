@@ -20,7 +20,6 @@ use kernel::{
     },
     sync::{
         atomic::{
-            Acquire,
             Atomic,
             Relaxed, //
         },
@@ -50,7 +49,7 @@ pub(crate) struct CreatorRef(Arc<Creator>);
 impl CreatorRef {
     /// Returns whether the creator left at `at` or before.
     pub(crate) fn is_orphan(&self, at: Moment) -> bool {
-        (1..=at).contains(&self.0.left.load(Acquire))
+        (1..=at).contains(&self.0.left.load(Relaxed))
     }
 }
 
@@ -152,7 +151,7 @@ impl Creators {
                 }
             };
             let ((_, namespace), creator) = node.to_key_value();
-            creator.left.xchg(self.moment(), kernel::sync::atomic::Full);
+            creator.left.store(self.moment(), Relaxed);
             // A later moment: a removal up to an earlier one may not have seen this store.
             f(namespace, self.moment());
         }

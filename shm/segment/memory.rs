@@ -300,7 +300,7 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
     if let Some(mm) = LentMm::of_current() {
         for _ in 1..(blocks / Filling::WORTH_A_TASK).min(thread::online_cpus()) {
             let (mm, helped) = (mm.clone(), filling.clone());
-            filling.tasks.fetch_add(1, Full);
+            filling.tasks.fetch_add(1, Relaxed);
             let helper = move || {
                 mm.with(|| helped.help());
                 // The caller, who waits, lets its address space go last.
@@ -308,7 +308,7 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
                 helped.leave();
             };
             if queue.try_spawn(GFP_KERNEL, helper).is_err() {
-                filling.tasks.fetch_sub(1, Full);
+                filling.tasks.fetch_sub(1, Relaxed);
                 break;
             }
         }
