@@ -248,8 +248,8 @@ struct Filling {
 }
 
 impl Filling {
-    /// So many huge pages are worth another task: 64 MiB.
-    const WORTH_A_TASK: usize = 32;
+    /// So many huge pages are worth another task.
+    const WORTH_A_TASK: usize = (64 << 20) / HUGE_BYTES;
 
     /// Takes part until there is nothing left to begin.
     fn help(&self) {
