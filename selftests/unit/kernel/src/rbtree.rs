@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A map with the interface of the kernel's red-black tree.
+
+use crate::prelude::{Flags, Result};
+use std::{collections::BTreeMap, ops::Bound};
+
+pub struct RBTree<K, V>(BTreeMap<K, V>);
+
+pub struct RBTreeNode<K, V>(Box<(K, V)>);
+
+pub struct CursorMut<'a, K, V> {
+    tree: &'a mut RBTree<K, V>,
+    key: K,
+}
+
+impl<K, V> RBTreeNode<K, V> {
+    pub fn new(key: K, value: V, _flags: Flags) -> Result<Self> {
+        Ok(Self(Box::new((key, value))))
+    }
+
+    pub fn to_key_value(self) -> (K, V) {
+        *self.0
+    }
+}
+
+impl<K: Ord + Copy, V> RBTree<K, V> {
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(key)
+    }
+
+    /// Returns the node that had the key.
+    pub fn insert(&mut self, node: RBTreeNode<K, V>) -> Option<RBTreeNode<K, V>> {
+        let (key, value) = *node.0;
+        let before = self.0.insert(key, value)?;
+        Some(RBTreeNode(Box::new((key, before))))
+    }
+
+    pub fn remove_node(&mut self, key: &K) -> Option<RBTreeNode<K, V>> {
+        Some(RBTreeNode(Box::new(self.0.remove_entry(key)?)))
+    }
+
+    pub fn cursor_lower_bound(&self, from: &K) -> Option<Cursor<'_, K, V>> {
+        self.0
+            .range((Bound::Included(from), Bound::Unbounded))
+            .next()
+            .map(|(key, value)| Cursor(key, value))
+    }
+
+    pub fn cursor_lower_bound_mut(&mut self, from: &K) -> Option<CursorMut<'_, K, V>> {
+        let key = *self.cursor_lower_bound(from)?.0;
+        Some(CursorMut { tree: self, key })
+    }
+}
+
+impl<K: Ord + Copy, V> Default for RBTree<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+pub struct Cursor<'a, K, V>(&'a K, &'a V);
+
+impl<'a, K, V> Cursor<'a, K, V> {
+    pub fn current(&self) -> (&'a K, &'a V) {
+        (self.0, self.1)
+    }
+}
+
+impl<K: Ord + Copy, V> CursorMut<'_, K, V> {
+    pub fn current(&self) -> (&K, &V) {
+        (&self.key, &self.tree.0[&self.key])
+    }
+
+    /// Returns the next cursor, which nobody here wants, and the node.
+    pub fn remove_current(self) -> ((), RBTreeNode<K, V>) {
+        let node = self.tree.remove_node(&self.key);
+        ((), node.expect("the cursor has the tree"))
+    }
+}

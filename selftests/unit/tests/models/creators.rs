@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A creator is in the map while it has segments and has not left.
+
+use crate::shm::{
+    segment::creator::Creators,
+    sys::task::{
+        ipc_ns::NamespaceId,
+        thread::{ThreadId, CURRENT},
+    },
+};
+use kernel::{prelude::*, sync::Arc};
+use loom::thread::spawn;
+
+const NAMESPACE: NamespaceId = NamespaceId::FIRST;
+
+/// A thread creates segments and exits, while another removes them, and does the same.
+pub(super) fn come_and_go() {
+    let creators = Arc::pin_init(Creators::new(), GFP_KERNEL).unwrap();
+    let first = Creators::add_segment(&creators, NAMESPACE).unwrap();
+    let other = spawn({
+        let creators = creators.clone();
+        move || {
+            CURRENT.with(|current| current.set(ThreadId(1)));
+            let own = Creators::add_segment(&creators, NAMESPACE).unwrap();
+            drop(first);
+            drop(own);
+            creators.leave(|_, _| unreachable!("without segments there is no creator"));
+        }
+    });
+    let second = Creators::add_segment(&creators, NAMESPACE).unwrap();
+    let mut left = 0;
+    creators.leave(|_, at| left = at);
+    assert!(second.is_orphan(left));
+    other.join().unwrap();
+    creators.leave(|_, _| unreachable!("it has left"));
+}
