@@ -471,7 +471,8 @@ TEST(bad_huge_page_is_not_given_out_again)
 	SHM_ENTER(&shm_rust);
 	for (int round = 0; round < 2; round++) {
 		id = shm_rust.get(IPC_PRIVATE, size, SHM_HUGETLB | 0600);
-		ASSERT_LE(0, id);
+		ASSERT_LE(0, id)
+			TH_LOG("%s", strerror(errno));
 		addr = shm_rust.attach(id, NULL, 0);
 		ASSERT_NE(SHM_FAILED, addr);
 		pattern_fill(addr, size, 51);

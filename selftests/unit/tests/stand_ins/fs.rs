@@ -180,3 +180,7 @@ pub(crate) mod shmem {
         pub(crate) fn forbid_oom(self, _forbid: bool) {}
     }
 }
+
+pub(crate) mod shmem_file {
+    pub(crate) use super::shmem::{ShmemFile, ShmemRef};
+}
