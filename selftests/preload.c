@@ -141,9 +141,83 @@ static int load_by_hand(void)
 	return 0;
 }
 
+/* Where the device is while it is away. */
+#define HIDDEN "/dev/hidden"
+
+/* What was the built-in's before the device came stays so, also where this is another process. */
+static int still_builtin(int id)
+{
+	struct shmid_ds ds, builtin;
+
+	if (shmctl(id, IPC_STAT, &ds) || ds.shm_segsz != 4097 || shmget(SHM_KEY, 0, 0) != id)
+		return __LINE__;
+	return shm_builtin.ctl(id, IPC_STAT, &builtin) || builtin.shm_segsz != 4097 ? __LINE__ : 0;
+}
+
+/* Makes a segment without the device, then the device comes. */
+static int decides_once(void)
+{
+	int id = shmget(SHM_KEY, 4097, IPC_CREAT | 0600), result;
+	char text[16];
+	pid_t pid;
+
+	if (id < 0 || rename(HIDDEN, RUST_SHM_DEVICE) || access(RUST_SHM_DEVICE, R_OK | W_OK))
+		return 1;
+	if (still_builtin(id))
+		return 2;
+	closefrom(3);
+	if (chroot("/") || still_builtin(id))
+		return 3;
+	pid = fork();
+	if (!pid)
+		_exit(still_builtin(id));
+	if (shm_wait(pid))
+		return 4;
+	/* As a shell, which has a copy of its environment. */
+	snprintf(text, sizeof(text), "%d", id);
+	pid = fork();
+	if (!pid) {
+		setenv("PRELOAD_ID", text, 1);
+		setenv(ROLE, "finds", 1);
+		execl("/bin/sh", "sh", "-c", "true; \"$0\"", self_path, NULL);
+		_exit(97);
+	}
+	result = shm_wait(pid);
+	if (result)
+		return result;
+	return shmctl(id, IPC_RMID, NULL) || shm_builtin.get(SHM_KEY, 0, 0) != -1 ? 5 : 0;
+}
+
+/* The other way round: the device goes. */
+static int stays_with_the_device(void)
+{
+	int id = shmget(IPC_PRIVATE, 4096, 0600);
+	pid_t pid;
+
+	if (id < 0 || rename(RUST_SHM_DEVICE, HIDDEN))
+		return 1;
+	closefrom(3);
+	if (shmctl(id, IPC_RMID, NULL) != -1 || errno != ENOSYS)
+		return 2;
+	pid = fork();
+	if (!pid) {
+		setenv(ROLE, "calls", 1);
+		execl(self_path, self_path, NULL);
+		_exit(97);
+	}
+	/* Its calls fail. */
+	return shm_wait(pid) == 1 ? 0 : 3;
+}
+
 /* 0, or what went wrong. */
 static int role(const char *name)
 {
+	if (!strcmp(name, "once"))
+		return decides_once();
+	if (!strcmp(name, "finds"))
+		return still_builtin(atoi(getenv("PRELOAD_ID"))) ? 6 : 0;
+	if (!strcmp(name, "device goes"))
+		return stays_with_the_device();
 	if (!strcmp(name, "early")) {
 		if (early_descriptors)
 			return 100;
@@ -676,6 +750,29 @@ TEST_F(preload, fallback_to_the_builtin)
 	/* ... and not without being told. */
 	EXPECT_EQ(ENOSYS, as("fallback", library, NULL, 0, self_path));
 	EXPECT_EQ(expected, as("fallback", library, "RUST_SHM_FALLBACK", 0, self_path));
+}
+
+/* An id of one kind is none of the other. */
+TEST_F(preload, fallback_is_decided_once)
+{
+	struct rust_shm_stat stat;
+	struct stat device;
+	int id;
+
+	if (shm_builtin.missing())
+		SKIP(return, "there is nothing to fall back to");
+	ASSERT_EQ(0, lstat(RUST_SHM_DEVICE, &device));
+	/* The first of each kind has the same id. */
+	id = shm_rust.get(SHM_KEY, 4096, IPC_CREAT | 0600);
+	ASSERT_LE(0, id);
+	TAKE_DEVICE_AWAY();
+	ASSERT_EQ(0, mknod(HIDDEN, S_IFCHR | 0666, device.st_rdev));
+	EXPECT_EQ(0, as("once", library, "RUST_SHM_FALLBACK", 0, self_path));
+	EXPECT_EQ(0, access(RUST_SHM_DEVICE, R_OK));
+	EXPECT_EQ(0, shm_rust.stat(id, &stat))
+		TH_LOG("the device's segment was removed");
+	EXPECT_EQ(0, as("device goes", library, "RUST_SHM_FALLBACK", 0, self_path));
+	EXPECT_EQ(0, shm_count(&shm_builtin));
 }
 
 TEST_F(preload, no_fallback_with_more_rights_than_the_caller)

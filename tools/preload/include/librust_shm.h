@@ -43,6 +43,10 @@
  * their caller (set-user-ID; secure_getenv(3)):
  *
  *	RUST_SHM_FALLBACK=1	Where there is no device, make the kernel's own system calls.
+ *
+ * That is decided once, when the library is loaded, for the process and for the programs that it starts: an
+ * id of one kind is none of the other. Whichever it is, a device that comes or goes later changes nothing. The
+ * library changes the variable accordingly: 0 is the device, 2 the kernel's own calls.
  */
 #ifndef _LIBRUST_SHM_H
 #define _LIBRUST_SHM_H

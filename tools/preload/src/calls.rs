@@ -8,53 +8,78 @@
 use crate::device;
 use crate::layout::native::{Information, Segment, Use, Wanted};
 use crate::sys::{self, number, Errno, Result, UserMemory};
-use core::ffi::{c_int, c_long};
+use core::ffi::{c_int, CStr};
 use core::sync::atomic::{AtomicU8, Ordering};
 use rust_shm_abi as abi;
 use rust_shm_abi::{Attach, Ctl, Detach, Get, Limits, Stat, Usage};
 
-/// Whether the kernel's own calls are made where there is no device.
-static FALLBACK: AtomicU8 = AtomicU8::new(UNKNOWN);
-const UNKNOWN: u8 = 0;
-const NO: u8 = 1;
-const YES: u8 = 2;
+/// Whose segments the program has. An id or an address of one means something else to the other, so it is
+/// decided once: before the first call, for the process and for those that it starts.
+static WHOSE: AtomicU8 = AtomicU8::new(UNDECIDED);
+const UNDECIDED: u8 = 0;
+const DEVICE: u8 = 1;
+const BUILTIN: u8 = 2;
 
-fn read_environment() -> bool {
-    sys::is_one_in_environment(c"RUST_SHM_FALLBACK")
+/// What `RUST_SHM_FALLBACK` says. Who decides changes it, so that programs that are started later find it
+/// decided.
+mod fallback {
+    /// As any other value: the device.
+    pub(super) const NEVER: u8 = b'0';
+    /// The device if there is one now, otherwise the kernel's own calls.
+    pub(super) const IF_MISSING: u8 = b'1';
+    /// The kernel's own calls.
+    pub(super) const ALWAYS: u8 = b'2';
 }
 
-/// Remembers what `RUST_SHM_FALLBACK` is, when the library is loaded.
-pub(crate) fn remember_environment() {
-    let wanted = if read_environment() { YES } else { NO };
-    FALLBACK.store(wanted, Ordering::Relaxed);
-}
-
-fn is_fallback_wanted() -> bool {
-    match FALLBACK.load(Ordering::Relaxed) {
-        // Not loaded yet; and libc may not have found the environment yet: nothing to remember.
-        UNKNOWN => read_environment(),
-        wanted => wanted == YES,
+/// Decides by the environment, when the library is loaded.
+pub(crate) fn decide() {
+    let (whose, value) = match sys::environment(FALLBACK) {
+        Some(fallback::ALWAYS) => (BUILTIN, fallback::ALWAYS),
+        Some(fallback::IF_MISSING) => match device::descriptor() {
+            Ok(_) | Err(Errno::ACCES) => (DEVICE, fallback::NEVER),
+            Err(Errno::NOSYS) => (BUILTIN, fallback::ALWAYS),
+            // It cannot be told yet.
+            Err(_) => return,
+        },
+        _ => (DEVICE, fallback::NEVER),
+    };
+    if WHOSE
+        .compare_exchange(UNDECIDED, whose, Ordering::AcqRel, Ordering::Acquire)
+        .is_ok()
+    {
+        sys::change_environment(FALLBACK, value);
     }
 }
 
-/// A result of the device; or, where there is none, of the system call if that is wanted.
-fn or_builtin(result: Result<usize>, number: c_long, arguments: [usize; 3]) -> Result<usize> {
-    match result {
-        Err(Errno::NOSYS) if is_fallback_wanted() => sys::builtin(number, arguments),
-        result => result,
+const FALLBACK: &CStr = c"RUST_SHM_FALLBACK";
+
+/// Whether it is the kernel's own calls that are made.
+pub(crate) fn are_builtin() -> Result<bool> {
+    if WHOSE.load(Ordering::Acquire) == UNDECIDED {
+        // Before the library's own constructor, libc may not have found the environment yet: then
+        // nothing is decided by its absence.
+        if sys::environment(FALLBACK).is_some() {
+            decide();
+        }
+    }
+    match WHOSE.load(Ordering::Acquire) {
+        UNDECIDED => device::descriptor().map(|_| false),
+        whose => Ok(whose == BUILTIN),
     }
 }
 
 pub(crate) fn get(key: c_int, size: usize, flags: c_int) -> Result<usize> {
-    let result = device::call(
+    if are_builtin()? {
+        return sys::builtin(number::SHMGET, [key as usize, size, flags as usize]);
+    }
+    device::call(
         abi::IOC_GET,
         &mut Get {
             key,
             flags: known_of_get(flags as u32),
             size: size as u64,
         },
-    );
-    or_builtin(result, number::SHMGET, [key as usize, size, flags as usize])
+    )
 }
 
 fn known_of_get(flags: u32) -> u32 {
@@ -69,21 +94,22 @@ fn known_of_get(flags: u32) -> u32 {
 
 /// Returns the address.
 pub(crate) fn attach(id: c_int, address: usize, flags: c_int) -> Result<usize> {
+    if are_builtin()? {
+        return sys::builtin(number::SHMAT, [id as usize, address, flags as usize]);
+    }
     let mut argument = Attach {
         id,
         flags: flags as u32 & (abi::RDONLY | abi::RND | abi::REMAP | abi::EXEC),
         addr: address as u64,
         length: 0,
     };
-    let result = device::call(abi::IOC_ATTACH, &mut argument).map(|_| argument.addr as usize);
-    or_builtin(
-        result,
-        number::SHMAT,
-        [id as usize, address, flags as usize],
-    )
+    device::call(abi::IOC_ATTACH, &mut argument).map(|_| argument.addr as usize)
 }
 
 pub(crate) fn detach(address: usize) -> Result<usize> {
+    if are_builtin()? {
+        return sys::builtin(number::SHMDT, [address, 0, 0]);
+    }
     let mut argument = Detach {
         addr: address as u64,
         ..Detach::default()
@@ -92,14 +118,16 @@ pub(crate) fn detach(address: usize) -> Result<usize> {
         match device::call(abi::IOC_DETACH, &mut argument) {
             // A signal has come while another thread detached. `shmdt` knows no such error.
             Err(Errno::INTR) => continue,
-            result => return or_builtin(result, number::SHMDT, [address, 0, 0]),
+            result => return result,
         }
     }
 }
 
 pub(crate) fn control(id: c_int, command: c_int, to: usize) -> Result<usize> {
-    let result = control_device(id, command, UserMemory(to));
-    or_builtin(result, number::SHMCTL, [id as usize, command as usize, to])
+    if are_builtin()? {
+        return sys::builtin(number::SHMCTL, [id as usize, command as usize, to]);
+    }
+    control_device(id, command, UserMemory(to))
 }
 
 fn control_device(id: c_int, command: c_int, to: UserMemory) -> Result<usize> {

@@ -228,7 +228,7 @@ extern "C" fn load() {
     look_up_openers();
     FOPEN.look_up();
     FOPEN64.look_up();
-    calls::remember_environment();
+    calls::decide();
     // Later there may be no way to the device any more, or no descriptor. If there is none now, the
     // first call will say so.
     let _ = device::descriptor();

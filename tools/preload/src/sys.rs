@@ -11,7 +11,7 @@
 use core::ffi::{c_char, c_int, c_long, c_void, CStr};
 use core::mem::{size_of, MaybeUninit};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// A number of `errno`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,14 +304,45 @@ extern "C" {
     fn secure_getenv(name: *const c_char) -> *const c_char;
 }
 
-/// Whether an environment variable is set to "1", in a program that runs with no more rights than
-/// whoever set it.
-pub(crate) fn is_one_in_environment(name: &CStr) -> bool {
+fn environment_value(name: &CStr) -> *const c_char {
     // SAFETY: libc looks through the environment. That is safe in a constructor; another thread that
     // changes the environment at the same moment is wrong about it anyhow.
-    let value = unsafe { secure_getenv(name.as_ptr()) };
+    unsafe { secure_getenv(name.as_ptr()) }
+}
+
+/// The value of an environment variable, if it is one byte, in a program that runs with no more rights
+/// than whoever set it.
+pub(crate) fn environment(name: &CStr) -> Option<u8> {
+    let value = environment_value(name);
+    if value.is_null() {
+        return None;
+    }
     // SAFETY: It ends with a NUL, and stays as it is while nobody changes the environment.
-    !value.is_null() && unsafe { CStr::from_ptr(value) } == c"1"
+    match unsafe { CStr::from_ptr(value) }.to_bytes() {
+        [byte] => Some(*byte),
+        _ => Some(0),
+    }
+}
+
+/// Changes a variable's value of one byte where the kernel has put it: a shell, or whoever else copies the
+/// environment, finds it changed. A value that the program has set stays.
+pub(crate) fn change_environment(name: &CStr, byte: u8) {
+    let value = environment_value(name).cast_mut();
+    // SAFETY: libc reads what the kernel has passed to the program.
+    let (begin, end) = unsafe {
+        (
+            libc::getauxval(libc::AT_RANDOM) as usize,
+            libc::getauxval(libc::AT_EXECFN) as usize,
+        )
+    };
+    if environment(name).is_some_and(|old| old != 0)
+        && (value as usize) > begin
+        && (value as usize) < end
+    {
+        // SAFETY: It is between those two, on the first thread's stack, where the kernel puts the
+        // arguments and the environment; it has a byte besides its NUL.
+        unsafe { AtomicU8::from_ptr(value.cast()).store(byte, Ordering::Relaxed) };
+    }
 }
 
 /// The function of a name in the libraries that come after this one.
