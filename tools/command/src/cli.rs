@@ -16,7 +16,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   0    all went well
   1    something failed, or was not found, or doctor has something to say
   2    wrong usage
-  125  run: rshm itself failed, as when there is no library
+  125  run: rshm itself failed, as when there is no device or no library
   126  run: the program cannot be run, or not with a library put in front
   127  run: there is no such program
   Otherwise `rshm run` ends as the program does.";
@@ -267,6 +267,9 @@ pub struct Run {
     /// The library; otherwise that of RUST_SHM_LIBRARY, or the one installed with rshm
     #[arg(short, long, value_name = "FILE")]
     pub library: Option<PathBuf>,
+    /// Where there is no device, run the program with the kernel's own shared memory
+    #[arg(long)]
+    pub fallback: bool,
     /// Run also a program that ignores LD_PRELOAD: set-uid, or linked statically
     #[arg(long)]
     pub anyway: bool,

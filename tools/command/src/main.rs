@@ -55,7 +55,7 @@ fn execute(cli: &Cli) -> Result {
         Command::Unlock(unlock) => {
             change::each(&device()?, &unlock.ids, |segment| segment.unlock())
         }
-        Command::Run(run) => run::run(run),
+        Command::Run(run) => run::run(&cli.device, run),
         Command::Show(show) => show::run(&device()?, show),
         Command::Limits(limits) => limits::run(&device()?, limits),
         Command::Top(top) => top::run(&device()?, top),

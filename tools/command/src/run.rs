@@ -9,6 +9,7 @@ use crate::{
     output::{complain, reason, Failure, Result},
 };
 use nix::unistd::{Gid, Uid};
+use rshm::{abi::DEVICE, Device};
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -24,6 +25,8 @@ use std::{
 
 const LIBRARY: &str = "librust_shm.so";
 const PRELOAD: &str = "LD_PRELOAD";
+/// The library's: see librust_shm.h.
+const FALLBACK: &str = "RUST_SHM_FALLBACK";
 
 /// Something is wrong with rshm, the library or the options; as of env(1).
 const OURS: u8 = 125;
@@ -241,7 +244,34 @@ fn ignores_preload(path: &Path, program: &Program) -> Option<&'static str> {
     None
 }
 
-pub fn run(run: &Run) -> Result {
+/// Whether the program gets the module's segments: the device is there, and the library will be able to use
+/// it. If not, that is an error, or the kernel's own will do.
+fn probe(device: &Path, run: &Run) -> Result<bool> {
+    if device != Path::new(DEVICE) {
+        return Err(Failure::usage(format_args!(
+            "run: the library knows the device as {DEVICE} only: leave --device out"
+        )));
+    }
+    let fallback = env::var_os(FALLBACK).unwrap_or_default();
+    if fallback == "2" {
+        return Ok(false);
+    }
+    match Device::open_path(device) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_missing() && (run.fallback || fallback == "1") => Ok(false),
+        Err(error) => Err(Failure::new(OURS, error)),
+    }
+}
+
+pub fn run(device: &Path, run: &Run) -> Result {
+    if !run.print && !probe(device, run)? {
+        let Some((name, arguments)) = run.program.split_first() else {
+            unreachable!("there is a program, or --print");
+        };
+        let mut command = Command::new(find_program(name)?);
+        // Should the library be in LD_PRELOAD already, it makes the kernel's own calls.
+        return execute(command.arg0(name).args(arguments).env(FALLBACK, "2"));
+    }
     let libraries = libraries(run.library.as_deref())?;
     let existing = env::var_os(PRELOAD).unwrap_or_default();
     let Some((name, arguments)) = run.program.split_first() else {
@@ -289,11 +319,18 @@ pub fn run(run: &Run) -> Result {
         println(&preload)?;
         return Ok(());
     }
-    let error = Command::new(&path)
-        .arg0(name)
-        .args(arguments)
-        .env(PRELOAD, preload)
-        .exec();
+    execute(
+        Command::new(&path)
+            .arg0(name)
+            .args(arguments)
+            .env(PRELOAD, preload),
+    )
+}
+
+/// Becomes the program, or says why not.
+fn execute(command: &mut Command) -> Result {
+    let error = command.exec();
+    let shown = Path::new(command.get_program()).display();
     let status = if error.kind() == io::ErrorKind::NotFound {
         NOT_FOUND
     } else {

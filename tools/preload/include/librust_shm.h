@@ -37,7 +37,7 @@
  *	/proc/sys/kernel/shm{max,all,mni}	the module's limits, where the kernel has no such file
  *
  * so that ipcs(1), lsipc(1), ipcmk(1) and ipcrm(1) show and change what is on the device. Without
- * the device they are the kernel's files.
+ * the device the first is ENOENT; with RUST_SHM_FALLBACK it is the kernel's.
  *
  * Environment, read when the library is loaded; ignored in programs that run with more rights than
  * their caller (set-user-ID; secure_getenv(3)):

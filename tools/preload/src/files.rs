@@ -6,8 +6,8 @@
 //! - `/proc/sys/kernel/shmmax`, `shmall`, `shmmni`: where the kernel has them, they hold for the module
 //!   too. Where it does not, being one without System V shared memory, the module's limits.
 //!
-//! They are known by just these paths. Whatever else is opened, and all where there is no device, is
-//! the kernel's.
+//! They are known by just these paths. Whatever else is opened is the kernel's. Without a device there is no
+//! such table, as the calls are ENOSYS: the kernel's would tell of segments that the program cannot reach.
 //!
 //! The kernel is asked first, always: it has then read the path, so that this can be looked at
 //! here, and a program that opens other files pays for nothing.
@@ -55,13 +55,15 @@ pub(crate) fn instead(
         return None;
     }
     if path == TABLE {
-        if calls::are_builtin() == Ok(true) || device::descriptor() == Err(Errno::NOSYS) {
+        if calls::are_builtin() == Ok(true) {
             return None;
         }
         let_go();
-        return Some(device::open(
-            libc::O_RDONLY | flags & (libc::O_CLOEXEC | libc::O_NONBLOCK),
-        ));
+        let table = device::open(libc::O_RDONLY | flags & (libc::O_CLOEXEC | libc::O_NONBLOCK));
+        return Some(table.map_err(|error| match error {
+            Errno::NOSYS => Errno::NOENT,
+            error => error,
+        }));
     }
     if !is_missing {
         return None;

@@ -26,6 +26,7 @@ impl Errno {
     pub(crate) const INTR: Self = Self(libc::EINTR);
     pub(crate) const INVAL: Self = Self(libc::EINVAL);
     pub(crate) const MFILE: Self = Self(libc::EMFILE);
+    pub(crate) const NOENT: Self = Self(libc::ENOENT);
     pub(crate) const NOTTY: Self = Self(libc::ENOTTY);
     pub(crate) const NOSYS: Self = Self(libc::ENOSYS);
 

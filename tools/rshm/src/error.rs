@@ -182,6 +182,23 @@ impl Error {
         self.errno().and_then(name_of)
     }
 
+    /// Whether there is no device of the module's, or one of a module that is too old.
+    pub fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                call: Call::Open,
+                errno: libc::ENOENT
+                    | libc::ENOTDIR
+                    | libc::ELOOP
+                    | libc::ENXIO
+                    | libc::ENODEV
+                    | libc::ENOTTY,
+                ..
+            }
+        )
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         let Self::Refused {
