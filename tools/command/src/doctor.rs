@@ -356,8 +356,8 @@ fn probes(findings: &mut Findings) {
 
 fn libraries(findings: &mut Findings, asked: Option<&Path>) {
     const ABOUT: &str = "preload library";
-    const ADVICE: &str = "build and install it (make tools), or name it by --library or RUST_SHM_LIBRARY; it is looked for beside rshm, \
-        in ../lib, ../lib/rshm and the like from there, in /usr/local/lib, /usr/lib, and where the loader looks";
+    const ADVICE: &str = "build and install it (make tools), or name it by --library or RUST_SHM_LIBRARY; it is looked for in rust_shm/ \
+        beside rshm, in ../lib from there, in /usr/local/lib and /usr/lib";
     match run::libraries(asked) {
         Err(failure) => findings.other(ABOUT, State::Bad, failure.message, ADVICE),
         Ok(libraries) => {

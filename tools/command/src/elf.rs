@@ -16,15 +16,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where distributions have libraries, of both classes, below a prefix.
-pub const LIBRARY_DIRECTORIES: [&str; 5] = [
-    "lib/x86_64-linux-gnu",
-    "lib/i386-linux-gnu",
-    "lib64",
-    "lib",
-    "lib32",
-];
-
 /// Word size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -39,6 +30,21 @@ impl Class {
     } else {
         Self::Bits32
     };
+
+    /// What the loader has for `$PLATFORM`, or what is linked to this where it says it more exactly.
+    pub const fn platform(self) -> &'static str {
+        match self {
+            Self::Bits32 => "i686",
+            Self::Bits64 => "x86_64",
+        }
+    }
+
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Bits32 => Self::Bits64,
+            Self::Bits64 => Self::Bits32,
+        }
+    }
 }
 
 impl fmt::Display for Class {
@@ -130,26 +136,16 @@ pub fn follow_scripts(path: &Path) -> io::Result<(PathBuf, Program)> {
     ))
 }
 
-/// A path with the loader's name `$LIB` for the directory of libraries of the program's class, and
-/// what it is for the other class.
-pub fn with_lib_token(path: &Path, class: Class) -> Option<(PathBuf, PathBuf)> {
-    let text = path.to_str()?;
-    let pairs = [
-        ("/lib/x86_64-linux-gnu/", "/lib/i386-linux-gnu/"),
-        ("/lib64/", "/lib/"),
-    ];
-    pairs.iter().find_map(|&(wide, narrow)| {
-        let (own, other) = if class == Class::Bits64 {
-            (wide, narrow)
-        } else {
-            (narrow, wide)
-        };
-        let at = text.rfind(own)?;
-        let (before, after) = (&text[..at], &text[at + own.len()..]);
-        Some((
-            format!("{before}/$LIB/{after}").into(),
-            format!("{before}{other}{after}").into(),
-        ))
+/// A path with the loader's name `$PLATFORM` for the directory that is named after the program's, and what it
+/// is for the other class.
+pub fn with_platform_token(path: &Path, class: Class) -> Option<(PathBuf, PathBuf)> {
+    let (directory, name) = (path.parent()?, path.file_name()?);
+    let above = directory.parent()?;
+    (directory.file_name()? == class.platform()).then(|| {
+        (
+            above.join("$PLATFORM").join(name),
+            above.join(class.other().platform()).join(name),
+        )
     })
 }
 
@@ -216,22 +212,16 @@ mod tests {
 
     #[test]
     fn the_loaders_name_for_both() {
-        let token = |path: &str, class| {
-            with_lib_token(Path::new(path), class)
-                .map(|(token, other)| (token.display().to_string(), other.display().to_string()))
-        };
+        let token = |path: &str, class| with_platform_token(Path::new(path), class);
         assert_eq!(
-            token("/usr/lib64/a.so", Class::Bits64),
-            Some(("/usr/$LIB/a.so".into(), "/usr/lib/a.so".into()))
-        );
-        assert_eq!(
-            token("/usr/lib/i386-linux-gnu/a.so", Class::Bits32),
+            token("/usr/lib/rust_shm/i686/a.so", Class::Bits32),
             Some((
-                "/usr/$LIB/a.so".into(),
-                "/usr/lib/x86_64-linux-gnu/a.so".into()
+                "/usr/lib/rust_shm/$PLATFORM/a.so".into(),
+                "/usr/lib/rust_shm/x86_64/a.so".into()
             ))
         );
-        assert_eq!(token("/build/tools/a.so", Class::Bits64), None);
+        assert_eq!(token("/usr/lib/rust_shm/i686/a.so", Class::Bits64), None);
+        assert_eq!(token("/a.so", Class::Bits64), None);
     }
 
     proptest! {

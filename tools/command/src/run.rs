@@ -51,46 +51,19 @@ fn places(asked: Option<&Path>) -> (Vec<PathBuf>, bool) {
     if let Some(path) = asked {
         return (vec![path], true);
     }
-    let mut directories = Vec::new();
-    if let Some(own) = env::current_exe().ok().as_deref().and_then(Path::parent) {
-        directories.extend(
-            [
-                "",
-                "32",
-                "lib32",
-                "../lib/rshm",
-                "../lib32/rshm",
-                "../lib/rshm/32",
-            ]
-            .map(|place| own.join(place)),
-        );
-        directories.extend(elf::LIBRARY_DIRECTORIES.map(|place| own.join("..").join(place)));
-    }
-    for prefix in ["/usr/local", "/usr", "/"] {
-        directories.extend(elf::LIBRARY_DIRECTORIES.map(|place| Path::new(prefix).join(place)));
-    }
-    let paths = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    directories.extend(env::split_paths(&paths).filter(|path| path.is_absolute()));
-    let mut files: Vec<_> = directories
-        .into_iter()
-        .map(|directory| directory.join(LIBRARY))
-        .collect();
-    files.extend(loader_cache());
-    (files, false)
-}
-
-/// What the loader itself would find by the name.
-fn loader_cache() -> Vec<PathBuf> {
-    let Ok(output) = Command::new("/sbin/ldconfig").arg("-p").output() else {
-        return Vec::new();
+    let own = env::current_exe().unwrap_or_default();
+    let own = own.parent().unwrap_or(Path::new("/"));
+    let above = [
+        own,
+        &own.join("../lib"),
+        Path::new("/usr/local/lib"),
+        Path::new("/usr/lib"),
+    ];
+    let file = |class: Class| {
+        above.map(|above| above.join("rust_shm").join(class.platform()).join(LIBRARY))
     };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = |line: &str| {
-        let (name, path) = line.trim().split_once(" => ")?;
-        name.starts_with(&format!("{LIBRARY} "))
-            .then(|| PathBuf::from(path))
-    };
-    text.lines().filter_map(line).collect()
+    let classes = [Class::OURS, Class::OURS.other()];
+    (classes.into_iter().flat_map(file).collect(), false)
 }
 
 /// All libraries that there are, the best first.
@@ -149,7 +122,7 @@ fn preload_for(class: Class, libraries: &[Library]) -> Result<PathBuf> {
             },
         ));
     };
-    let token = elf::with_lib_token(&library.path, class);
+    let token = elf::with_platform_token(&library.path, class);
     let path = match token {
         Some((token, counterpart))
             if libraries
@@ -376,13 +349,13 @@ mod tests {
             class,
         };
         let both = [
-            library("/usr/lib/x86_64-linux-gnu/librust_shm.so", Class::Bits64),
-            library("/usr/lib/i386-linux-gnu/librust_shm.so", Class::Bits32),
+            library("/usr/lib/rust_shm/x86_64/librust_shm.so", Class::Bits64),
+            library("/usr/lib/rust_shm/i686/librust_shm.so", Class::Bits32),
         ];
         for class in [Class::Bits32, Class::Bits64] {
             assert_eq!(
                 preload_for(class, &both).unwrap(),
-                Path::new("/usr/$LIB/librust_shm.so")
+                Path::new("/usr/lib/rust_shm/$PLATFORM/librust_shm.so")
             );
         }
         let apart = [
