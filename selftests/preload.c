@@ -369,8 +369,14 @@ TEST_F(preload, segments_are_the_devices)
 
 TEST_F(preload, the_descriptor_is_out_of_the_way)
 {
-	int fd = library_fd(), low = open("/dev/null", O_RDONLY);
+	int fd, low;
 
+	/* A program that makes no call has none, also if it has other files. */
+	ASSERT_EQ(-1, library_fd());
+	low = open("/dev/null", O_RDONLY);
+	ASSERT_EQ(-1, library_fd());
+	ASSERT_EQ(0, round_of_calls());
+	fd = library_fd();
 	ASSERT_LE(LOWEST, fd);
 	EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
 	EXPECT_EQ(1, count_device_descriptors() - (fcntl(shm_rust_fd(), F_GETFD) >= 0));
@@ -404,6 +410,7 @@ TEST_F(preload, flags_that_nobody_knows_are_ignored)
 TEST_F(preload, a_daemon_closes_all_descriptors)
 {
 	FORBID();
+	ASSERT_EQ(0, round_of_calls());
 	ASSERT_LE(0, library_fd());
 	closefrom(3);
 	ASSERT_EQ(-1, library_fd());
@@ -464,6 +471,7 @@ TEST_F(preload, when_descriptors_run_out)
 	int fd, last = -1;
 
 	FORBID();
+	ASSERT_EQ(0, round_of_calls());
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	while ((fd = open("/dev/null", O_RDONLY)) >= 0)
 		last = fd;

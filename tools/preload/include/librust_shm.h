@@ -24,11 +24,11 @@
  *	EACCES		The device may not be opened by the caller.
  *	EMFILE, ENFILE	The device could not be opened, as there is no descriptor left.
  *
- * The device is opened when the library is loaded, by a descriptor of 500 or more (where RLIMIT_NOFILE
- * is lower: 3 or more) that exec closes.
- * If that fails, and when a program has closed it, the next call opens it. A program that
- * changes its root directory need do nothing, unless it also closes descriptors that it does not
- * know: then it needs the device in there.
+ * The device is opened by the first call, by a descriptor of 500 or more (where RLIMIT_NOFILE is lower: 3 or
+ * more) that exec closes. If that fails, and when a program has closed it, the next call opens it. The
+ * preloaded library also opens it before the program changes its root directory by chroot(2). Other programs
+ * that do that make a call before, or have the device in there; so do those that close descriptors that
+ * they do not know.
  *
  * A program that opens one of these files only to read it, by open, openat or fopen and this very
  * path, gets

@@ -35,8 +35,8 @@ mod fallback {
 pub(crate) fn decide() {
     let (whose, value) = match sys::environment(FALLBACK) {
         Some(fallback::ALWAYS) => (BUILTIN, fallback::ALWAYS),
-        Some(fallback::IF_MISSING) => match device::descriptor() {
-            Ok(_) | Err(Errno::ACCES) => (DEVICE, fallback::NEVER),
+        Some(fallback::IF_MISSING) => match device::probe() {
+            Ok(()) | Err(Errno::ACCES) => (DEVICE, fallback::NEVER),
             Err(Errno::NOSYS) => (BUILTIN, fallback::ALWAYS),
             // It cannot be told yet.
             Err(_) => return,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The descriptor of the device. There is one for the process, opened when the library is loaded,
-//! or with the first call if that failed. It is never closed, but programs close it: a daemon that
-//! closes all descriptors knows nothing of it. Then its number may become somebody else's.
+//! The descriptor of the device. There is one for the process, opened with the first call, or before a
+//! `chroot`: a program that makes no call is nobody who keeps the module from being unloaded. It is never
+//! closed, but programs close it: a daemon that closes all descriptors knows nothing of it. Then its number
+//! may become somebody else's.
 //!
 //! So nothing is taken for granted of the number that is remembered. Before each call it is looked
 //! whether that descriptor is the device, by its device number; if not, the number is forgotten, and
@@ -107,6 +108,11 @@ pub(crate) fn open(flags: c_int) -> Result<c_int> {
             Err(Errno::NOSYS)
         }
     }
+}
+
+/// Whether it can be opened.
+pub(crate) fn probe() -> Result<()> {
+    open(libc::O_RDWR | libc::O_CLOEXEC).map(sys::close)
 }
 
 /// Opens it for the process, out of the way.

@@ -223,15 +223,36 @@ extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut libc::FI
     fopen_by(&FOPEN64, path, mode)
 }
 
+/// `chroot` of libc.
+type Chroot = unsafe extern "C" fn(*const c_char) -> c_int;
+static CHROOT: Next = Next::new(c"chroot");
+
+/// Opens the device before it, as there may be no way to it from there.
+#[no_mangle]
+extern "C" fn chroot(path: *const c_char) -> c_int {
+    if calls::are_builtin() == Ok(false) {
+        let _ = device::descriptor();
+    }
+    if CHROOT.address().is_null() {
+        CHROOT.look_up();
+    }
+    let next = CHROOT.address();
+    if next.is_null() {
+        return answer(Err(Errno::NOSYS));
+    }
+    // SAFETY: As for the functions above.
+    let next = unsafe { transmute::<*mut c_void, Chroot>(next) };
+    // SAFETY: The argument is what the program gave.
+    unsafe { next(path) }
+}
+
 /// Runs when the library is loaded: before `main`, and before most other constructors.
 extern "C" fn load() {
     look_up_openers();
     FOPEN.look_up();
     FOPEN64.look_up();
+    CHROOT.look_up();
     calls::decide();
-    // Later there may be no way to the device any more, or no descriptor. If there is none now, the
-    // first call will say so.
-    let _ = device::descriptor();
 }
 
 // SAFETY: libc calls each function in this section once, with arguments that this one does not take.
