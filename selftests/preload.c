@@ -29,9 +29,11 @@
 #define LOWEST 500
 
 #ifdef __LP64__
-#define LIBRARY "librust_shm.so"
+#define LIBRARY "rust_shm/x86_64/librust_shm_preload.so"
+#define LINKED "/"
 #else
-#define LIBRARY "lib32/librust_shm.so"
+#define LIBRARY "rust_shm/i686/librust_shm_preload.so"
+#define LINKED "/lib32/"
 #endif
 
 #define TABLE "/proc/sysvipc/shm"
@@ -1056,7 +1058,7 @@ static int output(char *text, size_t size, const char *format, ...)
 	size_t length;
 	FILE *pipe;
 
-	length = snprintf(command, sizeof(command), "unset LD_PRELOAD; LD_PRELOAD=%s/librust_shm.so; export LD_PRELOAD; ", directory);
+	length = snprintf(command, sizeof(command), "unset LD_PRELOAD; LD_PRELOAD=%s/rust_shm/x86_64/librust_shm_preload.so; export LD_PRELOAD; ", directory);
 	va_start(arguments, format);
 	vsnprintf(command + length, sizeof(command) - length, format, arguments);
 	va_end(arguments);
@@ -1119,13 +1121,13 @@ TEST_F(preload, util_linux)
 	EXPECT_EQ(0, shm_count(&shm_rust));
 }
 
-/* A program that is linked with it, as pkg-config says. */
+/* A program that is linked with the library for that, as pkg-config says. It has the four functions, and leaves the program's others alone. */
 TEST_F(preload, linked)
 {
-	char command[3 * PATH_MAX], libraries[2 * PATH_MAX];
+	char command[3 * PATH_MAX], libraries[PATH_MAX + 8], names[256];
+	FILE *pipe;
 
-	strcpy(libraries, library);
-	*strrchr(libraries, '/') = 0;
+	snprintf(libraries, sizeof(libraries), "%s" LINKED, directory);
 	unsetenv("LD_PRELOAD");
 	snprintf(command, sizeof(command), "printf '%s' | cc -x c %s -o /tmp/preload-linked - -L%s -lrust_shm && LD_LIBRARY_PATH=%s /tmp/preload-linked",
 		 "#include <sys/shm.h>\\nint main(void) { return shmget(0x11223344, 4096, IPC_CREAT | 0600) < 0; }\\n",
@@ -1134,6 +1136,12 @@ TEST_F(preload, linked)
 	EXPECT_EQ(0, system(command));
 	EXPECT_EQ(1, shm_count(&shm_rust));
 	unlink("/tmp/preload-linked");
+	snprintf(command, sizeof(command), "nm -D --defined-only %slibrust_shm.so | awk '{ print $3 }' | grep -vx __shmctl64 | paste -sd ' '", libraries);
+	pipe = popen(command, "r");
+	ASSERT_NE(NULL, pipe);
+	ASSERT_NE(NULL, fgets(names, sizeof(names), pipe));
+	EXPECT_EQ(0, pclose(pipe));
+	EXPECT_STREQ("shmat shmctl shmdt shmget\n", names);
 }
 
 TEST_HARNESS_MAIN

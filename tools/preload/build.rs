@@ -2,9 +2,10 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // The interface is libc's: there will be no other version of it.
+    let name = concat!("-soname,", env!("CARGO_PKG_NAME"), ".so");
     for argument in [
-        // The interface is libc's: there will be no other version of it.
-        "-soname,librust_shm.so",
+        name,
         // Its descriptor stays open, so whoever loads it a second time should find the first.
         "-z,nodelete",
         // Nothing is caught or dropped here. But core, as it comes with the compiler, has the name.

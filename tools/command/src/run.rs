@@ -23,7 +23,7 @@ use std::{
     process::Command,
 };
 
-const LIBRARY: &str = "librust_shm.so";
+const LIBRARY: &str = "librust_shm_preload.so";
 const PRELOAD: &str = "LD_PRELOAD";
 /// The library's: see librust_shm.h.
 const FALLBACK: &str = "RUST_SHM_FALLBACK";
@@ -349,18 +349,24 @@ mod tests {
             class,
         };
         let both = [
-            library("/usr/lib/rust_shm/x86_64/librust_shm.so", Class::Bits64),
-            library("/usr/lib/rust_shm/i686/librust_shm.so", Class::Bits32),
+            library(
+                "/usr/lib/rust_shm/x86_64/librust_shm_preload.so",
+                Class::Bits64,
+            ),
+            library(
+                "/usr/lib/rust_shm/i686/librust_shm_preload.so",
+                Class::Bits32,
+            ),
         ];
         for class in [Class::Bits32, Class::Bits64] {
             assert_eq!(
                 preload_for(class, &both).unwrap(),
-                Path::new("/usr/lib/rust_shm/$PLATFORM/librust_shm.so")
+                Path::new("/usr/lib/rust_shm/$PLATFORM/librust_shm_preload.so")
             );
         }
         let apart = [
-            library("/b/librust_shm.so", Class::Bits64),
-            library("/b/32/librust_shm.so", Class::Bits32),
+            library("/b/librust_shm_preload.so", Class::Bits64),
+            library("/b/32/librust_shm_preload.so", Class::Bits32),
         ];
         assert_eq!(preload_for(Class::Bits32, &apart).unwrap(), apart[1].path);
         assert_eq!(preload_for(Class::Bits64, &apart).unwrap(), apart[0].path);
@@ -368,7 +374,7 @@ mod tests {
         assert_eq!(error.status, OURS);
         assert!(error.message.contains("32-bit"), "{}", error.message);
         assert_eq!(preload_for(Class::Bits64, &[]).unwrap_err().status, OURS);
-        let blank = [library("/a b/librust_shm.so", Class::Bits64)];
+        let blank = [library("/a b/librust_shm_preload.so", Class::Bits64)];
         assert_eq!(preload_for(Class::Bits64, &blank).unwrap_err().status, OURS);
     }
 

@@ -5,10 +5,10 @@
  * The four functions have the names, the structures and the errors of libc's <sys/shm.h>, which is
  * all that a program needs to include. What this header has is what else there is to know.
  *
- * Link with -lrust_shm (pkg-config --libs librust_shm), or let the dynamic linker put it
- * before libc, for programs that are there already:
+ * Link with -lrust_shm (pkg-config --libs librust_shm), or let the dynamic linker put them before libc,
+ * for programs that are there already, by LD_PRELOAD=.../librust_shm_preload.so:
  *
- *	LD_PRELOAD=librust_shm.so program
+ *	rshm run -- program
  *
  * The library has a 64-bit and a 32-bit form. It does not go with programs that are linked
  * statically, or that make the system calls themselves.
@@ -30,7 +30,7 @@
  * that do that make a call before, or have the device in there; so do those that close descriptors that
  * they do not know.
  *
- * A program that opens one of these files only to read it, by open, openat or fopen and this very
+ * With the preloaded library, a program that opens one of these files only to read it, by open, openat or fopen and this very
  * path, gets
  *
  *	/proc/sysvipc/shm			the device's table, in the same columns

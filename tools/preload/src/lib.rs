@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `librust_shm.so`: libc's `shmget`, `shmat`, `shmdt` and `shmctl` over the ioctls of
-//! `/dev/rust_shm`. To be linked (`-lrust_shm`), or put before libc by `LD_PRELOAD`.
+//! `librust_shm_preload.so`: libc's `shmget`, `shmat`, `shmdt` and `shmctl` over the ioctls of
+//! `/dev/rust_shm`, put before libc by `LD_PRELOAD`; and `librust_shm.so` (`tools/link`), to be linked
+//! (`-lrust_shm`): the four functions alone, without the feature `hooks`.
 //!
 //! | file | what |
 //! |---|---|
-//! | `export.rs` | the C functions: the only names that the library exports |
-//! | `calls.rs` | what the four do |
+//! | `export.rs` | the four C functions |
+//! | `calls.rs` | what they do |
+//! | `hooks.rs` | what the library to preload takes over besides: `open` and its kin, `chroot` |
 //! | `files.rs` | `/proc/sysvipc/shm` and the limits in `/proc/sys/kernel`, for who opens them |
 //! | `device.rs` | the descriptor of the device |
 //! | `layout.rs` | libc's structures, 64-bit and 32-bit, and what they are in the module's |
@@ -22,20 +24,22 @@
 //! called it: there are tables for that (`.cargo/config.toml`), and those functions have nothing to
 //! drop.
 //!
-//! `unsafe` is in `sys.rs` and `export.rs`, and in `layout.rs` to say that structures have no padding.
+//! `unsafe` is in `sys.rs`, `export.rs` and `hooks.rs`, and in `layout.rs` to say that structures have no padding.
 
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 // In the test program there are no C functions: it would open its own files by them.
-#![cfg_attr(test, allow(dead_code))]
+#![cfg_attr(any(test, not(feature = "hooks")), allow(dead_code))]
 
 mod calls;
 mod device;
 #[cfg(not(test))]
 mod export;
 mod files;
+#[cfg(all(feature = "hooks", not(test)))]
+mod hooks;
 mod layout;
 mod sys;
 
