@@ -31,9 +31,11 @@
 #ifdef __LP64__
 #define LIBRARY "rust_shm/x86_64/librust_shm_preload.so"
 #define LINKED "/"
+#define WIDTH "-m64"
 #else
 #define LIBRARY "rust_shm/i686/librust_shm_preload.so"
 #define LINKED "/lib32/"
+#define WIDTH "-m32"
 #endif
 
 #define TABLE "/proc/sysvipc/shm"
@@ -691,6 +693,20 @@ TEST_F(preload, signal_handlers)
 	EXPECT_EQ(0, wrong);
 }
 
+/* Another library that is preloaded may have functions of libc's too: those by which the library could make its system calls. */
+TEST_F(preload, no_library_comes_between)
+{
+	char both[2 * PATH_MAX];
+
+	unsetenv("LD_PRELOAD");
+	ASSERT_EQ(0, system("printf '#include <stdlib.h>\\nlong syscall(void) { abort(); }\\nint ioctl(void) { abort(); }\\n' | "
+			    "cc -x c " WIDTH " -fno-builtin -shared -fPIC -o /tmp/preload-between.so -"));
+	FORBID();
+	snprintf(both, sizeof(both), "/tmp/preload-between.so:%s", library);
+	EXPECT_EQ(0, as("calls", both, NULL, 0, self_path));
+	unlink("/tmp/preload-between.so");
+}
+
 TEST_F(preload, before_all_constructors)
 {
 	FORBID();
@@ -1131,7 +1147,7 @@ TEST_F(preload, linked)
 	unsetenv("LD_PRELOAD");
 	snprintf(command, sizeof(command), "printf '%s' | cc -x c %s -o /tmp/preload-linked - -L%s -lrust_shm && LD_LIBRARY_PATH=%s /tmp/preload-linked",
 		 "#include <sys/shm.h>\\nint main(void) { return shmget(0x11223344, 4096, IPC_CREAT | 0600) < 0; }\\n",
-		 sizeof(long) == 4 ? "-m32" : "-m64", libraries, libraries);
+		 WIDTH, libraries, libraries);
 	ASSERT_EQ(0, shm_count(&shm_rust));
 	EXPECT_EQ(0, system(command));
 	EXPECT_EQ(1, shm_count(&shm_rust));

@@ -7,11 +7,12 @@
 
 use crate::device;
 use crate::layout::native::{Information, Segment, Use, Wanted};
-use crate::sys::{self, number, Errno, Result, UserMemory};
+use crate::sys::{self, Errno, Result, UserMemory};
 use core::ffi::{c_int, CStr};
 use core::sync::atomic::{AtomicU8, Ordering};
 use rust_shm_abi as abi;
 use rust_shm_abi::{Attach, Ctl, Detach, Get, Limits, Stat, Usage};
+use syscalls::Sysno;
 
 /// Whose segments the program has. An id or an address of one means something else to the other, so it is
 /// decided once: before the first call, for the process and for those that it starts.
@@ -70,7 +71,7 @@ pub(crate) fn are_builtin() -> Result<bool> {
 
 pub(crate) fn get(key: c_int, size: usize, flags: c_int) -> Result<usize> {
     if are_builtin()? {
-        return sys::builtin(number::SHMGET, [key as usize, size, flags as usize]);
+        return sys::builtin(Sysno::shmget, [key as usize, size, flags as usize]);
     }
     device::call(
         abi::IOC_GET,
@@ -95,7 +96,7 @@ fn known_of_get(flags: u32) -> u32 {
 /// Returns the address.
 pub(crate) fn attach(id: c_int, address: usize, flags: c_int) -> Result<usize> {
     if are_builtin()? {
-        return sys::builtin(number::SHMAT, [id as usize, address, flags as usize]);
+        return sys::builtin(Sysno::shmat, [id as usize, address, flags as usize]);
     }
     let mut argument = Attach {
         id,
@@ -108,7 +109,7 @@ pub(crate) fn attach(id: c_int, address: usize, flags: c_int) -> Result<usize> {
 
 pub(crate) fn detach(address: usize) -> Result<usize> {
     if are_builtin()? {
-        return sys::builtin(number::SHMDT, [address, 0, 0]);
+        return sys::builtin(Sysno::shmdt, [address, 0, 0]);
     }
     let mut argument = Detach {
         addr: address as u64,
@@ -125,7 +126,7 @@ pub(crate) fn detach(address: usize) -> Result<usize> {
 
 pub(crate) fn control(id: c_int, command: c_int, to: usize) -> Result<usize> {
     if are_builtin()? {
-        return sys::builtin(number::SHMCTL, [id as usize, command as usize, to]);
+        return sys::builtin(Sysno::shmctl, [id as usize, command as usize, to]);
     }
     control_device(id, command, UserMemory(to))
 }

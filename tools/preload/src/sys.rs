@@ -3,15 +3,17 @@
 //! What the rest of the library asks of the system: system calls, `errno`, libc's next function of
 //! a name, and memory that a caller points to and that may not be there.
 //!
-//! System calls go through `syscall(3)`: no other library that is preloaded comes between, and it
-//! is no cancellation point, as `shmget` is none (`open` and `close` are).
+//! System calls are instructions, not calls of libc's functions: no other library that is preloaded comes
+//! between, `errno` stays as it is, and they are no cancellation points, as `shmget` is none (`open` and
+//! `close` are).
 
 #![allow(unsafe_code)]
 
-use core::ffi::{c_char, c_int, c_long, c_void, CStr};
+use core::ffi::{c_char, c_int, c_void, CStr};
 use core::mem::{size_of, MaybeUninit};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use syscalls::Sysno;
 
 /// A number of `errno`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,40 +50,21 @@ impl Errno {
 /// # Safety
 ///
 /// As the system call says of its arguments.
-unsafe fn syscall(number: c_long, arguments: [usize; 4]) -> Result<usize> {
-    let before = Errno::get();
+unsafe fn syscall(number: Sysno, arguments: [usize; 4]) -> Result<usize> {
     let [a, b, c, d] = arguments;
-    // SAFETY: libc passes on what it is given, each in a register; the caller answers for it. What
-    // the system call does not take, the kernel does not look at.
-    let result = unsafe { libc::syscall(number, a, b, c, d) };
-    if result != -1 {
-        return Ok(result as usize);
+    // SAFETY: The caller answers for the arguments. What the system call does not take, the kernel does not
+    // look at.
+    let result = unsafe { syscalls::raw::syscall4(number, a, b, c, d) };
+    // The kernel's `IS_ERR_VALUE()`.
+    match result.wrapping_neg() {
+        error @ 1..=4095 => Err(Errno(error as c_int)),
+        _ => Ok(result),
     }
-    let error = Errno::get();
-    before.set();
-    Err(error)
 }
 
-/// The kernel's own calls. Those of 32-bit programs are the ones of Linux 5.1, which know no
-/// `IPC_64`: always the new structures, as for 64-bit programs.
-pub(crate) mod number {
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) use libc::{
-        SYS_shmat as SHMAT, SYS_shmctl as SHMCTL, SYS_shmdt as SHMDT, SYS_shmget as SHMGET,
-    };
-
-    #[cfg(target_pointer_width = "32")]
-    pub(crate) const SHMGET: super::c_long = 395;
-    #[cfg(target_pointer_width = "32")]
-    pub(crate) const SHMCTL: super::c_long = 396;
-    #[cfg(target_pointer_width = "32")]
-    pub(crate) const SHMAT: super::c_long = 397;
-    #[cfg(target_pointer_width = "32")]
-    pub(crate) const SHMDT: super::c_long = 398;
-}
-
-/// One of these calls.
-pub(crate) fn builtin(number: c_long, arguments: [usize; 3]) -> Result<usize> {
+/// One of the kernel's own calls. Those of 32-bit programs are the ones of Linux 5.1, which know no `IPC_64`:
+/// always the new structures, as for 64-bit programs.
+pub(crate) fn builtin(number: Sysno, arguments: [usize; 3]) -> Result<usize> {
     let [a, b, c] = arguments;
     // SAFETY: The kernel checks every pointer that these calls are given. What they map or unmap is
     // the wish of the program, which called the function of that name.
@@ -127,7 +110,7 @@ pub(crate) fn ioctl<T: Plain>(fd: c_int, request: u32, argument: &mut T) -> Resu
     // `argument`, and any bytes are a valid one. Pointers in it the kernel checks.
     unsafe {
         syscall(
-            libc::SYS_ioctl,
+            Sysno::ioctl,
             [
                 fd as usize,
                 request as usize,
@@ -147,7 +130,7 @@ pub(crate) fn open(path: &CStr, flags: c_int) -> Result<c_int> {
     // SAFETY: The path ends with a NUL, and the kernel only reads it.
     let fd = unsafe {
         syscall(
-            libc::SYS_openat,
+            Sysno::openat,
             [
                 libc::AT_FDCWD as usize,
                 path.as_ptr() as usize,
@@ -162,7 +145,7 @@ pub(crate) fn open(path: &CStr, flags: c_int) -> Result<c_int> {
 /// Closes a descriptor that the caller knows to be its own.
 pub(crate) fn close(fd: c_int) {
     // SAFETY: It is the caller's, says the caller.
-    let _ = unsafe { syscall(libc::SYS_close, [fd as usize, 0, 0, 0]) };
+    let _ = unsafe { syscall(Sysno::close, [fd as usize, 0, 0, 0]) };
 }
 
 /// The same file by the lowest descriptor that is free from `lowest` up, which `exec` closes.
@@ -171,9 +154,9 @@ pub(crate) fn duplicate(fd: c_int, lowest: c_int) -> Result<c_int> {
     let new = unsafe {
         syscall(
             #[cfg(target_pointer_width = "32")]
-            libc::SYS_fcntl64,
+            Sysno::fcntl64,
             #[cfg(target_pointer_width = "64")]
-            libc::SYS_fcntl,
+            Sysno::fcntl,
             [
                 fd as usize,
                 libc::F_DUPFD_CLOEXEC as usize,
@@ -193,9 +176,9 @@ pub(crate) fn character_device(fd: c_int) -> Option<u64> {
     unsafe {
         syscall(
             #[cfg(target_pointer_width = "32")]
-            libc::SYS_fstat64,
+            Sysno::fstat64,
             #[cfg(target_pointer_width = "64")]
-            libc::SYS_fstat,
+            Sysno::fstat,
             [fd as usize, stat.as_mut_ptr() as usize, 0, 0],
         )
     }
@@ -213,21 +196,17 @@ pub(crate) fn file_with(name: &CStr, text: &[u8], close_on_exec: bool) -> Result
         0
     };
     // SAFETY: The name ends with a NUL, and the kernel only reads it.
-    let fd = unsafe {
-        syscall(
-            libc::SYS_memfd_create,
-            [name.as_ptr() as usize, flags, 0, 0],
-        )
-    }? as c_int;
+    let fd =
+        unsafe { syscall(Sysno::memfd_create, [name.as_ptr() as usize, flags, 0, 0]) }? as c_int;
     // SAFETY: The kernel reads as many bytes as the text has.
     let written = unsafe {
         syscall(
-            libc::SYS_write,
+            Sysno::write,
             [fd as usize, text.as_ptr() as usize, text.len(), 0],
         )
     };
     // SAFETY: No pointer is passed. The descriptor is one of this function's own.
-    let begin = unsafe { syscall(libc::SYS_lseek, [fd as usize, 0, 0, 0]) };
+    let begin = unsafe { syscall(Sysno::lseek, [fd as usize, 0, 0, 0]) };
     let written = begin.and(written);
     match written {
         Ok(length) if length == text.len() => Ok(fd),
@@ -257,7 +236,7 @@ impl UserMemory {
     fn can_be_read(self) -> bool {
         // SAFETY: The kernel only reads there, and checks the address. It does nothing further, as
         // there is no such way to change the mask: that is EINVAL, which comes after EFAULT.
-        let result = unsafe { syscall(libc::SYS_rt_sigprocmask, [usize::MAX, self.0, 0, PROBE]) };
+        let result = unsafe { syscall(Sysno::rt_sigprocmask, [usize::MAX, self.0, 0, PROBE]) };
         self.0 != 0 && result != Err(Errno::FAULT)
     }
 
@@ -267,7 +246,7 @@ impl UserMemory {
         // caller is about to overwrite these bytes, as its own caller wants.
         let result = unsafe {
             syscall(
-                libc::SYS_rt_sigprocmask,
+                Sysno::rt_sigprocmask,
                 [libc::SIG_BLOCK as usize, 0, self.0, PROBE],
             )
         };
@@ -387,7 +366,7 @@ pub(crate) unsafe fn openat(
     // SAFETY: The kernel checks the pointer.
     let fd = unsafe {
         syscall(
-            libc::SYS_openat,
+            Sysno::openat,
             [
                 directory as usize,
                 path as usize,
