@@ -26,7 +26,7 @@ help:
 module:
 	@$(if $(KDIR),qemu/module "$(KDIR)" "$(OUT)",$(TOOLBOX) enter -- qemu/in-toolbox module)
 
-## make tools             build what is in tools/ for user space: build/tools/
+## make tools             build what is in tools/ for user space: build/tools/; and build/programs/no-sysv
 tools:
 	@$(TOOLBOX) enter -- qemu/in-toolbox tools
 
@@ -83,6 +83,7 @@ bench:
 
 ## make vm CMD='...'      run a command in a guest with the module loaded, in /src; fails when it fails
 ##                        (make says 2 for any failure; CMD='...' qemu/vm says the command's own status)
+##                        rshm and no-sysv are commands there after `make tools`
 ## make shell             a prompt there
 vm:
 	@qemu/vm
