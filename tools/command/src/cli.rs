@@ -223,8 +223,8 @@ pub struct Limits {
     /// Set the largest size of a segment (with a suffix, or "unlimited")
     #[arg(long, value_name = "BYTES", value_parser = units::parse_limit)]
     pub shmmax: Option<u64>,
-    /// Set how much all segments together may take, in pages
-    #[arg(long, value_name = "PAGES", value_parser = units::parse_limit)]
+    /// Set how much all segments together may take, in pages (or with a suffix, in bytes; or "unlimited")
+    #[arg(long, value_name = "PAGES", value_parser = units::parse_pages)]
     pub shmall: Option<u64>,
     /// Set how many segments there may be
     #[arg(long, value_name = "COUNT")]

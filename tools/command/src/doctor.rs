@@ -6,7 +6,7 @@ use crate::{
     cli::Doctor,
     elf::Class,
     output::{print_json, styled, Failure, Result, Style},
-    run,
+    run, units,
 };
 use rshm::{abi, Device};
 use serde_json::json;
@@ -322,7 +322,10 @@ fn opens(findings: &mut Findings, path: &Path, loaded: bool) {
     if let (Ok(limits), Ok(usage)) = (device.limits(), device.usage()) {
         let text = format!(
             "{} of {} segments, {} of {} pages",
-            usage.segments, limits.shmmni, usage.pages, limits.shmall
+            usage.segments,
+            limits.shmmni,
+            usage.pages,
+            units::limit(limits.shmall, |value| value.to_string())
         );
         if u64::from(usage.segments) >= limits.shmmni || usage.pages >= limits.shmall {
             findings.other(

@@ -49,12 +49,22 @@ pub fn run(device: &Device, limits: &Limits) -> Result {
         ("shmall", limits.shmall),
         ("shmmni", limits.shmmni),
     ];
-    for (name, value) in wanted {
+    let old = device.limits()?;
+    let old = [old.shmmax, old.shmall, old.shmmni];
+    for (number, (name, value)) in wanted.iter().enumerate() {
         if let Some(value) = value {
-            set(name, value)?;
+            if let Err(failure) = set(name, *value) {
+                // All or none.
+                for ((name, value), old) in wanted[..number].iter().zip(old) {
+                    if value.is_some() {
+                        set(name, old)?;
+                    }
+                }
+                return Err(failure);
+            }
         }
     }
-    if wanted.iter().any(|(_, value)| value.is_some()) {
+    if wanted.iter().any(|(_, value)| value.is_some()) && !limits.json {
         return Ok(());
     }
 
@@ -79,13 +89,13 @@ pub fn run(device: &Device, limits: &Limits) -> Result {
     };
     row(
         "shmmax",
-        units::size(now.shmmax, bytes),
+        units::limit(now.shmmax, |value| units::size(value, bytes)),
         String::new(),
         "largest segment, in bytes",
     );
     row(
         "shmall",
-        now.shmall.to_string(),
+        units::limit(now.shmall, |value| value.to_string()),
         usage.pages.to_string(),
         "all segments together, in pages",
     );

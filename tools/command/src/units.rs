@@ -47,13 +47,39 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     whole.checked_add(part as u64).ok_or_else(large)
 }
 
-/// As [`parse_size`], or "unlimited": the largest that the kernel has for it.
+/// The largest that the kernel has for a limit: SHMMAX and SHMALL of <linux/shm.h>.
+const UNLIMITED: u64 = u64::MAX - (1 << 24);
+
+/// As [`parse_size`], or "unlimited".
 pub fn parse_limit(text: &str) -> Result<u64, String> {
     if text == "unlimited" {
-        // SHMMAX and SHMALL of <linux/shm.h>.
-        Ok(u64::MAX - (1 << 24))
+        Ok(UNLIMITED)
     } else {
         parse_size(text)
+    }
+}
+
+/// Pages: a number of them, or a size with a suffix, or "unlimited".
+pub fn parse_pages(text: &str) -> Result<u64, String> {
+    const PAGE: u64 = 4096;
+    let number = parse_limit(text)?;
+    if !text.ends_with(|c: char| c.is_ascii_alphabetic()) || text == "unlimited" {
+        Ok(number)
+    } else if number % PAGE == 0 {
+        Ok(number / PAGE)
+    } else {
+        Err(format!(
+            "{text:?} is not a whole number of pages of {PAGE} bytes"
+        ))
+    }
+}
+
+/// A limit that may be none.
+pub fn limit(value: u64, show: impl FnOnce(u64) -> String) -> String {
+    if value >= UNLIMITED {
+        "unlimited".into()
+    } else {
+        show(value)
     }
 }
 
@@ -185,6 +211,18 @@ mod tests {
             assert!(parse_size(text).is_err(), "{text}");
         }
         assert_eq!(parse_limit("unlimited"), Ok(18446744073692774399));
+        for (text, pages) in [
+            ("1000", 1000),
+            ("1G", 1 << 18),
+            ("8KiB", 2),
+            ("4096B", 1),
+            ("unlimited", 18446744073692774399),
+        ] {
+            assert_eq!(parse_pages(text), Ok(pages), "{text}");
+        }
+        for text in ["1K", "4097B", "lots"] {
+            assert!(parse_pages(text).is_err(), "{text}");
+        }
     }
 
     #[test]
