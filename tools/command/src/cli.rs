@@ -24,7 +24,7 @@ pub const EXIT_STATUS: &str = "Exit status:
 /// Looks after the shared memory segments of the rust_shm module.
 ///
 /// Segments are those of the caller's IPC namespace, as with ipcs(1). Sizes may have a suffix: K, M,
-/// G, T, of 1024 each. Where output is no terminal, it has no colours, columns are separated by
+/// G, T, of 1024 each, or KB, MB, GB, TB, of 1000. Where output is no terminal, it has no colours, columns are separated by
 /// tabs, and sizes are in bytes.
 #[derive(Debug, Parser)]
 #[command(name = "rshm", version, after_help = EXIT_STATUS, after_long_help = EXIT_STATUS)]

@@ -6,20 +6,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const SUFFIXES: &str = "KMGTPE";
 
-/// 4096, 64K, 2M, 1.5G, 64KiB: bytes.
+/// 4096, 64K, 2M, 1.5G: bytes. As for coreutils and util-linux, K and KiB are 1024, and KB is 1000.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong =
         || format!("{text:?} is no size: give bytes, or a number with K, M, G or T, as 64K");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let suffix = text[digits.len()..].to_ascii_uppercase();
-    let suffix = suffix
-        .strip_suffix("IB")
-        .or(suffix.strip_suffix('B'))
-        .unwrap_or(&suffix);
-    let shift = match suffix {
+    let (suffix, base) = match (suffix.strip_suffix("IB"), suffix.strip_suffix('B')) {
+        (Some(suffix), _) => (suffix, 1024_u64),
+        (None, Some(suffix)) => (suffix, 1000),
+        (None, None) => (&*suffix, 1024),
+    };
+    let power = match suffix {
         "" => 0,
         _ => match SUFFIXES.find(suffix) {
-            Some(place) if suffix.len() == 1 => 10 * (place as u32 + 1),
+            Some(place) if suffix.len() == 1 => place as u32 + 1,
             _ => return Err(wrong()),
         },
     };
@@ -33,7 +34,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     {
         return Err(wrong());
     }
-    let unit = 1_u64 << shift;
+    let unit = base.pow(power);
     let whole = whole
         .parse::<u64>()
         .ok()
@@ -41,7 +42,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(large)?;
     // As many digits as may make a difference.
     let part = format!("0.{part}").parse::<f64>().map_err(|_| wrong())? * unit as f64;
-    if part.fract() != 0.0 && shift == 0 {
+    if part.fract() != 0.0 && power == 0 {
         return Err(wrong());
     }
     whole.checked_add(part as u64).ok_or_else(large)
@@ -181,7 +182,11 @@ mod tests {
             ("64K", 65536),
             ("64k", 65536),
             ("64KiB", 65536),
-            ("64KB", 65536),
+            ("64KB", 64000),
+            ("64kB", 64000),
+            ("1.5MB", 1_500_000),
+            ("2MiB", 2 << 20),
+            ("1EB", 1_000_000_000_000_000_000),
             ("10B", 10),
             ("2M", 2 << 20),
             ("1.5G", 3 << 29),
@@ -215,6 +220,7 @@ mod tests {
             ("1000", 1000),
             ("1G", 1 << 18),
             ("8KiB", 2),
+            ("4096KB", 1000),
             ("4096B", 1),
             ("unlimited", 18446744073692774399),
         ] {
