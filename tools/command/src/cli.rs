@@ -14,7 +14,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 pub const EXIT_STATUS: &str = "Exit status:
   0    all went well
-  1    something failed, or was not found, or doctor has something to say
+  1    something failed, or was not found; doctor: something is bad (warnings alone are 0)
   2    wrong usage
   125  run: rshm itself failed, as when there is no device or no library
   126  run: the program cannot be run, or not with a library put in front
@@ -243,7 +243,7 @@ pub struct Top {
     #[arg(short, long, default_value = "2", value_parser = units::parse_seconds)]
     pub delay: f64,
     /// Print one table after the other, for scripts
-    #[arg(short, long)]
+    #[arg(long)]
     pub batch: bool,
     /// End after as many tables
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
@@ -258,7 +258,7 @@ pub struct Top {
     )]
     pub sort: Column,
     /// Sizes in bytes
-    #[arg(long)]
+    #[arg(short, long)]
     pub bytes: bool,
 }
 

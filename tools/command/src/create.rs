@@ -4,11 +4,11 @@
 
 use crate::{
     cli::Create,
-    output::{Failure, Result},
+    output::{stdout, Failure, Result},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rshm::{Device, Key, Segment};
-use std::io::{self, Write};
+use std::io::Write;
 
 /// So much at a time is brought in, and then shown.
 const STEP: usize = 32 << 20;
@@ -34,7 +34,7 @@ pub fn run(device: &Device, create: &Create) -> Result {
             ))
         })?;
     }
-    let mut out = io::stdout();
+    let mut out = stdout();
     writeln!(out, "{}", segment.id())?;
     Ok(out.flush()?)
 }

@@ -5,7 +5,7 @@
 use crate::{
     cli::Doctor,
     elf::Class,
-    output::{print_json, styled, Failure, Result, Style},
+    output::{print_json, stdout, styled, Failure, Result, Style},
     run, units,
 };
 use rshm::{abi, Device};
@@ -106,7 +106,7 @@ pub fn run(device: &Path, doctor: &Doctor) -> Result {
             &json!({ "findings": findings.0.iter().map(object).collect::<Vec<_>>(), "bad": bad }),
         )?;
     } else {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         for finding in &findings.0 {
             let word = match finding.state {
                 State::Good => styled(Style::Good, "ok     "),

@@ -4,7 +4,7 @@
 
 use crate::{
     cli::{Cli, EXIT_STATUS},
-    output::{Failure, Result},
+    output::{stdout, Failure, Result},
 };
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -17,7 +17,7 @@ use std::{
 pub fn completions(shell: Shell) -> Result {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "rshm", &mut text);
-    let mut out = io::stdout();
+    let mut out = stdout();
     out.write_all(&text)?;
     Ok(out.flush()?)
 }
@@ -98,5 +98,13 @@ mod tests {
     #[test]
     fn options_make_sense() {
         Cli::command().debug_assert();
+        // -b is one thing.
+        for command in Cli::command().get_subcommands() {
+            for option in command.get_arguments() {
+                if option.get_short() == Some('b') {
+                    assert_eq!(option.get_long(), Some("bytes"), "{}", command.get_name());
+                }
+            }
+        }
     }
 }

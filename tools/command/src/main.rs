@@ -31,7 +31,17 @@ use rshm::Device;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => match error.render().to_string().strip_prefix("error: ") {
+            Some(text) => {
+                complain(text.trim_end());
+                return ExitCode::from(2);
+            }
+            // Help, and the version.
+            None => error.exit(),
+        },
+    };
     match execute(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -48,8 +48,34 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::new(0, "");
         }
-        Self::failed(format_args!("cannot write: {error}"))
+        Self::failed(reason(&error))
     }
+}
+
+/// Standard output, whose errors say what they are about.
+pub struct Stdout(io::StdoutLock<'static>);
+
+pub fn stdout() -> Stdout {
+    Stdout(io::stdout().lock())
+}
+
+fn about_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write: {}", reason(&error)))
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(about_stdout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(about_stdout)
+    }
+}
+
+/// So many of them.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// Says something that is wrong but does not end the command.
@@ -172,7 +198,7 @@ impl Table {
     }
 
     pub fn print(&self, headings: bool) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         for (number, line) in self.lines(for_people(), headings).iter().enumerate() {
             let style = if headings && number == 0 {
                 Style::Bold
@@ -187,7 +213,7 @@ impl Table {
 
 /// JSON, as all commands print it.
 pub fn print_json(value: &serde_json::Value) -> Result {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     writeln!(out, "{value:#}")?;
     Ok(out.flush()?)
 }
@@ -201,6 +227,15 @@ mod tests {
         let missing = std::fs::read("/nowhere").unwrap_err();
         assert_eq!(reason(&missing), "No such file or directory");
         assert_eq!(reason(&io::Error::other("empty")), "empty");
+        // Only what is about writing says so.
+        assert_eq!(Failure::from(missing).message, "No such file or directory");
+        let full = about_stdout(io::Error::from_raw_os_error(28));
+        assert_eq!(
+            Failure::from(full).message,
+            "cannot write: No space left on device"
+        );
+        let ended = about_stdout(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(Failure::from(ended).status, 0);
     }
 
     #[test]

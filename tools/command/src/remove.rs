@@ -5,7 +5,7 @@
 use crate::{
     cli::Rm,
     names,
-    output::{complain, Failure, Result},
+    output::{complain, count, reason, stdout, Failure, Result},
     units,
 };
 use indicatif::ProgressBar;
@@ -67,7 +67,7 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, rm: &Rm) -> Result {
     }
 
     if rm.dry_run {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         for info in &chosen {
             writeln!(out, "{}", describe(info))?;
         }
@@ -111,11 +111,15 @@ fn describe(info: &Info) -> String {
     )
 }
 
+fn segments(chosen: &[Info]) -> String {
+    count(chosen.len() as u64, "segment", "segments")
+}
+
 fn ask(chosen: &[Info]) -> Result<bool> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage(format_args!(
-            "this would remove {} segments, and there is nobody to ask: add --yes, or --dry-run to see which",
-            chosen.len()
+            "this would remove {}, and there is nobody to ask: add --yes, or --dry-run to see which",
+            segments(chosen)
         )));
     }
     let mut out = io::stderr();
@@ -125,9 +129,11 @@ fn ask(chosen: &[Info]) -> Result<bool> {
     if chosen.len() > 10 {
         writeln!(out, "... and {} more", chosen.len() - 10)?;
     }
-    write!(out, "Remove {} segments? [y/N] ", chosen.len())?;
+    write!(out, "Remove {}? [y/N] ", segments(chosen))?;
     out.flush()?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
+    io::stdin().lock().read_line(&mut answer).map_err(|error| {
+        Failure::failed(format_args!("cannot read the answer: {}", reason(&error)))
+    })?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

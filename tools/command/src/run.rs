@@ -6,7 +6,7 @@
 use crate::{
     cli::Run,
     elf::{self, Class, Program},
-    output::{complain, reason, Failure, Result},
+    output::{complain, reason, stdout, Failure, Result},
 };
 use nix::unistd::{Gid, Uid};
 use rshm::{abi::DEVICE, Device};
@@ -317,7 +317,7 @@ fn execute(command: &mut Command) -> Result {
 
 fn println(preload: &OsStr) -> Result {
     use io::Write;
-    let mut out = io::stdout();
+    let mut out = stdout();
     out.write_all(b"LD_PRELOAD=")?;
     out.write_all(preload.as_bytes())?;
     out.write_all(b"\n")?;

@@ -5,17 +5,17 @@
 use crate::{
     cli::Show,
     list::Column,
-    output::{complain, for_people, print_json, styled, Failure, Result, Style, Table},
+    output::{
+        complain, count, for_people, print_json, stdout, styled, Failure, Result, Style, Table,
+    },
     processes::{self, Attached, Report},
     units,
 };
 use clap::ValueEnum;
+use nix::unistd::Uid;
 use rshm::{Device, Info};
 use serde_json::{json, Map, Value};
-use std::{
-    collections::HashSet,
-    io::{self, Write},
-};
+use std::{collections::HashSet, io::Write};
 
 pub fn run(device: &Device, show: &Show) -> Result {
     let has_key = |info: &Info| {
@@ -58,7 +58,7 @@ pub fn run(device: &Device, show: &Show) -> Result {
     } else {
         for (number, info) in infos.iter().enumerate() {
             if number > 0 {
-                writeln!(io::stdout())?;
+                writeln!(stdout())?;
             }
             describe(info, &report, show.bytes || !for_people())?;
         }
@@ -71,8 +71,13 @@ pub fn run(device: &Device, show: &Show) -> Result {
     }
     if report.denied > 0 && !show.json {
         complain(format_args!(
-            "{} processes could not be looked at: be root to see them all",
-            report.denied
+            "{} could not be looked at{}",
+            count(report.denied, "process", "processes"),
+            if Uid::effective().is_root() {
+                ""
+            } else {
+                ": be root to see them all"
+            }
         ));
     }
     if failed {
@@ -108,7 +113,7 @@ fn object(info: &Info, report: &Report) -> Value {
 }
 
 fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     for column in Column::value_variants() {
         let text = column.text(info, bytes);
         let text = if text.is_empty() { "-" } else { &text };
@@ -140,22 +145,23 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
                 units::size(process.mapped, bytes),
             ]);
         }
-        writeln!(io::stdout())?;
+        writeln!(stdout())?;
         table.print(true)?;
     }
     // For people: who is not there.
     let seen: u64 = processes.iter().map(|process| process.mappings).sum();
     if seen < info.attaches() {
         complain(format_args!(
-            "segment {}: {seen} of {} attaches are shown; the others are of processes that cannot be seen from here",
+            "segment {}: {seen} of {} are shown; the others are of processes that cannot be seen from here",
             info.id(),
-            info.attaches()
+            count(info.attaches(), "attach", "attaches")
         ));
     }
-    if let Some(count) = report.elsewhere.get(&info.id()) {
+    if let Some(number) = report.elsewhere.get(&info.id()) {
         complain(format_args!(
-            "segment {}: {count} mappings in other IPC namespaces have this id; most likely they are of other segments",
-            info.id()
+            "segment {}: {} in other IPC namespaces with this id; most likely of other segments",
+            info.id(),
+            count(*number, "mapping", "mappings")
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@
 use crate::{
     cli::Top,
     list::Column,
-    output::{for_people, Failure, Result, Table},
+    output::{for_people, stdout, Failure, Result, Table},
     units,
 };
 use crossterm::{
@@ -215,7 +215,7 @@ fn batch(device: &Device, top: &Top, delay: Duration) -> Result {
             thread::sleep(delay);
         }
         let now = Look::take(device)?;
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         if before.is_some() {
             writeln!(out)?;
         }
