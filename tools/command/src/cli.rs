@@ -4,10 +4,11 @@
 
 use crate::{
     change::{ModeChange, Owner},
+    complete,
     list::Column,
     units,
 };
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use rshm::Key;
 use std::{ffi::OsString, path::PathBuf};
@@ -30,7 +31,7 @@ pub const EXIT_STATUS: &str = "Exit status:
 #[command(name = "rshm", version, after_help = EXIT_STATUS, after_long_help = EXIT_STATUS)]
 pub struct Cli {
     /// The device, where udev was told to put it elsewhere
-    #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true)]
+    #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub device: PathBuf,
     #[command(subcommand)]
     pub command: Command,
@@ -39,7 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List segments
-    #[command(visible_alias = "list")]
+    #[command(alias = "list")]
     Ls(Ls),
     /// Show all that is known of segments, and who has them attached
     Show(Show),
@@ -72,6 +73,7 @@ pub enum Command {
     #[command(hide = true)]
     Generate {
         /// The directory, which is made
+        #[arg(value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
 }
@@ -80,7 +82,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Filter {
     /// Only those owned by this user (a name, or a number)
-    #[arg(short = 'u', long, value_name = "USER", value_parser = crate::names::parse_user)]
+    #[arg(short = 'u', long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub owner: Option<u32>,
     /// Only those that nobody has attached
     #[arg(long)]
@@ -90,11 +92,12 @@ pub struct Filter {
 #[derive(Args, Debug)]
 pub struct Ls {
     /// Only these ids
+    #[arg(add = complete::ids())]
     pub ids: Vec<i32>,
     #[command(flatten)]
     pub filter: Filter,
     /// Only those made by this user
-    #[arg(long, value_name = "USER", value_parser = crate::names::parse_user)]
+    #[arg(long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub creator: Option<u32>,
     /// Only those that somebody has attached
     #[arg(long, conflicts_with = "unattached")]
@@ -103,10 +106,10 @@ pub struct Ls {
     #[arg(long)]
     pub removed: bool,
     /// Only the one with this key
-    #[arg(short, long, allow_hyphen_values = true)]
+    #[arg(short, long, allow_hyphen_values = true, add = complete::keys())]
     pub key: Option<Key>,
     /// The columns, separated by commas; +COLUMN adds to the usual ones, and "all" is all of them
-    #[arg(short, long, value_name = "COLUMNS")]
+    #[arg(short, long, value_name = "COLUMNS", add = complete::columns())]
     pub output: Option<String>,
     /// Sort by this column
     #[arg(short, long, value_name = "COLUMN", value_enum)]
@@ -128,10 +131,10 @@ pub struct Ls {
 #[derive(Args, Debug)]
 pub struct Show {
     /// The segments
-    #[arg(required_unless_present = "key")]
+    #[arg(required_unless_present = "key", add = complete::ids())]
     pub ids: Vec<i32>,
     /// The one with this key
-    #[arg(short, long, allow_hyphen_values = true)]
+    #[arg(short, long, allow_hyphen_values = true, add = complete::keys())]
     pub key: Option<Key>,
     /// Sizes in bytes
     #[arg(short, long)]
@@ -147,10 +150,10 @@ pub struct Create {
     #[arg(value_parser = units::parse_size)]
     pub size: u64,
     /// Its key: decimal, 0x hexadecimal, or 0 octal. Without, it is private: only its id finds it
-    #[arg(short, long, allow_hyphen_values = true)]
+    #[arg(short, long, allow_hyphen_values = true, add = complete::keys())]
     pub key: Option<Key>,
     /// Its key is what ftok(3) makes of this file, and of --project
-    #[arg(short, long, value_name = "FILE", conflicts_with = "key")]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "key", value_hint = ValueHint::AnyPath)]
     pub path: Option<PathBuf>,
     /// The project for ftok(3): a number from 1 to 255, or a character
     #[arg(long, value_name = "PROJECT", requires = "path", default_value = "1", value_parser = units::parse_project)]
@@ -175,9 +178,10 @@ pub struct Create {
 #[derive(Args, Debug)]
 pub struct Rm {
     /// The segments
+    #[arg(add = complete::ids())]
     pub ids: Vec<i32>,
     /// The one with this key
-    #[arg(short, long, value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "KEY", allow_hyphen_values = true, add = complete::keys())]
     pub key: Vec<Key>,
     #[command(flatten)]
     pub filter: Filter,
@@ -198,23 +202,24 @@ pub struct Chmod {
     #[arg(allow_hyphen_values = true)]
     pub mode: ModeChange,
     /// The segments
-    #[arg(required = true)]
+    #[arg(required = true, add = complete::ids())]
     pub ids: Vec<i32>,
 }
 
 #[derive(Args, Debug)]
 pub struct Chown {
     /// USER, USER:GROUP or :GROUP, by name or number
+    #[arg(add = complete::users())]
     pub owner: Owner,
     /// The segments
-    #[arg(required = true)]
+    #[arg(required = true, add = complete::ids())]
     pub ids: Vec<i32>,
 }
 
 #[derive(Args, Debug)]
 pub struct Ids {
     /// The segments
-    #[arg(required = true)]
+    #[arg(required = true, add = complete::ids())]
     pub ids: Vec<i32>,
 }
 
@@ -265,7 +270,7 @@ pub struct Top {
 #[derive(Args, Debug)]
 pub struct Run {
     /// The library; otherwise that of RUST_SHM_LIBRARY, or the one installed with rshm
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub library: Option<PathBuf>,
     /// Where there is no device, run the program with the kernel's own shared memory
     #[arg(long)]
@@ -277,14 +282,14 @@ pub struct Run {
     #[arg(long)]
     pub print: bool,
     /// The program and its arguments
-    #[arg(required_unless_present = "print", trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENT]...", action = ArgAction::Append)]
+    #[arg(required_unless_present = "print", trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENT]...", action = ArgAction::Append, add = complete::command())]
     pub program: Vec<OsString>,
 }
 
 #[derive(Args, Debug)]
 pub struct Doctor {
     /// The preload library, as for run
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub library: Option<PathBuf>,
     /// As JSON
     #[arg(short = 'J', long)]

@@ -4,10 +4,11 @@
 
 use crate::{
     cli::{Cli, EXIT_STATUS},
+    complete::VARIABLE,
     output::{stdout, Failure, Result},
 };
 use clap::CommandFactory;
-use clap_complete::Shell;
+use clap_complete::{env::Shells, Shell};
 use std::{
     fs,
     io::{self, Write},
@@ -15,11 +16,22 @@ use std::{
 };
 
 pub fn completions(shell: Shell) -> Result {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "rshm", &mut text);
     let mut out = stdout();
-    out.write_all(&text)?;
+    out.write_all(&script(shell)?)?;
     Ok(out.flush()?)
+}
+
+/// What makes the shell ask rshm.
+fn script(shell: Shell) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if let Some(completer) = Shells::builtins().completer(&shell.to_string()) {
+        completer.write_registration(VARIABLE, "rshm", "rshm", "rshm", &mut text)?;
+    }
+    if shell == Shell::Zsh {
+        // The file is the function: the first time, it has to complete too.
+        text.extend(b"[ \"$funcstack[1]\" != _rshm ] || _clap_dynamic_completer_rshm \"$@\"\n");
+    }
+    Ok(text)
 }
 
 /// Writes `man1/*.1`, and for each shell the file that it looks for.
@@ -47,8 +59,7 @@ pub fn write(directory: &Path) -> Result {
         (Shell::Zsh, "zsh/site-functions/_rshm"),
         (Shell::Fish, "fish/vendor_completions.d/rshm.fish"),
     ] {
-        let mut text = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "rshm", &mut text);
+        let text = script(shell).map_err(wrong)?;
         let file = directory.join(place);
         fs::create_dir_all(file.parent().unwrap_or(directory)).map_err(wrong)?;
         fs::write(file, text).map_err(wrong)?;
@@ -90,9 +101,9 @@ mod tests {
             !directory.path().join("man1/rshm-generate.1").exists(),
             "it is hidden"
         );
-        assert!(read("bash-completion/completions/rshm").contains("--unattached"));
+        assert!(read("bash-completion/completions/rshm").contains("RSHM_COMPLETE=\"bash\""));
         assert!(read("zsh/site-functions/_rshm").starts_with("#compdef rshm"));
-        assert!(read("fish/vendor_completions.d/rshm.fish").contains("complete -c rshm"));
+        assert!(read("fish/vendor_completions.d/rshm.fish").contains("--command rshm"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod change;
 mod cli;
+mod complete;
 mod create;
 mod doctor;
 mod elf;
@@ -24,13 +25,17 @@ mod show;
 mod top;
 mod units;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::env::CompleteEnv;
 use cli::{Cli, Command};
 use output::{complain, Result};
 use rshm::Device;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    CompleteEnv::with_factory(Cli::command)
+        .var(complete::VARIABLE)
+        .complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => match error.render().to_string().strip_prefix("error: ") {
