@@ -22,6 +22,150 @@ pub const EXIT_STATUS: &str = "Exit status:
   127  run: there is no such program
   Otherwise `rshm run` ends as the program does.";
 
+/// A subcommand, an example of it, and what it does: for the man pages.
+pub const EXAMPLES: [(&str, &str, &str); 27] = [
+    ("ls", "rshm ls", "The segments of this IPC namespace."),
+    (
+        "ls",
+        "rshm ls -u www-data -s size -r",
+        "Those of a user, the largest first.",
+    ),
+    (
+        "ls",
+        "rshm ls -o +atime,command --unattached",
+        "Those that nobody has attached, with two more columns.",
+    ),
+    (
+        "ls",
+        "rshm ls --json -o id,size",
+        "Ids and sizes for a program.",
+    ),
+    (
+        "show",
+        "rshm show 3",
+        "All about segment 3, and who has it attached.",
+    ),
+    (
+        "show",
+        "rshm show --key 0x1234 --json",
+        "The same of the segment with a key, for a program.",
+    ),
+    (
+        "create",
+        "rshm create 64M --key 0x1234 --mode 0640",
+        "Makes a segment and prints its id.",
+    ),
+    (
+        "create",
+        "rshm create 1G --huge",
+        "Of huge pages, all allocated now.",
+    ),
+    (
+        "create",
+        "rshm create 4K --path /srv/app --project 7",
+        "With the key that ftok(3) makes of a file.",
+    ),
+    ("rm", "rshm rm 3 4", "Removes two segments."),
+    (
+        "rm",
+        "rshm rm --unattached --owner www-data --dry-run",
+        "Says what would be removed.",
+    ),
+    (
+        "chmod",
+        "rshm chmod g+r,o= 3",
+        "Lets the group read, and others do nothing.",
+    ),
+    (
+        "chown",
+        "rshm chown www-data:users 3",
+        "Gives it to a user and a group.",
+    ),
+    ("lock", "rshm lock 3", "Keeps it from being swapped out."),
+    ("unlock", "rshm unlock 3", "Lets it be swapped out again."),
+    (
+        "limits",
+        "rshm limits",
+        "The limits, and how much of them is in use.",
+    ),
+    (
+        "limits",
+        "rshm limits --shmmax unlimited --shmall 64G",
+        "Sets two of them, or neither.",
+    ),
+    (
+        "top",
+        "rshm top --sort attached",
+        "Watches segments, those with most attaches first.",
+    ),
+    (
+        "top",
+        "rshm top --batch -n 3 -d 10",
+        "Three tables, ten seconds apart, for a script.",
+    ),
+    (
+        "run",
+        "rshm run -- pg_ctl -D data start",
+        "PostgreSQL with segments of the module.",
+    ),
+    (
+        "run",
+        "rshm run -- ipcs -m",
+        "Other programs see them likewise.",
+    ),
+    (
+        "run",
+        "rshm run --fallback -- ./program",
+        "With the kernel's own where there is no module.",
+    ),
+    (
+        "run",
+        "rshm run --print",
+        "The setting of LD_PRELOAD, for a unit of systemd.",
+    ),
+    ("doctor", "rshm doctor", "What is wrong, and what to do."),
+    ("doctor", "rshm doctor --json", "The same for a program."),
+    (
+        "completions",
+        "rshm completions bash",
+        "For bash to read: source <(rshm completions bash).",
+    ),
+    ("completions", "rshm completions fish", "For fish to read."),
+];
+
+pub const ENVIRONMENT: [(&str, &str); 5] = [
+    (
+        "LD_PRELOAD",
+        "rshm run puts its library in front of what is there.",
+    ),
+    ("NO_COLOR", "If it is not empty, there are no colours."),
+    ("PATH", "rshm run looks for the program there."),
+    (
+        "RUST_SHM_FALLBACK",
+        "If it is 1, rshm run is as with --fallback.",
+    ),
+    (
+        "RUST_SHM_LIBRARY",
+        "The library for rshm run, where --library is not given.",
+    ),
+];
+
+pub const FILES: [(&str, &str); 4] = [
+    ("/dev/rust_shm", "The device: rust_shm(4)."),
+    (
+        "/proc/sys/kernel/shmmax, shmall, shmmni",
+        "The limits, where the kernel has them.",
+    ),
+    (
+        "/sys/module/rust_shm/parameters/",
+        "Parameters of the module; the limits, where the kernel has none.",
+    ),
+    (
+        "/usr/local/lib/rust_shm/$PLATFORM/librust_shm_preload.so",
+        "The library for rshm run, as it is usually installed.",
+    ),
+];
+
 /// Looks after the shared memory segments of the rust_shm module.
 ///
 /// Segments are those of the caller's IPC namespace, as with ipcs(1). Sizes may have a suffix: K, M,

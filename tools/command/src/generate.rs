@@ -3,7 +3,7 @@
 //! `rshm completions`, and for packagers `rshm generate`: both of what [`Cli`] is.
 
 use crate::{
-    cli::{Cli, EXIT_STATUS},
+    cli::{Cli, ENVIRONMENT, EXAMPLES, EXIT_STATUS, FILES},
     complete::VARIABLE,
     output::{stdout, Failure, Result},
 };
@@ -48,11 +48,15 @@ pub fn write(directory: &Path) -> Result {
         .after_help(None::<&str>)
         .after_long_help(None::<&str>);
     clap_mangen::generate_to(command, &man).map_err(wrong)?;
-    let mut page = fs::OpenOptions::new()
-        .append(true)
-        .open(man.join("rshm.1"))
-        .map_err(wrong)?;
-    page.write_all(exit_status().as_bytes()).map_err(wrong)?;
+    for entry in fs::read_dir(&man).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let mut page = fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(wrong)?;
+        page.write_all(sections(&name).as_bytes()).map_err(wrong)?;
+    }
 
     for (shell, place) in [
         (Shell::Bash, "bash-completion/completions/rshm"),
@@ -67,7 +71,33 @@ pub fn write(directory: &Path) -> Result {
     Ok(())
 }
 
-/// The section of the man page.
+/// A section of a man page.
+fn section(heading: &str, items: impl IntoIterator<Item = (&'static str, &'static str)>) -> String {
+    items
+        .into_iter()
+        .fold(format!(".SH {heading}\n"), |text, (name, meaning)| {
+            text + &format!(".TP\n.B {}\n{meaning}\n", name.replace('-', "\\-"))
+        })
+}
+
+/// What the page `rshm` or `rshm-COMMAND` has besides what clap makes of the command.
+fn sections(page: &str) -> String {
+    let of = |command: &str| page == "rshm" || page.strip_prefix("rshm-") == Some(command);
+    let examples = EXAMPLES
+        .iter()
+        .filter(|(command, ..)| of(command))
+        .map(|&(_, example, meaning)| (example, meaning));
+    if page == "rshm" {
+        exit_status()
+            + &section("ENVIRONMENT", ENVIRONMENT)
+            + &section("FILES", FILES)
+            + &section("EXAMPLES", examples)
+            + ".SH \"SEE ALSO\"\n.BR sysvipc (7),\n.BR shmget (2),\n.BR ipcs (1),\n.BR ld.so (8),\n.BR rust_shm (4)\n"
+    } else {
+        section("EXAMPLES", examples) + ".SH \"SEE ALSO\"\n.BR rshm (1)\n"
+    }
+}
+
 fn exit_status() -> String {
     let mut text = String::from(".SH \"EXIT STATUS\"\n");
     for line in EXIT_STATUS.lines().skip(1) {
@@ -80,7 +110,7 @@ fn exit_status() -> String {
             None => text += &format!(".PP\n{}\n", line.trim()),
         }
     }
-    text + ".SH \"SEE ALSO\"\n.BR sysvipc (7),\n.BR shmget (2),\n.BR ipcs (1),\n.BR ld.so (8)\n"
+    text
 }
 
 #[cfg(test)]
@@ -93,8 +123,25 @@ mod tests {
         write(directory.path()).unwrap();
         let read = |file: &str| fs::read_to_string(directory.path().join(file)).unwrap();
         let page = read("man1/rshm.1");
-        for text in [".SH NAME", "EXIT STATUS", "SEE ALSO", "rshm\\-run(1)"] {
+        for text in [
+            ".SH NAME",
+            ".SH ENVIRONMENT",
+            ".SH FILES",
+            "EXIT STATUS",
+            "SEE ALSO",
+            "rshm\\-run(1)",
+        ] {
             assert!(page.contains(text), "{text}");
+        }
+        // Each page has an example, and each example is right.
+        for entry in fs::read_dir(directory.path().join("man1")).unwrap() {
+            let page = fs::read_to_string(entry.unwrap().path()).unwrap();
+            assert!(page.contains(".SH EXAMPLES\n.TP\n.B rshm "), "{page}");
+        }
+        for (command, example, _) in EXAMPLES {
+            let words = example.split(' ');
+            let matches = Cli::command().try_get_matches_from(words).unwrap();
+            assert_eq!(matches.subcommand_name(), Some(command));
         }
         assert!(read("man1/rshm-ls.1").contains("\\-\\-output"));
         assert!(
