@@ -133,6 +133,17 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// How wide each column is.
+fn widths<'row>(columns: usize, rows: impl Iterator<Item = &'row Vec<String>>) -> Vec<usize> {
+    let mut widths = vec![1; columns];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    widths
+}
+
 /// Rows and columns.
 pub struct Table {
     headings: Vec<String>,
@@ -156,6 +167,39 @@ impl Table {
             .push(row.iter().map(|cell| printable(cell)).collect());
     }
 
+    /// Marks the column of this name.
+    pub fn mark(&mut self, name: &str) {
+        for heading in &mut self.headings {
+            if heading == name {
+                heading.push('*');
+            }
+        }
+    }
+
+    /// Leaves columns out, of these names and in this order, until the lines are at most so wide. Returns how
+    /// many.
+    pub fn fit(&mut self, width: usize, names: &[&str]) -> usize {
+        let mut left_out = 0;
+        for name in names {
+            let widths = widths(
+                self.headings.len(),
+                [&self.headings].into_iter().chain(&self.rows),
+            );
+            if widths.iter().map(|width| width + 2).sum::<usize>() <= width + 2 {
+                break;
+            }
+            if let Some(at) = self.headings.iter().position(|heading| heading == name) {
+                self.headings.remove(at);
+                self.right.remove(at);
+                for row in &mut self.rows {
+                    row.remove(at);
+                }
+                left_out += 1;
+            }
+        }
+        left_out
+    }
+
     /// The lines: aligned for people, otherwise with tabs between the columns. An empty cell is a
     /// hyphen, so that each line has as many words.
     pub fn lines(&self, for_people: bool, headings: bool) -> Vec<String> {
@@ -173,12 +217,7 @@ impl Table {
                 .map(|row| row.iter().map(shown).collect::<Vec<_>>().join("\t"))
                 .collect();
         }
-        let mut widths = vec![1; self.headings.len()];
-        for row in all() {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
-            }
-        }
+        let widths = widths(self.headings.len(), all());
         let line = |row: &Vec<String>| {
             let cells = row
                 .iter()
@@ -256,5 +295,9 @@ mod tests {
             ["5\troot?[2J\t-", "100\tärger\t1"]
         );
         assert_eq!(table.lines(false, true)[0], "ID\tOWNER\tN");
+        table.mark("N");
+        assert_eq!(table.fit(16, &["OWNER"]), 1);
+        assert_eq!(table.lines(true, true), [" ID  N*", "  5   -", "100   1"]);
+        assert_eq!(table.fit(7, &["ID"]), 0);
     }
 }

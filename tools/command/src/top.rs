@@ -5,7 +5,7 @@
 use crate::{
     cli::Top,
     list::Column,
-    output::{for_people, stdout, Failure, Result, Table},
+    output::{count, for_people, reason, stdout, Failure, Result, Table},
     units,
 };
 use crossterm::{
@@ -16,13 +16,16 @@ use crossterm::{
     terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen},
 };
 use rshm::{Device, Info};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use std::{
     collections::HashMap,
     fs,
     io::{self, IsTerminal, Write},
+    mem,
     os::unix::fs::MetadataExt,
+    panic,
     sync::{
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
         Arc,
     },
     thread,
@@ -51,6 +54,20 @@ const SORTS: [(char, Column); 6] = [
     ('h', Column::Huge),
     ('w', Column::Swap),
     ('a', Column::Attached),
+];
+
+/// What a narrow terminal does without, in this order.
+const EXPENDABLE: [&str; 10] = [
+    "KEY",
+    "SWAP",
+    "COMMAND",
+    "OWNER",
+    "DETACH/s",
+    "ATTACH/s",
+    "HUGE",
+    "RESIDENT/s",
+    "ATTACHED",
+    "RESIDENT",
 ];
 
 /// Attaches and detaches of a segment since it was made. They wrap.
@@ -117,15 +134,14 @@ fn rate_of_bytes(before: u64, now: u64, seconds: f64, bytes: bool) -> String {
     format!("{sign}{}", units::size(change as u64, bytes))
 }
 
-/// The lines: two of sums, an empty one, the table.
-fn lines(
+/// Two lines of sums, and the table.
+fn view(
     device: &Device,
     before: Option<&Look>,
     now: &Look,
     sort: Column,
     bytes: bool,
-    people: bool,
-) -> Result<Vec<String>> {
+) -> Result<([String; 2], Table)> {
     let (limits, usage) = (device.limits()?, device.usage()?);
     let old: HashMap<i32, &Info> = before
         .iter()
@@ -135,14 +151,14 @@ fn lines(
     let seconds = before.map(|before| now.at.duration_since(before.at).as_secs_f64());
 
     let attached: u64 = now.infos.iter().map(Info::attaches).sum();
-    let mut all = vec![format!(
+    let sums = format!(
         "segments {} of {}, {} attached, {} resident",
         usage.segments,
         limits.shmmni,
         attached,
         units::size(now.resident(), bytes),
-    )];
-    all.push(match (before, seconds) {
+    );
+    let rates = match (before, seconds) {
         (Some(before), Some(seconds)) => {
             let made = now
                 .infos
@@ -158,15 +174,14 @@ fn lines(
             )
         }
         _ => "per second: -".into(),
-    });
-    all.push(String::new());
+    };
 
-    let rates = ["RESIDENT/s", "ATTACH/s", "DETACH/s"].map(|name| (name.to_owned(), true));
+    let headings = ["RESIDENT/s", "ATTACH/s", "DETACH/s"].map(|name| (name.to_owned(), true));
     let mut table = Table::new(
         COLUMNS
             .iter()
             .map(|column| column.heading())
-            .chain(rates)
+            .chain(headings)
             .chain([Column::Command.heading()]),
     );
     let mut infos = now.infos.clone();
@@ -193,8 +208,7 @@ fn lines(
         row.push(Column::Command.text(info, bytes));
         table.row(row);
     }
-    all.extend(table.lines(people, true));
-    Ok(all)
+    Ok(([sums, rates], table))
 }
 
 pub fn run(device: &Device, top: &Top) -> Result {
@@ -219,7 +233,9 @@ fn batch(device: &Device, top: &Top, delay: Duration) -> Result {
         if before.is_some() {
             writeln!(out)?;
         }
-        for line in lines(device, before.as_ref(), &now, top.sort, bytes, for_people())? {
+        let (sums, table) = view(device, before.as_ref(), &now, top.sort, bytes)?;
+        writeln!(out, "{}\n{}\n", sums[0], sums[1])?;
+        for line in table.lines(for_people(), true) {
             writeln!(out, "{line}")?;
         }
         out.flush()?;
@@ -227,6 +243,11 @@ fn batch(device: &Device, top: &Top, delay: Duration) -> Result {
         rest = rest.map(|rest| rest - 1);
     }
     Ok(())
+}
+
+/// What is wrong with the terminal.
+fn terminal_failed(error: io::Error) -> Failure {
+    Failure::failed(format_args!("the terminal: {}", reason(&error)))
 }
 
 /// The terminal is as it was when this is dropped.
@@ -239,44 +260,84 @@ impl Screen {
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(screen)
     }
-}
 
-impl Drop for Screen {
-    fn drop(&mut self) {
+    fn leave() {
         // There is nothing to do if the terminal is gone.
         let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
         let _ = terminal::disable_raw_mode();
     }
 }
 
-fn live(device: &Device, top: &Top, delay: Duration) -> Result {
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, ended.clone())?;
+impl Drop for Screen {
+    fn drop(&mut self) {
+        Self::leave();
     }
-    let screen = Screen::enter()?;
-    let mut sort = top.sort;
+}
+
+/// Does this before a panic says what it has to say: with `panic = "abort"` nothing is dropped.
+fn before_a_panic(first: impl Fn() + Send + Sync + 'static) {
+    let then = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        first();
+        then(info);
+    }));
+}
+
+/// What is looked at, and how.
+struct State {
+    sort: Column,
+    /// The first row that is shown.
+    first: usize,
+    /// How many fit.
+    page: usize,
+}
+
+fn live(device: &Device, top: &Top, delay: Duration) -> Result {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [SIGINT, SIGTERM, SIGHUP, SIGTSTP] {
+        signal_hook::flag::register_usize(number, signal.clone(), number as usize)?;
+    }
+    before_a_panic(Screen::leave);
+    let mut screen = Screen::enter().map_err(terminal_failed)?;
+    let mut state = State {
+        sort: top.sort,
+        first: 0,
+        page: 0,
+    };
     let mut rest = top.iterations;
     let mut before = None;
+    let mut now = Look::take(device)?;
     loop {
-        let now = Look::take(device)?;
-        let text = lines(device, before.as_ref(), &now, sort, top.bytes, true)?;
-        draw(&text)?;
-        before = Some(now);
-        rest = rest.map(|rest| rest - 1);
-        if rest == Some(0) {
-            break;
-        }
-        let until = Instant::now() + delay;
-        match keys(until, &ended)? {
+        let (sums, table) = view(device, before.as_ref(), &now, state.sort, top.bytes)?;
+        draw(&sums, table, now.infos.len(), &mut state).map_err(terminal_failed)?;
+        match key(now.at + delay, &signal).map_err(terminal_failed)? {
             Key::Quit => break,
-            Key::Sort(column) => sort = column,
-            Key::None => {}
+            Key::Sort(column) => state.sort = column,
+            Key::Scroll(rows) => state.first = state.first.saturating_add_signed(rows),
+            Key::Page(pages) => {
+                let rows = pages.saturating_mul(state.page.max(1) as isize);
+                state.first = state.first.saturating_add_signed(rows);
+            }
+            Key::Redraw => {}
+            Key::Signal(SIGTSTP) => {
+                drop(screen);
+                // Goes on when the shell says so.
+                signal_hook::low_level::emulate_default_handler(SIGTSTP)?;
+                screen = Screen::enter().map_err(terminal_failed)?;
+            }
+            Key::Signal(number) => {
+                drop(screen);
+                signal_hook::low_level::emulate_default_handler(number)?;
+                return Err(Failure::new(1, ""));
+            }
+            Key::None => {
+                rest = rest.map(|rest| rest - 1);
+                if rest == Some(0) {
+                    break;
+                }
+                before = Some(mem::replace(&mut now, Look::take(device)?));
+            }
         }
-    }
-    drop(screen);
-    if ended.load(Ordering::Relaxed) {
-        return Err(Failure::new(1, ""));
     }
     Ok(())
 }
@@ -284,15 +345,21 @@ fn live(device: &Device, top: &Top, delay: Duration) -> Result {
 enum Key {
     Quit,
     Sort(Column),
+    Scroll(isize),
+    Page(isize),
+    Redraw,
+    Signal(i32),
+    /// It is time for the next look.
     None,
 }
 
-fn keys(until: Instant, ended: &AtomicBool) -> io::Result<Key> {
+fn key(until: Instant, signal: &AtomicUsize) -> io::Result<Key> {
     /// How late a signal may be noticed.
     const PATIENCE: Duration = Duration::from_millis(200);
     loop {
-        if ended.load(Ordering::Relaxed) {
-            return Ok(Key::Quit);
+        match signal.swap(0, Ordering::Relaxed) {
+            0 => {}
+            number => return Ok(Key::Signal(number as i32)),
         }
         let rest = until.saturating_duration_since(Instant::now());
         if rest.is_zero() {
@@ -301,65 +368,84 @@ fn keys(until: Instant, ended: &AtomicBool) -> io::Result<Key> {
         if !poll(rest.min(PATIENCE))? {
             continue;
         }
-        match read()? {
-            Event::Key(key) if key.kind == KeyEventKind::Press => match key.code {
-                KeyCode::Char('q') | KeyCode::Esc => return Ok(Key::Quit),
-                KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                    return Ok(Key::Quit)
-                }
-                KeyCode::Char(c) => {
-                    if let Some(&(_, column)) = SORTS.iter().find(|(key, _)| *key == c) {
-                        return Ok(Key::Sort(column));
-                    }
-                }
-                _ => {}
+        let key = match read()? {
+            Event::Key(key) if key.kind == KeyEventKind::Press => key,
+            Event::Resize(..) => return Ok(Key::Redraw),
+            _ => continue,
+        };
+        return Ok(match key.code {
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Key::Quit,
+            KeyCode::Char('z') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                Key::Signal(SIGTSTP)
+            }
+            KeyCode::Char('q') | KeyCode::Esc => Key::Quit,
+            KeyCode::Up => Key::Scroll(-1),
+            KeyCode::Down => Key::Scroll(1),
+            KeyCode::PageUp => Key::Page(-1),
+            KeyCode::PageDown | KeyCode::Char(' ') => Key::Page(1),
+            KeyCode::Home => Key::Scroll(isize::MIN),
+            KeyCode::End => Key::Scroll(isize::MAX),
+            KeyCode::Char(c) => match SORTS.iter().find(|(key, _)| *key == c) {
+                Some(&(_, column)) => Key::Sort(column),
+                None => continue,
             },
-            Event::Resize(..) => return Ok(Key::None),
-            _ => {}
-        }
+            _ => continue,
+        });
     }
 }
 
-/// What does not fit is cut off.
-fn draw(text: &[String]) -> io::Result<()> {
+/// Columns that do not fit are left out, and the last line says so of them and of rows.
+fn draw(sums: &[String], mut table: Table, rows: usize, state: &mut State) -> io::Result<()> {
     // Some terminals do not say.
     let (width, height) = match terminal::size()? {
         (0, _) | (_, 0) => (80, 24),
         size => size,
     };
+    let (sorted, _) = state.sort.heading();
+    table.mark(&sorted);
+    let hidden = table.fit(width.into(), &EXPENDABLE);
+    let lines = table.lines(true, true);
+    let mut text: Vec<&str> = sums.iter().map(String::as_str).collect();
+    text.push("");
+    text.push(&lines[0]);
+    let heading = text.len() - 1;
+    // Below them there is one line more.
+    state.page = usize::from(height).saturating_sub(text.len() + 1);
+    state.first = state.first.min(rows.saturating_sub(state.page));
+    let last = rows.min(state.first + state.page);
+    text.extend(lines[1..][state.first..last].iter().map(String::as_str));
+
+    let mut status = String::from("q quits");
+    if last - state.first < rows {
+        status += &format!("; rows {}-{last} of {rows}: arrows scroll", state.first + 1);
+    }
+    if hidden > 0 {
+        status += &format!("; {} hidden", count(hidden as u64, "column", "columns"));
+    }
+    status += "; sort by: i id, s size, r resident, h huge, w swap, a attached";
+
+    let cut = |line: &str, width: u16| line.chars().take(width.into()).collect::<String>();
     let mut out = io::stdout().lock();
-    queue!(out, MoveTo(0, 0))?;
-    let last = "q quits; sort by: i id, s size, r resident, h huge, w swap, a attached".to_owned();
-    let room = usize::from(height.saturating_sub(1));
-    for number in 0..room {
-        let line: String = text
-            .get(number)
-            .map_or("", String::as_str)
-            .chars()
-            .take(width.into())
-            .collect();
-        let attribute = if number == 3 {
+    for number in 0..height.saturating_sub(1) {
+        let line = text.get(usize::from(number)).copied().unwrap_or_default();
+        let attribute = if usize::from(number) == heading {
             Attribute::Reverse
         } else {
             Attribute::Reset
         };
         queue!(
             out,
-            MoveTo(0, number as u16),
+            MoveTo(0, number),
             SetAttribute(attribute),
-            Print(line),
+            Print(cut(line, width)),
             SetAttribute(Attribute::Reset),
             Clear(ClearType::UntilNewLine)
         )?;
     }
-    let last: String = last
-        .chars()
-        .take(usize::from(width).saturating_sub(1))
-        .collect();
     queue!(
         out,
         MoveTo(0, height.saturating_sub(1)),
-        Print(last),
+        Print(cut(&status, width.saturating_sub(1))),
         Clear(ClearType::UntilNewLine)
     )?;
     out.flush()
@@ -380,6 +466,16 @@ mod tests {
         assert_eq!(counts, HashMap::from([(7, (12, 5)), (8, (u32::MAX, 5))]));
         assert_eq!(parse_counts("", 1), None);
         assert_eq!(parse_counts("namespace shmid\n", 1), None);
+    }
+
+    #[test]
+    fn a_panic_leaves_the_terminal_first() {
+        static LEFT: AtomicUsize = AtomicUsize::new(0);
+        before_a_panic(|| {
+            LEFT.fetch_add(1, Ordering::Relaxed);
+        });
+        assert!(thread::spawn(|| panic!("on purpose")).join().is_err());
+        assert!(LEFT.load(Ordering::Relaxed) > 0);
     }
 
     #[test]
