@@ -47,7 +47,7 @@ pub enum Column {
     Cpid,
     /// Process that attached or detached last
     Lpid,
-    /// Name of the process that made it, if it still runs
+    /// Name of the process that made it, if it still runs (after a change of the segment, that of the process with its number)
     Command,
     /// Last attach
     Atime,
@@ -95,7 +95,10 @@ impl Column {
             Status => json!(status(info)),
             Cpid => json!(info.creator_pid()),
             Lpid => json!(info.last_pid()),
-            Command => json!(info.creator_pid().and_then(processes::command)),
+            Command => json!(info
+                .creator_pid()
+                .zip(units::seconds(info.changed()))
+                .and_then(|(pid, made)| processes::command_then(pid, made))),
             Atime => json!(units::seconds(info.attached())),
             Dtime => json!(units::seconds(info.detached())),
             Ctime => json!(units::seconds(info.changed())),

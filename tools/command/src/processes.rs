@@ -18,6 +18,7 @@ use nix::{
         stat::{fstat, major, minor},
     },
 };
+use procfs::process::Process;
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
@@ -28,6 +29,22 @@ use std::{
 pub fn command(pid: u32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
+}
+
+/// When a process began, in seconds since 1970, to a second or two.
+fn began(pid: u32) -> Option<u64> {
+    let ticks = Process::new(pid.try_into().ok()?)
+        .ok()?
+        .stat()
+        .ok()?
+        .starttime;
+    Some(procfs::boot_time_secs().ok()? + ticks / procfs::ticks_per_second())
+}
+
+/// The name of the process that made something at that time, if it still runs. A younger process has only
+/// been given the same number.
+pub fn command_then(pid: u32, made: u64) -> Option<String> {
+    (began(pid)? <= made).then(|| command(pid))?
 }
 
 /// A process that has a segment attached.
@@ -245,6 +262,11 @@ mod tests {
     fn names() {
         assert!(command(std::process::id()).is_some_and(|name| !name.is_empty()));
         assert_eq!(command(u32::MAX), None);
+        let own = std::process::id();
+        let now = crate::units::seconds(Some(std::time::SystemTime::now())).unwrap();
+        assert!(began(own).is_some_and(|began| began <= now && began + 3600 > now));
+        assert_eq!(command_then(own, now), command(own));
+        assert_eq!(command_then(own, now - 3600), None);
     }
 
     proptest! {
