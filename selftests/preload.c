@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * tools/preload: libc's shmget(), shmat(), shmdt() and shmctl() over the device, wherever a program may call them, and what may become
  * of the library's descriptor. The program starts itself again with the library before libc; the system calls are forbidden then.

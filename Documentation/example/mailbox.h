@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: MIT */
 /*
  * What writer.c and reader.c agree on: the key, what lies in the segment, and how they call the module.
  *

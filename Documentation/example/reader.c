@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT
 /*
  * reader [-r]: finds the writer's segment by its key, prints the text that is in it, and answers. With -r it removes the segment then.
  */

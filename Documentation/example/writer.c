@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT
 /*
  * writer TEXT: makes a segment, puts a text into it, waits until a reader has answered, and exits. The segment stays: only reader -r
  * removes it.

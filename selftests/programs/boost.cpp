@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 // Boost.Interprocess on System V shared memory, as its documentation has it: boost make|use|gone FILE. The key is ftok(3)'s of the file.
 #include <boost/interprocess/interprocess_fwd.hpp>
 #include <boost/interprocess/mapped_region.hpp>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * no-sysv PROGRAM [ARGUMENT...]: runs a program as on a kernel without System V shared memory: shmget, shmat, shmctl and shmdt are ENOSYS,
  * in it and in all that it starts, as 64-bit programs and as 32-bit ones. What has shared memory nevertheless has it from elsewhere.

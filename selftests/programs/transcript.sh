@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 # What util-linux prints for some segments: transcript.sh [PREFIX...], each program is started with the prefix. In IPC and pid namespaces of
 # its own, where ids and pids begin anew, two transcripts of the same things are the same, but for times and keys drawn at random.
 prefix=("$@")

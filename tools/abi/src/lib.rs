@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! `include/uapi/rust_shm.h` in Rust: the structures, flags and ioctl numbers of `/dev/rust_shm`.
 //!

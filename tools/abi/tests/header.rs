@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Every number and layout against the header itself. Takes a C compiler, `cc` or `$CC`.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! What a shell offers where a value is to be typed: what there is now. The shell asks rshm itself, by an
 //! environment variable; `rshm completions` prints what makes it ask.

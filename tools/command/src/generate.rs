@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! `rshm completions`, and for packagers `rshm generate`: both of what [`Cli`] is.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! `rshm run`: a program whose System V shared memory is the module's, by a library that the loader
 //! puts before the C library.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The descriptor of the device. There is one for the process, opened with the first call, or before a
 //! `chroot`: a program that makes no call is nobody who keeps the module from being unloaded. It is never

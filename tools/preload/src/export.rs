@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The C functions, with libc's signatures: what is said of them is said by their manual pages. These, and
 //! in the library to preload those of `hooks.rs`, are the only names that are exported, without versions, so

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The files of `/proc` that tell of shared memory, for a program that opens them to read:
 //!

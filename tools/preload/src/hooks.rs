@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! C functions that the library to preload has besides, for programs that are not made for it: those that open
 //! files, so that `ipcs` and others find the device's table, and `chroot`. Each goes on to the next library's.

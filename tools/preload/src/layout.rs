@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! libc's structures for `shmctl`, in 64-bit and in 32-bit programs, and how the module's become
 //! them: as the kernel does it for its own (`ipc/shm.c`), for 32-bit programs by `compat_shmctl`.

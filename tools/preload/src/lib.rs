@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! `librust_shm_preload.so`: libc's `shmget`, `shmat`, `shmdt` and `shmctl` over the ioctls of
 //! `/dev/rust_shm`, put before libc by `LD_PRELOAD`; and `librust_shm.so` (`tools/link`), to be linked

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What the rest of the library asks of the system: system calls, `errno`, libc's next function of
 //! a name, and memory that a caller points to and that may not be there.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT
 
 //! Takes numbers from the ring that `producer` puts them into, adds them up, and removes the
 //! segment in the end.

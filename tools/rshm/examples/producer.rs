@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT
 
 //! Puts the numbers from 1 to COUNT (default 1000) into a ring that `consumer` takes them from.
 //!

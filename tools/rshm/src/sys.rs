@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! All that is `unsafe`: the calls, here, and memory that others write to, in [`memory`].
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: MIT
 
 //! What the producer and the consumer agree on: the key, and a ring of numbers in the segment.
 //!
