@@ -227,7 +227,7 @@ impl Registry {
             if !memory::has_huge_pages(size_log) {
                 return Err(EINVAL);
             }
-            if !permission::allows_huge_pages(caller, || context.settings.hugetlb_shm_group()) {
+            if !permission::allows_huge_pages(caller, || context.settings.hugetlb_shm_group())? {
                 return Err(EPERM);
             }
             let bytes = memory::in_huge_pages(wanted.size).ok_or(ENOMEM)?;
@@ -239,7 +239,7 @@ impl Registry {
                     memory::fill(file, context.queue)?;
                 }
             }
-        } else if wanted.no_reserve && !context.settings.overcommit_never() {
+        } else if wanted.no_reserve && !context.settings.overcommit_never()? {
             limits.fit(wanted.size, self.totals().total_pages)?;
             limits::file_fits(wanted.size)?;
             provision.commit = Commit::Touched;

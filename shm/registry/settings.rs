@@ -145,13 +145,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the kernel's command line, and opens the sysctls. Missing ones count as their
-    /// strictest values.
+    /// Reads the kernel's command line, and opens the sysctls. On a kernel without them, they count
+    /// as their strictest values.
     pub(crate) fn new() -> Result<Self> {
-        let proc = Proc::mount().ok();
-        let open = |path| proc.as_ref().and_then(|proc| proc.open(path).ok());
+        let proc = if_there(Proc::mount())?;
+        let open = |path| match &proc {
+            Some(proc) => if_there(proc.open(path)),
+            None => Ok(None),
+        };
         let mut room = KVec::from_elem(0, COMMAND_LINE_BYTES, GFP_KERNEL)?;
-        let id_layout = match open(c"cmdline") {
+        let id_layout = match open(c"cmdline")? {
             Some(file) => {
                 IdLayout::from_command_line(&CommandLine::from_proc(file.read(&mut room)?))
             }
@@ -159,8 +162,8 @@ impl Settings {
         };
         Ok(Self {
             id_layout,
-            overcommit_memory: open(c"sys/vm/overcommit_memory"),
-            hugetlb_shm_group: open(c"sys/vm/hugetlb_shm_group"),
+            overcommit_memory: open(c"sys/vm/overcommit_memory")?,
+            hugetlb_shm_group: open(c"sys/vm/hugetlb_shm_group")?,
             _proc: proc,
         })
     }
@@ -172,14 +175,24 @@ impl Settings {
 
     /// Returns whether `vm.overcommit_memory` is `OVERCOMMIT_NEVER`, so that SHM_NORESERVE has no
     /// effect.
-    pub(crate) fn overcommit_never(&self) -> bool {
-        let mode = self.overcommit_memory.as_ref().map(ProcFile::number);
-        !matches!(mode, Some(Ok(mode)) if mode != OVERCOMMIT_NEVER)
+    pub(crate) fn overcommit_never(&self) -> Result<bool> {
+        match &self.overcommit_memory {
+            Some(mode) => Ok(mode.number()? == OVERCOMMIT_NEVER),
+            None => Ok(true),
+        }
     }
 
     /// Returns the group that may use SHM_HUGETLB (`vm.hugetlb_shm_group`).
-    pub(crate) fn hugetlb_shm_group(&self) -> Option<Gid> {
-        let group = self.hugetlb_shm_group.as_ref()?.number();
-        group.ok().map(Gid)
+    pub(crate) fn hugetlb_shm_group(&self) -> Result<Option<Gid>> {
+        let group = self.hugetlb_shm_group.as_ref().map(ProcFile::number);
+        Ok(group.transpose()?.map(Gid))
+    }
+}
+
+/// What is missing on a kernel without it (`ENODEV`, `ENOENT`) is `None`.
+fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(e) if e == ENODEV || e == ENOENT => Ok(None),
+        result => result.map(Some),
     }
 }

@@ -106,7 +106,10 @@ impl Ownership {
 }
 
 /// Returns whether the caller may use SHM_HUGETLB, as `can_do_hugetlb_shm()`. `group` returns
-/// `vm.hugetlb_shm_group`; it is called only if the capability is missing.
-pub(crate) fn allows_huge_pages(caller: &impl Caller, group: impl FnOnce() -> Option<Gid>) -> bool {
-    caller.may_have_huge_pages() || group().is_some_and(|group| caller.in_group(group))
+/// `vm.hugetlb_shm_group`; it is called only if the capability is missing, and its error returned.
+pub(crate) fn allows_huge_pages<E>(
+    caller: &impl Caller,
+    group: impl FnOnce() -> Result<Option<Gid>, E>,
+) -> Result<bool, E> {
+    Ok(caller.may_have_huge_pages() || group()?.is_some_and(|group| caller.in_group(group)))
 }

@@ -434,9 +434,9 @@ fn huge_pages_agree(task: &Task, group: Option<u32>) {
     let expected_asked = task.asked();
     let allowed = allows_huge_pages(task, || {
         task.ask(HugeGroup);
-        group.map(Gid)
+        Ok::<_, ()>(group.map(Gid))
     });
-    assert_eq!(allowed, expected, "{task:?}, group {group:?}");
+    assert_eq!(allowed, Ok(expected), "{task:?}, group {group:?}");
     assert_eq!(task.asked(), expected_asked, "{task:?}, group {group:?}");
 }
 
@@ -448,14 +448,21 @@ fn huge_pages_are_for_who_has_the_capability_and_for_a_group() {
             huge_pages_agree(&task.with(HugePages, true), group);
         }
     }
-    let may = |task: &Task| allows_huge_pages(task, || Some(Gid(20)));
+    let may = |task: &Task| allows_huge_pages(task, || Ok::<_, ()>(Some(Gid(20)))).unwrap();
     assert!(may(&Task::new(0, &[]).with(HugePages, true)));
     assert!(may(&Task::new(0, &[20])));
     assert!(!may(&Task::new(20, &[21])));
     assert!(!may(&Task::new(0, &[])
         .with(IpcLock, true)
         .with(Memlock, true)));
-    assert!(!allows_huge_pages(&Task::new(0, &[0]), || None));
+    let unknown = |task: &Task| allows_huge_pages(task, || Ok::<_, ()>(None));
+    assert_eq!(unknown(&Task::new(0, &[0])), Ok(false));
+    let unreadable = |task: &Task| allows_huge_pages(task, || Err("no memory"));
+    assert_eq!(unreadable(&Task::new(0, &[0])), Err("no memory"));
+    assert_eq!(
+        unreadable(&Task::new(0, &[]).with(HugePages, true)),
+        Ok(true)
+    );
 }
 
 /// A user or a group: of a few, so that they meet.
