@@ -183,7 +183,8 @@ struct rust_shm_attach {
  *   EINVAL  nothing is attached at addr, or flags or reserved are not zero
  *   EINTR   a signal came while another thread was detaching, and nothing has been unmapped; or the
  *           caller is killed
- *   ENOMEM  the kernel has no memory for the call itself
+ *   ENOMEM  the kernel has no memory for the call itself: what is left of the attach goes with the
+ *           next one
  */
 struct rust_shm_detach {
 	__u64 addr;
@@ -222,7 +223,8 @@ struct rust_shm_detach {
  *           CAP_SYS_ADMIN in the user namespace that owns the IPC namespace; RUST_SHM_LOCK or
  *           RUST_SHM_UNLOCK by one without CAP_IPC_LOCK there, that is neither owner nor creator,
  *           or (to lock) has an RLIMIT_MEMLOCK of 0
- *   ENOMEM  RUST_SHM_LOCK: the caller's locked memory would be more than RLIMIT_MEMLOCK
+ *   ENOMEM  RUST_SHM_LOCK: the caller's locked memory would be more than RLIMIT_MEMLOCK, or the
+ *           kernel has no memory for the call itself
  *   E2BIG   arg_size is larger than a page
  *   EFAULT  arg cannot be read or written
  */

@@ -28,7 +28,7 @@ use kernel::{
 };
 
 /// Unmaps all that is left of an attach at `address`. `EINVAL` if nothing is; `EINTR` for a task that
-/// is killed.
+/// is killed, and `ENOMEM`, where a part may be unmapped.
 pub(crate) fn detach(mounts: &[TmpfsMount], turns: &MmTurns, address: usize) -> Result {
     if address % PAGE_SIZE != 0 {
         return Err(EINVAL);
@@ -52,11 +52,11 @@ pub(crate) fn detach(mounts: &[TmpfsMount], turns: &MmTurns, address: usize) -> 
     Ok(())
 }
 
-/// Unmaps a fragment. One that is sealed, say, stays, and that is no error, as `ksys_shmdt()` has
-/// it; but a task that is killed goes no further.
+/// Unmaps a fragment. One that is sealed stays, and that is no error, as `ksys_shmdt()` has it; but a
+/// task that is killed goes no further, nor does one for which there is no memory: it may try again.
 fn unmap(range: Range<usize>) -> Result {
     match vma::unmap(range) {
-        Err(e) if e == EINTR => Err(e),
+        Err(e) if e == EINTR || e == ENOMEM => Err(e),
         _ => Ok(()),
     }
 }

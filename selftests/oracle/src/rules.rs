@@ -75,9 +75,9 @@ pub const RULES: &[Rule] = &[
     rule(
         Name::Piecemeal,
         "Calls",
-        Seen::No("the workers have one thread each"),
+        Seen::No("the workers have one thread each, and memory enough"),
         "Detach unmaps an attach piece by piece, as `do_munmap()` is not exported. Another thread that unmaps and maps in that range \
-         may come between, and a signal while another thread detaches is EINTR.",
+         may come between, and a signal while another thread detaches is EINTR. Where the kernel has no memory to unmap, it is ENOMEM, not 0.",
     ),
     rule(
         Name::LargestBlock,
