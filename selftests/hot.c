@@ -494,6 +494,66 @@ TEST(bad_huge_page_is_not_given_out_again)
 	SHM_LEAVE(&shm_rust);
 }
 
+/* MemFree of a node, in bytes; -1 if there is no such node. */
+static long node_free(int node)
+{
+	char path[64], line[128];
+	FILE *file;
+	long kib = -1;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file) && sscanf(line, "Node %*d MemFree: %ld", &kib) != 1)
+		;
+	if (file)
+		fclose(file);
+	return kib < 0 ? -1 : kib * (long)KIB;
+}
+
+/* The module alone: the built-in's pool is from all nodes. A segment is larger than what is free on the caller's node. */
+TEST(huge_pages_come_from_all_nodes)
+{
+	const long free[2] = { node_free(0), node_free(1) };
+	const size_t most = free[0] > free[1] ? free[0] : free[1], size = (most + 64 * MIB) / HUGE_SIZE * HUGE_SIZE;
+	unsigned long mask = 1;
+	bool seen[2] = { false, false };
+	char *addr;
+	int id;
+
+	SHM_ENTER(&shm_rust);
+	ASSERT_LT(0, free[1])
+		TH_LOG("this machine has one node");
+	id = shm_rust.get(IPC_PRIVATE, size, SHM_HUGETLB | 0600);
+	ASSERT_LE(0, id)
+		TH_LOG("%zu MiB, with %ld and %ld MiB free: %s", size / MIB, free[0] / (long)MIB, free[1] / (long)MIB, strerror(errno));
+	addr = shm_rust.attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	for (size_t at = 0; at < size; at += HUGE_SIZE) {
+		int node;
+
+		ASSERT_EQ(0, write_signal(addr + at));
+		node = node_of(addr + at);
+		ASSERT_TRUE(node == 0 || node == 1);
+		seen[node] = true;
+	}
+	EXPECT_TRUE(seen[0] && seen[1]);
+	ASSERT_EQ(0, shm_rust.rmid(id));
+	ASSERT_EQ(0, shm_rust.detach(addr));
+
+	/* Who may use one node only has no more than there is. */
+	ASSERT_EQ(0, syscall(SYS_set_mempolicy, MPOL_BIND, &mask, 8 * sizeof(mask)));
+	EXPECT_ERRNO(ENOMEM, shm_rust.get(IPC_PRIVATE, size, SHM_HUGETLB | 0600));
+	id = shm_rust.get(IPC_PRIVATE, 160 * MIB, SHM_HUGETLB | 0600);
+	ASSERT_LE(0, id);
+	addr = shm_rust.attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	for (size_t at = 0; at < 160 * MIB; at += HUGE_SIZE) {
+		ASSERT_EQ(0, write_signal(addr + at));
+		ASSERT_EQ(0, node_of(addr + at));
+	}
+	SHM_LEAVE(&shm_rust);
+}
+
 /*
  * Tasks that are killed or frozen while they bring in pages.
  */

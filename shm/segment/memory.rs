@@ -34,7 +34,10 @@ use crate::shm::{
             once::OnceTable,
             queue::OwnedQueue, //
         },
-        task::thread, //
+        task::thread::{
+            self,
+            Client, //
+        }, //
     }, //
 };
 use core::ops::Range;
@@ -237,6 +240,7 @@ pub(crate) fn punch_huge(pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> 
 #[pin_data]
 struct Filling {
     file: ShmemRef,
+    client: Client,
     blocks: usize,
     /// The next that nobody has begun.
     next: Atomic<usize>,
@@ -258,9 +262,8 @@ impl Filling {
             if block >= self.blocks {
                 break;
             }
-            if self.file.view().place_huge(block << PMD_ORDER).is_err()
-                || thread::fatal_signal_pending()
-            {
+            let (pages, index) = (self.file.view(), block << PMD_ORDER);
+            if !pages.has(index) && pages.place_huge(index).is_err() || self.client.is_killed() {
                 self.failed.store(true, Relaxed);
             }
             thread::cond_resched();
@@ -284,10 +287,28 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
     if pages > folio::available_pages() {
         return Err(ENOMEM);
     }
-    let blocks = pages >> PMD_ORDER;
+    file.view().forbid_oom(true);
+    let mm = LentMm::of_current();
+    let mut filled = place_all(file, queue, mm.as_ref(), false);
+    if filled == Err(ENOMEM) && mm.is_some() {
+        filled = place_all(file, queue, mm.as_ref(), true);
+    }
+    file.view().forbid_oom(false);
+    filled
+}
+
+/// Places what is missing: from the nodes that the tasks run on, or, by one work item, from any.
+fn place_all(
+    file: &ShmemFile,
+    queue: &OwnedQueue,
+    mm: Option<&LentMm>,
+    from_any_node: bool,
+) -> Result {
+    let blocks = file.view().size() >> PAGE_SHIFT >> PMD_ORDER;
     let filling = Arc::pin_init(
         pin_init!(Filling {
             file: file.get(),
+            client: Client::current(),
             blocks,
             next: Atomic::new(0),
             failed: Atomic::new(false),
@@ -296,30 +317,39 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
         }),
         GFP_KERNEL,
     )?;
-    file.view().forbid_oom(true);
-    if let Some(mm) = LentMm::of_current() {
-        for _ in 1..(blocks / Filling::WORTH_A_TASK).min(thread::online_cpus()) {
-            let (mm, helped) = (mm.clone(), filling.clone());
-            filling.tasks.fetch_add(1, Relaxed);
-            let helper = move || {
+    let helpers = if from_any_node {
+        1
+    } else {
+        (blocks / Filling::WORTH_A_TASK)
+            .min(thread::online_cpus())
+            .saturating_sub(1)
+    };
+    for mm in mm.into_iter().cycle().take(helpers) {
+        let (mm, helped) = (mm.clone(), filling.clone());
+        filling.tasks.fetch_add(1, Relaxed);
+        let helper = move || {
+            if from_any_node {
+                mm.with_all_nodes(|| helped.help());
+            } else {
                 mm.with(|| helped.help());
-                // The caller, who waits, lets its address space go last.
-                drop(mm);
-                helped.leave();
-            };
-            if queue.try_spawn(GFP_KERNEL, helper).is_err() {
-                filling.tasks.fetch_sub(1, Relaxed);
-                break;
             }
+            // The caller, who waits, lets its address space go last.
+            drop(mm);
+            helped.leave();
+        };
+        if queue.try_spawn(GFP_KERNEL, helper).is_err() {
+            filling.tasks.fetch_sub(1, Relaxed);
+            break;
         }
     }
-    filling.help();
+    if !from_any_node {
+        filling.help();
+    }
     filling.leave();
     filling.done.wait_for_completion();
-    file.view().forbid_oom(false);
-    if thread::fatal_signal_pending() {
+    if filling.client.is_killed() {
         Err(EINTR)
-    } else if filling.failed.load(Relaxed) {
+    } else if filling.failed.load(Relaxed) || filling.next.load(Relaxed) < blocks {
         Err(ENOMEM)
     } else {
         Ok(())

@@ -2,6 +2,8 @@
 
 //! The caller's address space, lent to work items that work on its behalf.
 
+#[cfg(CONFIG_NUMA)]
+use crate::shm::sys::bindings::mempolicy;
 use crate::shm::sys::bindings::{
     kthread_unuse_mm,
     kthread_use_mm, //
@@ -58,5 +60,32 @@ impl LentMm {
                 f();
             }
         }
+    }
+
+    /// The same, with a NUMA policy of all nodes: shmem takes a huge page from any, where without one it
+    /// looks on the node of the CPU alone.
+    pub(crate) fn with_all_nodes(&self, f: impl FnOnce()) {
+        #[cfg(CONFIG_NUMA)]
+        self.with(|| {
+            // SAFETY: A policy may be all zeros. The nodes are words, which are read once. It is that of
+            // this thread as long as `f` runs; who looks at it meanwhile (a cpuset) has the same lock.
+            unsafe {
+                let mut policy: mempolicy = core::mem::zeroed();
+                policy.mode = bindings::mempolicy_mode_MPOL_INTERLEAVE as u16;
+                let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
+                policy.nodes = all.read_volatile();
+                let task = bindings::get_current();
+                let set = |policy: *mut mempolicy| {
+                    bindings::spin_lock(&raw mut (*task).alloc_lock);
+                    (*task).mempolicy = policy.cast();
+                    bindings::spin_unlock(&raw mut (*task).alloc_lock);
+                };
+                set(&raw mut policy);
+                f();
+                set(core::ptr::null_mut());
+            }
+        });
+        #[cfg(not(CONFIG_NUMA))]
+        self.with(f);
     }
 }

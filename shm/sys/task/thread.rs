@@ -2,7 +2,12 @@
 
 //! The calling thread, and the scheduler.
 
-use kernel::bindings;
+use kernel::{
+    bindings,
+    current,
+    sync::aref::ARef,
+    task::Task, //
+};
 
 /// Identifies a thread while it runs. Unlike its pid, the id of a thread survives execve(2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,14 +27,32 @@ impl ThreadId {
     }
 }
 
-/// Returns whether the calling task has been killed (`fatal_signal_pending()`, which is inline).
-pub(crate) fn fatal_signal_pending() -> bool {
-    // SAFETY: `current` is valid; the word is read once, as `sigismember()` does without a lock.
-    let pending = unsafe {
-        let task = bindings::get_current();
-        (&raw const (*task).pending.signal.sig[0]).read_volatile()
-    };
+/// Returns whether a task has been killed (`__fatal_signal_pending()`, which is inline).
+fn is_killed(task: &Task) -> bool {
+    // SAFETY: A task is valid; the word is read once, as `sigismember()` does without a lock.
+    let pending = unsafe { (&raw const (*task.as_ptr()).pending.signal.sig[0]).read_volatile() };
     pending & (1 << (bindings::SIGKILL - 1)) != 0
+}
+
+/// Returns whether the calling task has been killed.
+pub(crate) fn fatal_signal_pending() -> bool {
+    is_killed(current!())
+}
+
+/// A task, for those that work on its behalf.
+pub(crate) struct Client(ARef<Task>);
+
+impl Client {
+    /// Returns the calling task.
+    pub(crate) fn current() -> Self {
+        let task: &Task = current!();
+        Self(task.into())
+    }
+
+    /// Returns whether it has been killed.
+    pub(crate) fn is_killed(&self) -> bool {
+        is_killed(&self.0)
+    }
 }
 
 /// Reschedules if necessary, on kernels without preemption (`cond_resched()`). Must be called where

@@ -28,6 +28,10 @@ pub(crate) mod lent {
         pub(crate) fn with(&self, f: impl FnOnce()) {
             f();
         }
+
+        pub(crate) fn with_all_nodes(&self, f: impl FnOnce()) {
+            f();
+        }
     }
 
     impl Clone for LentMm {

@@ -12,8 +12,16 @@ pub(crate) mod thread {
         pub(crate) static CURRENT: Cell<ThreadId> = Cell::new(ThreadId(0));
     }
 
-    pub(crate) fn fatal_signal_pending() -> bool {
-        false
+    pub(crate) struct Client;
+
+    impl Client {
+        pub(crate) fn current() -> Self {
+            Self
+        }
+
+        pub(crate) fn is_killed(&self) -> bool {
+            false
+        }
     }
 
     pub(crate) fn cond_resched() {}
