@@ -67,8 +67,8 @@ impl LentMm {
     pub(crate) fn with_all_nodes(&self, f: impl FnOnce()) {
         #[cfg(CONFIG_NUMA)]
         self.with(|| {
-            // SAFETY: A policy may be all zeros. The nodes are words, which are read once. It is that of
-            // this thread as long as `f` runs; who looks at it meanwhile (a cpuset) has the same lock.
+            // SAFETY: A policy may be all zeros. The nodes are words, which are read once. A kernel thread
+            // has no policy, and this is its as long as `f` runs; a cpuset looks at it under that lock.
             unsafe {
                 let mut policy: mempolicy = core::mem::zeroed();
                 policy.mode = bindings::mempolicy_mode_MPOL_INTERLEAVE as u16;
