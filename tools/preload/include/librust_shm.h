@@ -30,8 +30,8 @@
  * that do that make a call before, or have the device in there; so do those that close descriptors that
  * they do not know.
  *
- * With the preloaded library, a program that opens one of these files only to read it, by open, openat or fopen and this very
- * path, gets
+ * With the preloaded library, a program that opens one of these files only to read it, by open, openat
+ * or fopen and this very path, gets
  *
  *	/proc/sysvipc/shm			the device's table, in the same columns
  *	/proc/sys/kernel/shm{max,all,mni}	the module's limits, where the kernel has no such file

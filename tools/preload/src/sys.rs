@@ -196,8 +196,8 @@ pub(crate) fn file_with(name: &CStr, text: &[u8], close_on_exec: bool) -> Result
         0
     };
     // SAFETY: The name ends with a NUL, and the kernel only reads it.
-    let fd =
-        unsafe { syscall(Sysno::memfd_create, [name.as_ptr() as usize, flags, 0, 0]) }? as c_int;
+    let fd = unsafe { syscall(Sysno::memfd_create, [name.as_ptr() as usize, flags, 0, 0]) }?;
+    let fd = fd as c_int;
     // SAFETY: The kernel reads as many bytes as the text has.
     let written = unsafe {
         syscall(
