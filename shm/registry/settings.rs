@@ -176,23 +176,26 @@ impl Settings {
     /// Returns whether `vm.overcommit_memory` is `OVERCOMMIT_NEVER`, so that SHM_NORESERVE has no
     /// effect.
     pub(crate) fn overcommit_never(&self) -> Result<bool> {
-        match &self.overcommit_memory {
-            Some(mode) => Ok(mode.number()? == OVERCOMMIT_NEVER),
-            None => Ok(true),
-        }
+        let mode = number(self.overcommit_memory.as_ref())?;
+        Ok(mode.is_none_or(|mode| mode == OVERCOMMIT_NEVER))
     }
 
     /// Returns the group that may use SHM_HUGETLB (`vm.hugetlb_shm_group`).
     pub(crate) fn hugetlb_shm_group(&self) -> Result<Option<Gid>> {
-        let group = self.hugetlb_shm_group.as_ref().map(ProcFile::number);
-        Ok(group.transpose()?.map(Gid))
+        Ok(number(self.hugetlb_shm_group.as_ref())?.map(Gid))
     }
 }
 
-/// What is missing on a kernel without it (`ENODEV`, `ENOENT`) is `None`.
+/// The number in a sysctl, if there is one.
+fn number(file: Option<&ProcFile>) -> Result<Option<u32>> {
+    file.map_or(Ok(None), |file| if_there(file.number()))
+}
+
+/// What is missing on a kernel without it (`ENODEV`, `ENOENT`) is `None`, and so is what a security
+/// module keeps from the caller (`EACCES`, `EPERM`).
 fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
-        Err(e) if e == ENODEV || e == ENOENT => Ok(None),
+        Err(e) if [ENODEV, ENOENT, EACCES, EPERM].contains(&e) => Ok(None),
         result => result.map(Some),
     }
 }

@@ -67,15 +67,21 @@ impl LentMm {
     pub(crate) fn with_all_nodes(&self, f: impl FnOnce()) {
         #[cfg(CONFIG_NUMA)]
         self.with(|| {
-            // SAFETY: A policy may be all zeros. The nodes are words, which are read once. A kernel thread
-            // has no policy, and this is its as long as `f` runs; a cpuset looks at it under that lock.
+            // SAFETY: A policy may be all zeros; the nodes are words, which are read once. A kernel thread
+            // has no policy, and has this one as long as `f` runs. Others reach it under the lock alone:
+            // a cpuset, which may change its nodes, and the OOM killer. procfs shows no policy of a kernel
+            // thread (`get_task_mm()`). Nobody counts it, and its count of 0 never frees it.
             unsafe {
                 let mut policy: mempolicy = core::mem::zeroed();
+                // CAST: A small number.
                 policy.mode = bindings::mempolicy_mode_MPOL_INTERLEAVE as u16;
                 let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
                 policy.nodes = all.read_volatile();
                 let task = bindings::get_current();
                 let set = |policy: *mut mempolicy| {
+                    if (*task).flags & bindings::PF_KTHREAD == 0 {
+                        return;
+                    }
                     bindings::spin_lock(&raw mut (*task).alloc_lock);
                     (*task).mempolicy = policy.cast();
                     bindings::spin_unlock(&raw mut (*task).alloc_lock);
