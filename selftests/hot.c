@@ -57,15 +57,23 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
+/* An entry of a file that has one of 8 bytes for each page; 0 if there is none. */
+static uint64_t entry_of(const char *path, uint64_t page)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (fd >= 0 && pread(fd, &entry, sizeof(entry), page * sizeof(entry)) != sizeof(entry))
+		entry = 0;
+	close(fd);
+	return entry;
+}
+
 /* The page frame at addr, which must be touched; 0 if there is none. */
 static uint64_t frame(const void *addr)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
+	uint64_t entry = entry_of("/proc/self/pagemap", (uintptr_t)addr / page_size());
 
-	if (fd >= 0 && pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)addr / page_size() * sizeof(entry))) != sizeof(entry))
-		entry = 0;
-	close(fd);
 	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
 }
 
@@ -447,16 +455,10 @@ TEST_F(hot, bad_page_can_be_punched_out)
 	EXPECT_TRUE(pattern_stands(addr, self->page, 41));
 }
 
-/* What /proc/kpageflags says of a page frame (include/uapi/linux/kernel-page-flags.h). */
+/* What the kernel says of a page frame (include/uapi/linux/kernel-page-flags.h). */
 static uint64_t frame_flags(uint64_t frame)
 {
-	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	uint64_t flags = 0;
-
-	if (fd < 0 || pread(fd, &flags, sizeof(flags), frame * sizeof(flags)) != sizeof(flags))
-		flags = ~0ULL;
-	close(fd);
-	return flags;
+	return entry_of("/proc/kpageflags", frame);
 }
 
 /* The module alone: the built-in's pool would lose the page. A huge page is not split, and is kept from the allocator as a whole. */
@@ -494,47 +496,41 @@ TEST(bad_huge_page_is_not_given_out_again)
 	SHM_LEAVE(&shm_rust);
 }
 
-/* MemFree of a node, in bytes; -1 if there is no such node. */
-static long node_free(int node)
+/* What a node has altogether, in bytes; -1 if there is no such node. */
+static long node_bytes(int node)
 {
-	char path[64], line[128];
-	FILE *file;
-	long kib = -1;
+	char path[64], field[32];
 
 	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof(line), file) && sscanf(line, "Node %*d MemFree: %ld", &kib) != 1)
-		;
-	if (file)
-		fclose(file);
-	return kib < 0 ? -1 : kib * (long)KIB;
+	snprintf(field, sizeof(field), "Node %d MemTotal", node);
+	return proc_bytes(path, field);
 }
 
-/* The module alone: the built-in's pool is from all nodes. A segment is larger than what is free on the caller's node. */
+/* The module alone: the built-in's pool is from all nodes. A segment is larger than any node. */
 TEST(huge_pages_come_from_all_nodes)
 {
-	const long free[2] = { node_free(0), node_free(1) };
-	const size_t most = free[0] > free[1] ? free[0] : free[1], size = (most + 64 * MIB) / HUGE_SIZE * HUGE_SIZE;
+	const long node[2] = { node_bytes(0), node_bytes(1) };
+	const size_t most = node[0] > node[1] ? node[0] : node[1], size = (most / HUGE_SIZE + 1) * HUGE_SIZE;
 	unsigned long mask = 1;
 	bool seen[2] = { false, false };
 	char *addr;
 	int id;
 
 	SHM_ENTER(&shm_rust);
-	ASSERT_LT(0, free[1])
+	ASSERT_LT(0, node[1])
 		TH_LOG("this machine has one node");
 	id = shm_rust.get(IPC_PRIVATE, size, SHM_HUGETLB | 0600);
 	ASSERT_LE(0, id)
-		TH_LOG("%zu MiB, with %ld and %ld MiB free: %s", size / MIB, free[0] / (long)MIB, free[1] / (long)MIB, strerror(errno));
+		TH_LOG("%zu MiB of nodes of %ld and %ld MiB: %s", size / MIB, node[0] / (long)MIB, node[1] / (long)MIB, strerror(errno));
 	addr = shm_rust.attach(id, NULL, 0);
 	ASSERT_NE(SHM_FAILED, addr);
 	for (size_t at = 0; at < size; at += HUGE_SIZE) {
-		int node;
+		int on;
 
 		ASSERT_EQ(0, write_signal(addr + at));
-		node = node_of(addr + at);
-		ASSERT_TRUE(node == 0 || node == 1);
-		seen[node] = true;
+		on = node_of(addr + at);
+		ASSERT_TRUE(on == 0 || on == 1);
+		seen[on] = true;
 	}
 	EXPECT_TRUE(seen[0] && seen[1]);
 	ASSERT_EQ(0, shm_rust.rmid(id));

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 
+#include "module.h"
 #include "shm_backend.h"
 #include "user.h"
 
@@ -405,26 +406,13 @@ FIXTURE(device_namespace)
 	int baseline;		/* the module's reference count with no segment anywhere */
 };
 
-static int references(void)
-{
-	FILE *file = fopen("/sys/module/rust_shm/refcnt", "re");
-	int count = -1;
-
-	if (!file)
-		return -1;
-	if (fscanf(file, "%d", &count) != 1)
-		count = -1;
-	fclose(file);
-	return count;
-}
-
 /* The reference count, once it has stood still for half a second: namespaces of earlier tests end in their own time. */
 static int settled_references(void)
 {
 	int last = -2, same = 0, i, now;
 
 	for (i = 0; i < 200 && same < 10; i++) {
-		now = references();
+		now = module_references();
 		same = now == last ? same + 1 : 0;
 		last = now;
 		usleep(50000);
@@ -438,7 +426,7 @@ static bool references_fall_within(int seconds, int count)
 	int i;
 
 	for (i = 0; i < 20 * seconds; i++) {
-		if (references() <= count)
+		if (module_references() <= count)
 			return true;
 		usleep(50000);
 	}
@@ -575,7 +563,7 @@ TEST_F(device_namespace, segment_holds_the_module)
 	int id = shm_rust.get(SHM_KEY, 4096, IPC_CREAT | 0600);
 
 	ASSERT_LE(0, id);
-	EXPECT_LT(self->baseline, references());
+	EXPECT_LT(self->baseline, module_references());
 	ASSERT_EQ(0, shm_rust.rmid(id));
 	EXPECT_TRUE(references_fall_to(self->baseline));
 }
@@ -586,11 +574,11 @@ TEST_F(device_namespace, end_of_the_namespace_ends_its_segments)
 
 	for (i = 0; i < 10; i++)
 		ASSERT_LE(0, shm_rust.get(SHM_KEY + i, 4096, IPC_CREAT | 0600));
-	ASSERT_LT(self->baseline, references());
+	ASSERT_LT(self->baseline, module_references());
 	/* The open descriptor stays, and knows the registry that goes. */
 	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 	EXPECT_TRUE(references_fall_to(self->baseline))
-		TH_LOG("%d references, %d before", references(), self->baseline);
+		TH_LOG("%d references, %d before", module_references(), self->baseline);
 	EXPECT_EQ(0, shm_count(&shm_rust));
 }
 
@@ -609,7 +597,7 @@ TEST_F(device_namespace, namespace_ends_with_its_last_process)
 	}
 	ASSERT_EQ(256 + SIGKILL, shm_wait(pid));
 	EXPECT_TRUE(references_fall_to(self->baseline))
-		TH_LOG("%d references, %d before", references(), self->baseline);
+		TH_LOG("%d references, %d before", module_references(), self->baseline);
 }
 
 TEST_F(device_namespace, attach_holds_the_module_after_its_namespace)
@@ -626,7 +614,7 @@ TEST_F(device_namespace, attach_holds_the_module_after_its_namespace)
 	EXPECT_STREQ("held", memory);
 	ASSERT_EQ(0, shm_rust.detach(memory));
 	EXPECT_TRUE(references_fall_to(self->baseline))
-		TH_LOG("%d references, %d before", references(), self->baseline);
+		TH_LOG("%d references, %d before", module_references(), self->baseline);
 }
 
 TEST_F(device_namespace, hundred_namespaces_leave_nothing)
@@ -650,7 +638,7 @@ TEST_F(device_namespace, hundred_namespaces_leave_nothing)
 	}
 	ASSERT_EQ(1, shm_remove_all(&shm_rust));
 	EXPECT_TRUE(references_fall_to(self->baseline))
-		TH_LOG("%d references, %d before", references(), self->baseline);
+		TH_LOG("%d references, %d before", module_references(), self->baseline);
 }
 
 TEST_HARNESS_MAIN

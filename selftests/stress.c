@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "module.h"
 #include "shm_backend.h"
 #include "vma.h"
 
@@ -1582,18 +1583,6 @@ struct use {
 	long free, slab, mlocked, unevictable, page_tables, shmem;	/* bytes */
 	int references;	/* to the module */
 };
-
-static int module_references(void)
-{
-	FILE *file = fopen("/sys/module/rust_shm/refcnt", "re");
-	int references = -1;
-
-	if (file && fscanf(file, "%d", &references) != 1)
-		references = -1;
-	if (file)
-		fclose(file);
-	return references;
-}
 
 static void measure(struct use *use)
 {

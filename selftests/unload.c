@@ -216,7 +216,7 @@ TEST_F(unload, attach_in_another_process_keeps_it)
 	EXPECT_EQ(0, module_unload_soon());
 }
 
-/* Segments are freed by RCU: when the module goes, a callback of theirs may still be due, and may still be running. */
+/* RCU frees segments, and each holds the module until it is freed: the module goes only after that, while it is asked to all the time. */
 TEST_F_TIMEOUT(unload, while_rcu_frees_segments, 60)
 {
 	struct stat st;

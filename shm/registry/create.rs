@@ -234,7 +234,7 @@ impl Registry {
             // As on the built-in, such a segment does not count against the commit limit.
             provision.pages = new_file(self.mounts.huge(), bytes, provision.commit)?;
             if let Some(file) = &provision.pages {
-                file.view().promise_huge();
+                file.promise_huge();
                 if !wanted.no_reserve {
                     memory::fill(file, context.queue)?;
                 }

@@ -253,7 +253,7 @@ struct Filling {
 
 impl Filling {
     /// So many huge pages are worth another task.
-    const WORTH_A_TASK: usize = (64 << 20) / HUGE_BYTES;
+    const WORTH_A_TASK: usize = (64_usize << 20).div_ceil(HUGE_BYTES);
 
     /// Takes part until there is nothing left to begin.
     fn help(&self) {
@@ -324,22 +324,20 @@ fn place_all(
             .min(thread::online_cpus())
             .saturating_sub(1)
     };
-    for mm in mm.into_iter().cycle().take(helpers) {
-        let (mm, helped) = (mm.clone(), filling.clone());
-        filling.tasks.fetch_add(1, Relaxed);
-        let helper = move || {
-            if from_any_node {
-                mm.with_all_nodes(|| helped.help());
-            } else {
-                mm.with(|| helped.help());
+    if let Some(mm) = mm {
+        for _ in 0..helpers {
+            let (mm, helped) = (mm.clone(), filling.clone());
+            filling.tasks.fetch_add(1, Relaxed);
+            let helper = move || {
+                mm.with(from_any_node, || helped.help());
+                // The caller, who waits, lets its address space go last.
+                drop(mm);
+                helped.leave();
+            };
+            if queue.try_spawn(GFP_KERNEL, helper).is_err() {
+                filling.tasks.fetch_sub(1, Relaxed);
+                break;
             }
-            // The caller, who waits, lets its address space go last.
-            drop(mm);
-            helped.leave();
-        };
-        if queue.try_spawn(GFP_KERNEL, helper).is_err() {
-            filling.tasks.fetch_sub(1, Relaxed);
-            break;
         }
     }
     if !from_any_node {

@@ -4,9 +4,8 @@
 //! mappings.
 //!
 //! As in `ipc/shm.c`, it is one more `struct file` of an inode of shmem, with operations of its own:
-//! they do what is theirs, and leave the rest to shmem's. The chain of ownership, of which the kernel
-//! keeps the first two, is:
-//! VMA -> [`AttachFile`] -> object -> [`ShmemFile`](super::shmem_file::ShmemFile).
+//! they do what is theirs, and leave the rest to shmem's. The chain of ownership is: VMA, attach file,
+//! object, [`ShmemFile`](super::shmem_file::ShmemFile). The kernel keeps the first two.
 
 use super::{
     fault::Fault,
@@ -445,11 +444,5 @@ impl<T: MappedObject> Clone for AttachFile<T> {
             file: self.file.clone(),
             _owns: PhantomData,
         }
-    }
-}
-
-impl<T: MappedObject> PartialEq for AttachFile<T> {
-    fn eq(&self, other: &Self) -> bool {
-        ptr::eq(self.as_ptr(), other.as_ptr())
     }
 }

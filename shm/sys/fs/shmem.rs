@@ -110,9 +110,8 @@ impl Shmem<'_> {
         unsafe { (&raw const (*self.mapping().as_ptr()).flags).read_volatile() }
     }
 
-    /// Makes the pages unevictable for good, and of one size: a folio of [`PMD_ORDER`] is not split.
-    /// To be called before there is a page, and before anybody else knows the inode.
-    pub(crate) fn promise_huge(&self) {
+    /// As `ShmemFile::promise_huge()`, which says when it may be called.
+    pub(super) fn promise_huge(&self) {
         self.set_locked(true);
         // As `mapping_set_folio_min_order()`, which is inline.
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
@@ -124,7 +123,7 @@ impl Shmem<'_> {
     }
 
     /// Whether [`promise_huge()`](Self::promise_huge) was called.
-    pub(crate) fn is_promised(&self) -> bool {
+    pub(super) fn is_promised(&self) -> bool {
         (self.mapping_flags() >> bindings::mapping_flags_AS_FOLIO_ORDER_MIN) as u32 & PMD_ORDER != 0
     }
 

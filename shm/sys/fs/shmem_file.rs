@@ -97,6 +97,12 @@ impl ShmemFile {
         unsafe { (*(*self.file.as_ptr()).f_inode).i_ino = number.into() };
     }
 
+    /// Makes the pages unevictable for good, and of one size: a folio of `PMD_ORDER` is not split. To be
+    /// called before there is a page, and before anybody else knows the file.
+    pub(crate) fn promise_huge(&self) {
+        self.view().promise_huge();
+    }
+
     /// The pages.
     pub(crate) fn view(&self) -> Shmem<'_> {
         self.file.view()

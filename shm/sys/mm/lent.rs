@@ -46,52 +46,62 @@ impl LentMm {
     }
 
     /// Calls `f` with the address space as that of the calling kernel thread, which has none. To be
-    /// called by a work item.
-    pub(crate) fn with(&self, f: impl FnOnce()) {
+    /// called by a work item. `from_any_node` adds a NUMA policy of all nodes: shmem takes a huge page
+    /// from any then, where without a policy it looks on the node of the CPU alone.
+    pub(crate) fn with(&self, from_any_node: bool, f: impl FnOnce()) {
         let mm = self.0.as_raw();
+        #[cfg(not(CONFIG_NUMA))]
+        let _ = from_any_node;
         // SAFETY: The address space has a user, and keeps it meanwhile. A work item runs in a kernel
         // thread that has no address space of its own; in a task that has one nothing is done.
         unsafe {
-            if (*bindings::get_current()).mm.is_null() {
-                kthread_use_mm(mm);
+            if !(*bindings::get_current()).mm.is_null() {
                 f();
-                kthread_unuse_mm(mm);
-            } else {
-                f();
+                return;
             }
+            kthread_use_mm(mm);
+            #[cfg(CONFIG_NUMA)]
+            let mut policy = from_any_node.then(all_nodes);
+            #[cfg(CONFIG_NUMA)]
+            set_policy(policy.as_mut());
+            f();
+            #[cfg(CONFIG_NUMA)]
+            set_policy(None);
+            kthread_unuse_mm(mm);
         }
     }
+}
 
-    /// The same, with a NUMA policy of all nodes: shmem takes a huge page from any, where without one it
-    /// looks on the node of the CPU alone.
-    pub(crate) fn with_all_nodes(&self, f: impl FnOnce()) {
-        #[cfg(CONFIG_NUMA)]
-        self.with(|| {
-            // SAFETY: A policy may be all zeros; the nodes are words, which are read once. A kernel thread
-            // has no policy, and has this one as long as `f` runs. Others reach it under the lock alone:
-            // a cpuset, which may change its nodes, and the OOM killer. procfs shows no policy of a kernel
-            // thread (`get_task_mm()`). Nobody counts it, and its count of 0 never frees it.
-            unsafe {
-                let mut policy: mempolicy = core::mem::zeroed();
-                // CAST: A small number.
-                policy.mode = bindings::mempolicy_mode_MPOL_INTERLEAVE as u16;
-                let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
-                policy.nodes = all.read_volatile();
-                let task = bindings::get_current();
-                let set = |policy: *mut mempolicy| {
-                    if (*task).flags & bindings::PF_KTHREAD == 0 {
-                        return;
-                    }
-                    bindings::spin_lock(&raw mut (*task).alloc_lock);
-                    (*task).mempolicy = policy.cast();
-                    bindings::spin_unlock(&raw mut (*task).alloc_lock);
-                };
-                set(&raw mut policy);
-                f();
-                set(core::ptr::null_mut());
-            }
-        });
-        #[cfg(not(CONFIG_NUMA))]
-        self.with(f);
+/// A policy by which memory comes from all nodes in turn.
+#[cfg(CONFIG_NUMA)]
+fn all_nodes() -> mempolicy {
+    // SAFETY: A policy may be all zeros; the nodes are words, which are read once each.
+    unsafe {
+        let mut policy: mempolicy = core::mem::zeroed();
+        // CAST: A small number.
+        policy.mode = bindings::mempolicy_mode_MPOL_INTERLEAVE as u16;
+        let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
+        policy.nodes = all.read_volatile();
+        policy
+    }
+}
+
+/// Gives the calling thread a policy, or takes that away.
+///
+/// # Safety
+///
+/// The thread must be a kernel thread, which has no policy but by this function; and one that is given
+/// must stay until it is taken away. Others reach it under the lock alone: a cpuset, which may change
+/// its nodes, and the OOM killer. procfs shows no policy of a kernel thread (`get_task_mm()`). Nobody
+/// counts it, and its count of 0 never frees it.
+#[cfg(CONFIG_NUMA)]
+unsafe fn set_policy(policy: Option<&mut mempolicy>) {
+    let policy = policy.map_or(core::ptr::null_mut(), core::ptr::from_mut);
+    // SAFETY: `current` is valid, and by this function's requirement so is the policy.
+    unsafe {
+        let task = bindings::get_current();
+        bindings::spin_lock(&raw mut (*task).alloc_lock);
+        (*task).mempolicy = policy.cast();
+        bindings::spin_unlock(&raw mut (*task).alloc_lock);
     }
 }

@@ -183,7 +183,7 @@ pub(crate) fn find_fragment<T: MappedObject>(
         if start.wrapping_sub(address) >> PAGE_SHIFT == pgoff {
             // SAFETY: The VMA holds its file.
             if let Some(file) = unsafe { AttachFile::from_raw(file, mounts) } {
-                if rest.is_none_or(|rest| *rest.file == file) {
+                if rest.is_none_or(|rest| rest.file.as_ptr() == file.as_ptr()) {
                     return Ok(Some(Mapping {
                         range: start..end,
                         file,

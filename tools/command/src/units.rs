@@ -62,15 +62,15 @@ pub fn parse_limit(text: &str) -> Result<u64, String> {
 
 /// Pages: a number of them, or a size with a suffix, or "unlimited".
 pub fn parse_pages(text: &str) -> Result<u64, String> {
-    const PAGE: u64 = 4096;
+    let page = procfs::page_size();
     let number = parse_limit(text)?;
     if !text.ends_with(|c: char| c.is_ascii_alphabetic()) || text == "unlimited" {
         Ok(number)
-    } else if number % PAGE == 0 {
-        Ok(number / PAGE)
+    } else if number % page == 0 {
+        Ok(number / page)
     } else {
         Err(format!(
-            "{text:?} is not a whole number of pages of {PAGE} bytes"
+            "{text:?} is not a whole number of pages of {page} bytes"
         ))
     }
 }

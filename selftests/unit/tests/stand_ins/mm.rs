@@ -25,11 +25,7 @@ pub(crate) mod lent {
             Some(Self(()))
         }
 
-        pub(crate) fn with(&self, f: impl FnOnce()) {
-            f();
-        }
-
-        pub(crate) fn with_all_nodes(&self, f: impl FnOnce()) {
+        pub(crate) fn with(&self, _from_any_node: bool, f: impl FnOnce()) {
             f();
         }
     }
