@@ -8,11 +8,7 @@
 use crate::shm::{
     registry::Registry,
     rules::{
-        address::{
-            self,
-            BadAddress,
-            Placement, //
-        },
+        address,
         limits,
         permission::Request, //
     },
@@ -22,10 +18,7 @@ use crate::shm::{
     },
     sys::{
         fs::file::Access,
-        mm::vma::{
-            self,
-            Protection, //
-        },
+        mm::vma,
         task::ipc_ns::CurrentIpcNamespace, //
     }, //
 };
@@ -35,8 +28,8 @@ use kernel::{
     prelude::*, //
 };
 
-impl From<BadAddress> for Error {
-    fn from(_: BadAddress) -> Self {
+impl From<address::BadAddress> for Error {
+    fn from(_: address::BadAddress) -> Self {
         EINVAL
     }
 }
@@ -48,7 +41,7 @@ pub(crate) struct Mode {
     /// SHM_EXEC.
     pub(crate) execute: bool,
     /// Where.
-    pub(crate) placement: Placement,
+    pub(crate) placement: address::Placement,
 }
 
 /// Maps the segment with an id of `registry` into the caller's address space, and returns where. As
@@ -83,7 +76,7 @@ pub(crate) fn attach(
     let file: Result<_> = file.ok_or(ENOMEM);
     // The size of the file, which root can let grow, and not that of the segment. As `do_shmat()`.
     let exact = file.as_ref().map_or(segment.size(), |file| file.size());
-    if let Placement::Fixed(place) = mode.placement {
+    if let address::Placement::Fixed(place) = mode.placement {
         // Before all that mmap(2) may object to. In whole pages only where they are huge: a last
         // page of the address space counts as one.
         if vma::is_occupied(address::range(place, exact)?)? {
@@ -92,7 +85,7 @@ pub(crate) fn attach(
     }
     let file = file?;
     let size = limits::pages(exact).ok_or(ENOMEM)? * PAGE_SIZE;
-    let protection = Protection {
+    let protection = vma::Protection {
         write: !mode.read_only,
         execute: mode.execute,
     };

@@ -14,10 +14,7 @@ use crate::shm::{
         fs::mount::TmpfsMount,
         mm::{
             turns::MmTurns,
-            vma::{
-                self,
-                Rest, //
-            }, //
+            vma, //
         }, //
     }, //
 };
@@ -37,7 +34,7 @@ pub(crate) fn detach(mounts: &[TmpfsMount], turns: &MmTurns, address: usize) -> 
     let first = vma::find_fragment::<Shared>(mounts, address, address, None)?.ok_or(EINVAL)?;
     let mut end = first.range.end;
     unmap(first.range)?;
-    let rest = Rest {
+    let rest = vma::Rest {
         file: &first.file,
         size: limits::pages(first.file.size()).ok_or(EINVAL)? * PAGE_SIZE,
     };

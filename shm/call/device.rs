@@ -8,18 +8,12 @@
 
 use crate::shm::{
     call::{
-        attach::{
-            self,
-            Mode, //
-        },
+        attach,
         detach,
         table::Cursor, //
     },
     registry::{
-        create::{
-            Context,
-            Wanted, //
-        },
+        create,
         namespace::Namespaces,
         settings,
         Registry, //
@@ -27,16 +21,8 @@ use crate::shm::{
     rules::{
         address::Placement,
         id::Key,
-        limits::{
-            self,
-            Limits, //
-        },
-        permission::{
-            Caller,
-            Gid,
-            Uid, //
-            PERMISSION_BITS,
-        },
+        limits,
+        permission,
         uapi, //
     },
     segment::{
@@ -55,8 +41,7 @@ use crate::shm::{
             ipc_ns::{
                 self,
                 Capability,
-                CurrentIpcNamespace,
-                NamespaceId, //
+                CurrentIpcNamespace, //
             }, //
         }, //
     }, //
@@ -81,18 +66,18 @@ use kernel::{
 #[pin_data]
 pub(crate) struct OpenDevice {
     namespaces: Arc<Namespaces>,
-    first: SetOnce<(NamespaceId, Arc<Registry>)>,
+    first: SetOnce<(ipc_ns::NamespaceId, Arc<Registry>)>,
     #[pin]
     cursor: Mutex<Cursor>,
 }
 
 /// The calling task in its IPC namespace.
-impl Caller for CurrentIpcNamespace<'_> {
-    fn euid(&self) -> Uid {
+impl permission::Caller for CurrentIpcNamespace<'_> {
+    fn euid(&self) -> permission::Uid {
         self.credentials().euid()
     }
 
-    fn in_group(&self, gid: Gid) -> bool {
+    fn in_group(&self, gid: permission::Gid) -> bool {
         cred::in_group(gid)
     }
 
@@ -182,7 +167,7 @@ fn user_ptr(address: u64) -> Result<UserPtr> {
 }
 
 /// The limits that hold in a namespace.
-fn limits_of(namespace: &CurrentIpcNamespace<'_>) -> Limits {
+fn limits_of(namespace: &CurrentIpcNamespace<'_>) -> limits::Limits {
     namespace.limits().unwrap_or_else(settings::limits)
 }
 
@@ -210,7 +195,7 @@ impl OpenDevice {
     }
 
     fn get(&self, arg: uapi::Get) -> Result<isize> {
-        let mut known = PERMISSION_BITS
+        let mut known = permission::PERMISSION_BITS
             | uapi::IPC_CREAT
             | uapi::IPC_EXCL
             | uapi::SHM_HUGETLB
@@ -222,17 +207,17 @@ impl OpenDevice {
         if arg.flags & !known != 0 {
             return Err(EINVAL);
         }
-        let wanted = Wanted {
+        let wanted = create::Wanted {
             key: Key(arg.key),
             size: usize::try_from(arg.size).map_err(|_| EINVAL)?,
-            mode: arg.flags & PERMISSION_BITS,
+            mode: arg.flags & permission::PERMISSION_BITS,
             create: arg.flags & uapi::IPC_CREAT != 0,
             exclusive: arg.flags & uapi::IPC_EXCL != 0,
             huge: huge.then_some(arg.flags >> uapi::SHM_HUGE_SHIFT & uapi::SHM_HUGE_MASK),
             no_reserve: arg.flags & uapi::SHM_NORESERVE != 0,
         };
         let id = self.with_registry(|namespace, registry| {
-            let context = Context {
+            let context = create::Context {
                 settings: self.namespaces.settings(),
                 creators: self.namespaces.creators(),
                 queue: self.namespaces.queue(),
@@ -252,7 +237,7 @@ impl OpenDevice {
             return Err(EINVAL);
         }
         let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
-        let mode = Mode {
+        let mode = attach::Mode {
             read_only: arg.flags & uapi::SHM_RDONLY != 0,
             execute: arg.flags & uapi::SHM_EXEC != 0,
             placement: Placement::new(

@@ -3,10 +3,7 @@
 //! Get: finds a segment by its key, or makes one. As `ipcget()` and `newseg()`.
 
 use super::{
-    commit::{
-        Chunk,
-        CHUNK_PAGES, //
-    },
+    commit,
     settings::Settings,
     KeyEntry,
     Locked,
@@ -190,7 +187,7 @@ impl Registry {
             if let Some(chunk) = chunk.take() {
                 table.pool.add(chunk);
             }
-            if pages >= CHUNK_PAGES {
+            if pages >= commit::CHUNK_PAGES {
                 return Ok(None);
             }
             if table.pool.take(pages) {
@@ -200,7 +197,7 @@ impl Registry {
                 }));
             }
             drop(table);
-            chunk = match Chunk::new() {
+            chunk = match commit::Chunk::new() {
                 Ok(chunk) => Some(chunk),
                 Err(_) => return Ok(None),
             };

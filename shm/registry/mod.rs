@@ -13,13 +13,6 @@ pub(crate) mod namespace;
 mod orphans;
 pub(crate) mod settings;
 
-use self::{
-    commit::{
-        Chunk,
-        Pool, //
-    },
-    orphans::Orphans, //
-};
 use crate::shm::{
     rules::{
         id::{
@@ -83,7 +76,7 @@ struct Table {
     /// Their size in pages.
     total_pages: usize,
     cycle: Cycle,
-    pool: Pool,
+    pool: commit::Pool,
 }
 
 /// A segment with a key, and what decides who may find it: so that it is found without its lock.
@@ -104,7 +97,7 @@ pub(crate) struct Registry {
     namespace: NamespaceId,
     id_layout: IdLayout,
     #[pin]
-    orphans: Orphans,
+    orphans: orphans::Orphans,
     #[pin]
     end: Work<Registry>,
     #[pin]
@@ -139,14 +132,14 @@ impl Registry {
             created: 0,
             total_pages: 0,
             cycle: Cycle::new(),
-            pool: Pool::new(),
+            pool: commit::Pool::new(),
         };
         pin_init!(Self {
             table <- IdTable::new(table),
             mounts,
             namespace,
             id_layout,
-            orphans <- Orphans::new(),
+            orphans <- orphans::Orphans::new(),
             end <- new_work!("rust_shm::Registry::end"),
             sweep_later <- new_work!("rust_shm::Registry::sweep_later"),
         })
@@ -360,7 +353,7 @@ struct Removed {
     _released: Released,
     _entry: Option<RBTreeNode<Key, KeyEntry>>,
     _deferred: Option<RcuDeferred<Segment>>,
-    _surplus: Option<KBox<Chunk>>,
+    _surplus: Option<KBox<commit::Chunk>>,
 }
 
 /// The namespace has ended: what nobody is attached to goes, the rest with its last detach

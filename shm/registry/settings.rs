@@ -11,10 +11,7 @@ use crate::shm::{
         command_line::CommandLine,
         id::IdLayout,
         limits::Limits,
-        permission::{
-            Gid,
-            PERMISSION_BITS, //
-        }, //
+        permission, //
     },
     sys::fs::{
         parameter::{
@@ -68,7 +65,7 @@ struct Mode(u16);
 impl Setting for Mode {
     fn parse(text: &str) -> Result<Self> {
         let bits = u16::from_str(text.as_bytes().as_ref())?;
-        if u32::from(bits) & !PERMISSION_BITS != 0 {
+        if u32::from(bits) & !permission::PERMISSION_BITS != 0 {
             return Err(EINVAL);
         }
         Ok(Self(bits))
@@ -181,8 +178,8 @@ impl Settings {
     }
 
     /// Returns the group that may use SHM_HUGETLB (`vm.hugetlb_shm_group`).
-    pub(crate) fn hugetlb_shm_group(&self) -> Result<Option<Gid>> {
-        Ok(number(self.hugetlb_shm_group.as_ref())?.map(Gid))
+    pub(crate) fn hugetlb_shm_group(&self) -> Result<Option<permission::Gid>> {
+        Ok(number(self.hugetlb_shm_group.as_ref())?.map(permission::Gid))
     }
 }
 

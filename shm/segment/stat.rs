@@ -3,20 +3,13 @@
 //! What a segment tells of itself.
 
 use super::{
-    state::{
-        Life,
-        State, //
-    },
+    state,
     Segment, //
 };
 use crate::shm::{
     rules::{
         id::Key,
-        permission::{
-            Caller,
-            Request,
-            Uid, //
-        },
+        permission,
         uapi, //
     },
     sys::{
@@ -36,13 +29,13 @@ use kernel::{
 /// What root sees of a segment.
 pub(crate) struct Usage {
     /// Where in its life it is.
-    pub(crate) life: Life,
+    pub(crate) life: state::Life,
     /// Its key.
     pub(crate) key: Key,
     /// The nine permission bits, SHM_DEST and SHM_LOCKED.
     pub(crate) mode: u32,
     /// Its owner.
-    pub(crate) owner: Uid,
+    pub(crate) owner: permission::Uid,
     /// How many mappings there are.
     pub(crate) attaches: usize,
     /// How many there have been; it begins anew after 32 bits.
@@ -78,12 +71,12 @@ impl Segment {
     /// caller that may not read it, `EIDRM` if it is gone.
     pub(crate) fn stat(
         &self,
-        caller: &impl Caller,
+        caller: &impl permission::Caller,
         viewer: &Credentials<'_>,
         stat: &mut uapi::Stat,
     ) -> Result {
         let state = self.state.lock();
-        if !state.ownership.allows(caller, Request::READ) {
+        if !state.ownership.allows(caller, permission::Request::READ) {
             return Err(EACCES);
         }
         self.write_stat(&state, viewer, stat)
@@ -94,8 +87,13 @@ impl Segment {
         self.write_stat(&self.state.lock(), viewer, stat)
     }
 
-    fn write_stat(&self, state: &State, viewer: &Credentials<'_>, stat: &mut uapi::Stat) -> Result {
-        if state.life == Life::Gone {
+    fn write_stat(
+        &self,
+        state: &state::State,
+        viewer: &Credentials<'_>,
+        stat: &mut uapi::Stat,
+    ) -> Result {
+        if state.life == state::Life::Gone {
             return Err(EIDRM);
         }
         let ownership = &state.ownership;

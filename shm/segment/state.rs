@@ -3,20 +3,14 @@
 //! What of a segment changes, behind its spinlock.
 
 use super::{
-    creator::{
-        CreatorRef,
-        Moment, //
-    },
+    creator,
     memory::Mounts,
     Segment,
     Shared, //
 };
 use crate::shm::{
     rules::{
-        id::{
-            Id,
-            Key, //
-        },
+        id,
         permission::Ownership,
         uapi, //
     },
@@ -32,10 +26,7 @@ use crate::shm::{
                 IpcNamespace,
                 NamespaceId, //
             },
-            pid::{
-                self,
-                Pid, //
-            },
+            pid,
             time, //
         }, //
     }, //
@@ -52,7 +43,7 @@ pub(crate) trait Home: Send + Sync {
     fn reap(&self, segment: &Segment);
 
     /// The sequence number in an id.
-    fn sequence(&self, id: Id) -> u32;
+    fn sequence(&self, id: id::Id) -> u32;
 
     /// The number of the namespace.
     fn namespace(&self) -> NamespaceId;
@@ -77,8 +68,8 @@ pub(crate) enum Life {
 pub(crate) struct State {
     /// Where in its life it is.
     pub(crate) life: Life,
-    /// Its key, or [`Key::PRIVATE`].
-    pub(crate) key: Key,
+    /// Its key, or [`id::Key::PRIVATE`].
+    pub(crate) key: id::Key,
     /// Its owner and mode.
     pub(crate) ownership: Ownership,
     /// How many mappings there are, and attaches under way. While this is not 0, the segment is not
@@ -89,9 +80,9 @@ pub(crate) struct State {
     pub(super) attached: i64,
     pub(super) detached: i64,
     pub(super) changed: i64,
-    pub(super) last_user: Option<Pid>,
+    pub(super) last_user: Option<pid::Pid>,
     /// Who made it, for `kernel.shm_rmid_forced`; until [`Life::Gone`], as all below.
-    pub(super) creator: Option<CreatorRef>,
+    pub(super) creator: Option<creator::CreatorRef>,
     /// Set while it is locked in memory (SHM_LOCK): whose limit it counts against.
     pub(super) locked: Option<KBox<LockedPages>>,
     /// Its namespace, while it is attached: as on the built-in, that does not end before.
@@ -112,7 +103,7 @@ pub(crate) struct Released {
     spare: Option<AttachFile<Shared>>,
     pages: Option<ShmemFile>,
     _home: Option<Arc<dyn Home>>,
-    _creator: Option<CreatorRef>,
+    _creator: Option<creator::CreatorRef>,
     _locked: Option<KBox<LockedPages>>,
     _namespace: Option<IpcNamespace>,
     _module: Option<ModuleRef>,
@@ -196,7 +187,7 @@ impl State {
     }
 
     /// Whether its creator had left at a moment.
-    pub(crate) fn is_orphan(&self, at: Moment) -> bool {
+    pub(crate) fn is_orphan(&self, at: creator::Moment) -> bool {
         let creator = self.creator.as_ref();
         creator.is_some_and(|creator| creator.is_orphan(at))
     }

@@ -45,7 +45,7 @@ pub(crate) mod mm;
 pub(crate) mod sync;
 pub(crate) mod task;
 
-/// Bindings that [`kernel::bindings`] lacks, generated from the headers of the target kernel by the
+/// [`kernel::bindings`], and what it lacks: generated from the headers of the target kernel by the
 /// bindgen rule in `Kbuild`.
 #[allow(
     clippy::all,
@@ -64,10 +64,8 @@ pub(crate) mod task;
     unused_imports
 )]
 pub(crate) mod bindings {
-    use kernel::{
-        bindings::*,
-        ffi, //
-    };
+    pub(crate) use kernel::bindings::*;
+    use kernel::ffi;
 
     include!(env!("RUST_SHM_BINDINGS"));
 }

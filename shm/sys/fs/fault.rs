@@ -3,17 +3,13 @@
 //! A page fault in a mapping of an attach file.
 
 use super::shmem::Shmem;
-use crate::shm::sys::bindings::{
-    MMF_DISABLE_THP_COMPLETELY,
-    MMF_DISABLE_THP_EXCEPT_ADVISED, //
-};
+use crate::shm::sys::bindings;
 use core::{
     marker::PhantomData,
     ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
     mm::virt::flags,
     page::PAGE_SHIFT, //
 };
@@ -80,9 +76,9 @@ impl<'a> Fault<'a> {
                 word.cast::<usize>().read_volatile(),
             )
         };
-        let unless_advised = 1 << MMF_DISABLE_THP_EXCEPT_ADVISED;
+        let unless_advised = 1 << bindings::MMF_DISABLE_THP_EXCEPT_ADVISED;
         vma & flags::NOHUGEPAGE != 0
-            || mm & (1 << MMF_DISABLE_THP_COMPLETELY) != 0
+            || mm & (1 << bindings::MMF_DISABLE_THP_COMPLETELY) != 0
             || (vma & flags::HUGEPAGE == 0 && mm & unless_advised != 0)
     }
 }

@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     shm::sys::{
-        bindings::{
-            FALLOC_FL_KEEP_SIZE,
-            FALLOC_FL_PUNCH_HOLE, //
-        },
+        bindings,
         sync::module_ref::ModuleRef, //
     },
     LocalModule, //
@@ -32,7 +29,6 @@ use core::{
     }, //
 };
 use kernel::{
-    bindings,
     error::{
         from_err_ptr,
         from_result,
@@ -374,7 +370,7 @@ impl<T: MappedObject> AttachFile<T> {
     #[cfg(CONFIG_NUMA)]
     unsafe extern "C" fn vm_set_policy(
         vma: *mut bindings::vm_area_struct,
-        policy: *mut bindings::mempolicy,
+        policy: *mut kernel::bindings::mempolicy,
     ) -> c_int {
         match shmem_vm_ops().set_policy {
             // SAFETY: By this function's requirement. The VMA is of an inode of shmem.
@@ -391,7 +387,7 @@ impl<T: MappedObject> AttachFile<T> {
         vma: *mut bindings::vm_area_struct,
         address: usize,
         interleave: *mut c_ulong,
-    ) -> *mut bindings::mempolicy {
+    ) -> *mut kernel::bindings::mempolicy {
         match shmem_vm_ops().get_policy {
             // SAFETY: By this function's requirement. The VMA is of an inode of shmem.
             Some(get) => unsafe { get(vma, address, interleave) },
@@ -411,7 +407,7 @@ impl<T: MappedObject> AttachFile<T> {
         offset: bindings::loff_t,
         length: bindings::loff_t,
     ) -> c_long {
-        const PUNCH: u32 = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+        const PUNCH: u32 = bindings::FALLOC_FL_PUNCH_HOLE | bindings::FALLOC_FL_KEEP_SIZE;
 
         from_result(|| {
             // SAFETY: By this function's requirement; the file holds its inode, which is shmem's, and

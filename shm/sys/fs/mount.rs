@@ -5,15 +5,9 @@
 //! Nobody sees it in a mount table. Files on it hold it: the filesystem stays until the last of
 //! them is closed, also when the [`TmpfsMount`] is dropped before.
 
-use crate::shm::sys::bindings::{
-    fs_context_for_mount,
-    put_fs_context,
-    vfs_parse_fs_qstr,
-    RUST_SHM_SB_KERNMOUNT, //
-};
+use crate::shm::sys::bindings;
 use core::ptr::NonNull;
 use kernel::{
-    bindings,
     error::{
         from_err_ptr,
         to_result, //
@@ -45,14 +39,16 @@ impl Context {
     /// Sets the option `key=value`. `EINVAL` where the kernel does not know or support it.
     fn set(&self, key: &CStr, value: &CStr) -> Result {
         // SAFETY: By the type invariant the context is valid; both strings are, and are copied.
-        to_result(unsafe { vfs_parse_fs_qstr(self.0.as_ptr(), key.as_char_ptr(), &qstr(value)) })
+        to_result(unsafe {
+            bindings::vfs_parse_fs_qstr(self.0.as_ptr(), key.as_char_ptr(), &qstr(value))
+        })
     }
 }
 
 impl Drop for Context {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the context is ours.
-        unsafe { put_fs_context(self.0.as_ptr()) };
+        unsafe { bindings::put_fs_context(self.0.as_ptr()) };
     }
 }
 
@@ -79,9 +75,9 @@ impl TmpfsMount {
         // SAFETY: tmpfs is no module: it is always there. No null is returned.
         // INVARIANT: The context was just made.
         let context = Context(unsafe {
-            NonNull::new_unchecked(from_err_ptr(fs_context_for_mount(
+            NonNull::new_unchecked(from_err_ptr(bindings::fs_context_for_mount(
                 fs_type,
-                RUST_SHM_SB_KERNMOUNT,
+                bindings::RUST_SHM_SB_KERNMOUNT,
             ))?)
         });
         context.set(c"source", c"rust_shm")?;

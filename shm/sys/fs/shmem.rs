@@ -6,19 +6,7 @@
 //! migration, huge pages that are split and collapsed.
 
 use crate::shm::sys::{
-    bindings::{
-        sgp_type,
-        sgp_type_SGP_CACHE,
-        sgp_type_SGP_FALLOC,
-        sgp_type_SGP_NOALLOC,
-        shmem_get_folio,
-        RUST_SHM_GFP_NO_OOM,
-        RUST_SHM_OFFSET_SHMEM_FLAGS,
-        RUST_SHM_OFFSET_SHMEM_INODE,
-        RUST_SHM_OFFSET_SHMEM_POLICY,
-        RUST_SHM_OFFSET_SHMEM_SWAPPED,
-        RUST_SHM_SHMEM_F_LOCKED, //
-    },
+    bindings,
     mm::folio::{
         self,
         LockedFolio,
@@ -35,7 +23,6 @@ use core::{
     }, //
 };
 use kernel::{
-    bindings,
     error::to_result,
     page::{
         PAGE_SHIFT,
@@ -73,7 +60,7 @@ impl Shmem<'_> {
         unsafe {
             self.0
                 .as_ptr()
-                .byte_sub(RUST_SHM_OFFSET_SHMEM_INODE)
+                .byte_sub(bindings::RUST_SHM_OFFSET_SHMEM_INODE)
                 .byte_add(offset)
                 .cast()
         }
@@ -135,12 +122,13 @@ impl Shmem<'_> {
 
     /// How many pages are swapped out.
     pub(crate) fn swapped_pages(&self) -> usize {
-        self.read(RUST_SHM_OFFSET_SHMEM_SWAPPED)
+        self.read(bindings::RUST_SHM_OFFSET_SHMEM_SWAPPED)
     }
 
     /// Whether any page has a NUMA policy of its own (`mbind(2)`): the root of a tree.
     pub(crate) fn has_policy(&self) -> bool {
-        RUST_SHM_OFFSET_SHMEM_POLICY != 0 && self.read(RUST_SHM_OFFSET_SHMEM_POLICY) != 0
+        bindings::RUST_SHM_OFFSET_SHMEM_POLICY != 0
+            && self.read(bindings::RUST_SHM_OFFSET_SHMEM_POLICY) != 0
     }
 
     /// Whether the page at `index` is there: in memory, or in swap.
@@ -163,10 +151,12 @@ impl Shmem<'_> {
     }
 
     /// The folio with the page at `index`. What `how` says is done where it is not there.
-    fn folio(&self, index: usize, how: sgp_type) -> Result<LockedFolio> {
+    fn folio(&self, index: usize, how: bindings::sgp_type) -> Result<LockedFolio> {
         let mut folio = ptr::null_mut();
         // SAFETY: By the type invariant.
-        to_result(unsafe { shmem_get_folio(self.0.as_ptr(), index, 0, &mut folio, how) })?;
+        to_result(unsafe {
+            bindings::shmem_get_folio(self.0.as_ptr(), index, 0, &mut folio, how)
+        })?;
         let folio = NonNull::new(folio).ok_or(ENOENT)?;
         // SAFETY: `shmem_get_folio()` has locked it and taken a reference, and its mapping is that
         // of the inode.
@@ -181,9 +171,9 @@ impl Shmem<'_> {
             return Err(EINVAL);
         }
         let how = if folio::allocator_clears() {
-            sgp_type_SGP_FALLOC
+            bindings::sgp_type_SGP_FALLOC
         } else {
-            sgp_type_SGP_CACHE
+            bindings::sgp_type_SGP_CACHE
         };
         let folio = self.folio(index, how)?;
         // What was there before is up to date; by SGP_FALLOC, what is new is not.
@@ -220,9 +210,9 @@ impl Shmem<'_> {
         // filled.
         let mask = unsafe { &mut (*self.mapping().as_ptr()).gfp_mask };
         if forbid {
-            *mask |= RUST_SHM_GFP_NO_OOM;
+            *mask |= bindings::RUST_SHM_GFP_NO_OOM;
         } else {
-            *mask &= !RUST_SHM_GFP_NO_OOM;
+            *mask &= !bindings::RUST_SHM_GFP_NO_OOM;
         }
     }
 
@@ -232,7 +222,7 @@ impl Shmem<'_> {
         let mut index = pages.start;
         while let Some((at, _)) = self.next_entry(index).filter(|(at, _)| *at < pages.end) {
             index = (at | ((1 << PMD_ORDER) - 1)) + 1;
-            if let Ok(folio) = self.folio(at, sgp_type_SGP_NOALLOC) {
+            if let Ok(folio) = self.folio(at, bindings::sgp_type_SGP_NOALLOC) {
                 if folio.is_hwpoisoned() {
                     folio.isolate();
                 }
@@ -246,7 +236,7 @@ impl Shmem<'_> {
         let mut at = bytes.start;
         while at < bytes.end {
             let index = at >> PAGE_SHIFT;
-            at = match self.folio(index, sgp_type_SGP_NOALLOC) {
+            at = match self.folio(index, bindings::sgp_type_SGP_NOALLOC) {
                 Ok(folio) => {
                     folio.clear(bytes.clone());
                     folio.pages().end << PAGE_SHIFT
@@ -264,13 +254,13 @@ impl Shmem<'_> {
         // SAFETY: The field is valid, and written by the holder of the object's lock alone; the
         // mapping is valid. As `mapping_set_unevictable()` and its inverse, which are inline.
         unsafe {
-            let flags = self.field(RUST_SHM_OFFSET_SHMEM_FLAGS);
+            let flags = self.field(bindings::RUST_SHM_OFFSET_SHMEM_FLAGS);
             let mapping_flags = (&raw mut (*self.mapping().as_ptr()).flags).cast();
             if locked {
-                *flags |= RUST_SHM_SHMEM_F_LOCKED;
+                *flags |= bindings::RUST_SHM_SHMEM_F_LOCKED;
                 bindings::set_bit(bit, mapping_flags);
             } else {
-                *flags &= !RUST_SHM_SHMEM_F_LOCKED;
+                *flags &= !bindings::RUST_SHM_SHMEM_F_LOCKED;
                 bindings::clear_bit(bit, mapping_flags);
             }
         }

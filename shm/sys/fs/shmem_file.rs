@@ -7,12 +7,11 @@ use super::{
     shmem::Shmem, //
 };
 use crate::shm::sys::{
-    bindings::shmem_file_setup_with_mnt,
+    bindings,
     mm::commit::Commitment, //
 };
 use core::ptr::NonNull;
 use kernel::{
-    bindings,
     error::from_err_ptr,
     fmt,
     fs::File,
@@ -68,7 +67,7 @@ impl ShmemFile {
         let counted = if commit == Commit::ByOwner { 0 } else { size };
         // SAFETY: The mount is valid, and the name a string, which is copied.
         let file = from_err_ptr(unsafe {
-            shmem_file_setup_with_mnt(mount.as_ptr(), name.as_char_ptr(), counted, flags)
+            bindings::shmem_file_setup_with_mnt(mount.as_ptr(), name.as_char_ptr(), counted, flags)
         })?;
         // SAFETY: The file and its inode are new: nobody else knows them. As
         // `shmem_kernel_file_setup()`, security modules judge the calls, not the inode.

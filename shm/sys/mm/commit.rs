@@ -6,10 +6,9 @@
 //! is created, by the rules of `vm.overcommit_memory`, as is a segment of the built-in. So an empty
 //! shmem file represents the commitment.
 
-use crate::shm::sys::bindings::shmem_kernel_file_setup;
+use crate::shm::sys::bindings;
 use core::ptr::NonNull;
 use kernel::{
-    bindings,
     error::from_err_ptr,
     prelude::*, //
 };
@@ -33,7 +32,7 @@ impl Commitment {
         let size = i64::try_from(bytes).map_err(|_| EINVAL)?;
         // SAFETY: The name is a string. Without VM_NORESERVE, the size is accounted.
         let file = from_err_ptr(unsafe {
-            shmem_kernel_file_setup(
+            bindings::shmem_kernel_file_setup(
                 c"rust_shm".as_char_ptr(),
                 size,
                 bindings::vma_flags_t::default(),

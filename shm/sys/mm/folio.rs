@@ -2,15 +2,12 @@
 
 //! A folio of a page cache, locked; and what the page allocator does.
 
-use crate::shm::sys::bindings::RUST_SHM_GFP_PROMISED;
+use crate::shm::sys::bindings;
 use core::{
     ops::Range,
     ptr::NonNull, //
 };
-use kernel::{
-    bindings,
-    page::PAGE_SIZE, //
-};
+use kernel::page::PAGE_SIZE;
 
 /// The order of a folio of 2 MiB, or what else a PMD maps.
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
@@ -38,7 +35,7 @@ pub(crate) fn allocator_clears() -> bool {
 pub(crate) fn find_free_block() -> bool {
     // SAFETY: Any flags and order may be asked for; what was allocated is freed with its order.
     unsafe {
-        let page = bindings::alloc_pages(RUST_SHM_GFP_PROMISED, PMD_ORDER);
+        let page = bindings::alloc_pages(bindings::RUST_SHM_GFP_PROMISED, PMD_ORDER);
         if page.is_null() {
             return false;
         }

@@ -2,14 +2,8 @@
 
 //! The caller's address space, lent to work items that work on its behalf.
 
-#[cfg(CONFIG_NUMA)]
-use crate::shm::sys::bindings::mempolicy;
-use crate::shm::sys::bindings::{
-    kthread_unuse_mm,
-    kthread_use_mm, //
-};
+use crate::shm::sys::bindings;
 use kernel::{
-    bindings,
     current,
     mm::MmWithUser,
     sync::aref::ARef, //
@@ -59,7 +53,7 @@ impl LentMm {
                 f();
                 return;
             }
-            kthread_use_mm(mm);
+            bindings::kthread_use_mm(mm);
             #[cfg(CONFIG_NUMA)]
             let mut policy = from_any_node.then(all_nodes);
             #[cfg(CONFIG_NUMA)]
@@ -67,17 +61,17 @@ impl LentMm {
             f();
             #[cfg(CONFIG_NUMA)]
             set_policy(None);
-            kthread_unuse_mm(mm);
+            bindings::kthread_unuse_mm(mm);
         }
     }
 }
 
 /// A policy by which memory comes from all nodes in turn.
 #[cfg(CONFIG_NUMA)]
-fn all_nodes() -> mempolicy {
+fn all_nodes() -> bindings::mempolicy {
     // SAFETY: A policy may be all zeros; the nodes are words, which are read once each.
     unsafe {
-        let mut policy: mempolicy = core::mem::zeroed();
+        let mut policy: bindings::mempolicy = core::mem::zeroed();
         // CAST: A small number.
         policy.mode = bindings::mempolicy_mode_MPOL_INTERLEAVE as u16;
         let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
@@ -95,7 +89,7 @@ fn all_nodes() -> mempolicy {
 /// its nodes, and the OOM killer. procfs shows no policy of a kernel thread (`get_task_mm()`). Nobody
 /// counts it, and its count of 0 never frees it.
 #[cfg(CONFIG_NUMA)]
-unsafe fn set_policy(policy: Option<&mut mempolicy>) {
+unsafe fn set_policy(policy: Option<&mut bindings::mempolicy>) {
     let policy = policy.map_or(core::ptr::null_mut(), core::ptr::from_mut);
     // SAFETY: `current` is valid, and by this function's requirement so is the policy.
     unsafe {

@@ -4,14 +4,7 @@
 
 use crate::shm::rules::address::Placement;
 use crate::shm::sys::{
-    bindings::{
-        MAP_FIXED,
-        MAP_FIXED_NOREPLACE,
-        MAP_SHARED,
-        PROT_EXEC,
-        PROT_READ,
-        PROT_WRITE, //
-    },
+    bindings,
     fs::{
         file::{
             AttachFile,
@@ -26,7 +19,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
     error::to_result,
     page::PAGE_SHIFT,
     prelude::*,
@@ -93,15 +85,15 @@ pub(crate) fn map<T: MappedObject>(
 ) -> Result<usize> {
     let (address, flags) = match placement {
         Placement::Anywhere => (0, 0),
-        Placement::Fixed(address) => (address, MAP_FIXED_NOREPLACE),
-        Placement::Replace(address) => (address, MAP_FIXED),
+        Placement::Fixed(address) => (address, bindings::MAP_FIXED_NOREPLACE),
+        Placement::Replace(address) => (address, bindings::MAP_FIXED),
     };
-    let mut prot = PROT_READ;
+    let mut prot = bindings::PROT_READ;
     if protection.write {
-        prot |= PROT_WRITE;
+        prot |= bindings::PROT_WRITE;
     }
     if protection.execute {
-        prot |= PROT_EXEC;
+        prot |= bindings::PROT_EXEC;
     }
     // SAFETY: The file is valid; `vm_mmap()` takes and drops the lock of the address space, and
     // takes its own reference to the file.
@@ -111,7 +103,7 @@ pub(crate) fn map<T: MappedObject>(
             address,
             length,
             prot as usize,
-            (MAP_SHARED | flags) as usize,
+            (bindings::MAP_SHARED | flags) as usize,
             0,
         )
     };

@@ -4,17 +4,8 @@
 
 use crate::shm::rules::limits::Limits;
 #[cfg(CONFIG_IPC_NS)]
-use crate::shm::sys::bindings::{
-    put_ipc_ns,
-    RUST_SHM_NS_LAST_INIT_ID,
-    RUST_SHM_OFFSET_NS_REF, //
-};
 use crate::shm::sys::{
-    bindings::{
-        ipc_namespace,
-        RUST_SHM_OFFSET_NS_ID,
-        RUST_SHM_OFFSET_NS_INUM, //
-    },
+    bindings,
     task::cred::Credentials, //
 };
 use core::{
@@ -22,7 +13,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
     prelude::*,
     types::NotThreadSafe, //
 };
@@ -80,7 +70,7 @@ pub(crate) enum Capability {
 /// `nsproxy`. The type is not `Send`. `ns` is `None` only on a kernel with neither SYSVIPC nor
 /// POSIX_MQUEUE, which has no `struct ipc_namespace`.
 pub(crate) struct CurrentIpcNamespace<'a> {
-    ns: Option<NonNull<ipc_namespace>>,
+    ns: Option<NonNull<bindings::ipc_namespace>>,
     credentials: Credentials<'a>,
     _task: PhantomData<&'a ()>,
     _not_send: NotThreadSafe,
@@ -166,10 +156,10 @@ impl CurrentIpcNamespace<'_> {
         let ns = self.ns?;
         // As `get_ipc_ns()`, which is inline: the initial namespace is not counted.
         #[cfg(CONFIG_IPC_NS)]
-        if self.id().number > RUST_SHM_NS_LAST_INIT_ID {
+        if self.id().number > bindings::RUST_SHM_NS_LAST_INIT_ID {
             // SAFETY: By the type invariant it is valid, and its count is not zero.
             unsafe {
-                let count = ns.as_ptr().byte_add(RUST_SHM_OFFSET_NS_REF);
+                let count = ns.as_ptr().byte_add(bindings::RUST_SHM_OFFSET_NS_REF);
                 bindings::refcount_inc(count.cast::<bindings::refcount_t>());
             }
         }
@@ -205,7 +195,7 @@ impl CurrentIpcNamespace<'_> {
 /// # Invariants
 ///
 /// Owns one reference to a valid namespace.
-pub(crate) struct IpcNamespace(NonNull<ipc_namespace>);
+pub(crate) struct IpcNamespace(NonNull<bindings::ipc_namespace>);
 
 // SAFETY: Namespaces are counted atomically, and may be put by any task. (Not in an interrupt:
 // `put_ipc_ns()` takes plain spinlocks. So an owner must not leave the drop to RCU.)
@@ -226,7 +216,7 @@ impl Drop for IpcNamespace {
         // SAFETY: By the type invariant the reference is ours.
         #[cfg(CONFIG_IPC_NS)]
         unsafe {
-            put_ipc_ns(self.0.as_ptr())
+            bindings::put_ipc_ns(self.0.as_ptr())
         };
     }
 }
@@ -247,7 +237,7 @@ pub(crate) fn rmid_forced_in(id: NamespaceId) -> Option<bool> {
         if nsproxy.is_null() {
             return None;
         }
-        let ns = (*nsproxy).ipc_ns.cast::<ipc_namespace>();
+        let ns = (*nsproxy).ipc_ns.cast::<bindings::ipc_namespace>();
         (!ns.is_null() && id_of(ns) == id).then(|| rmid_forced_of(ns))
     }
 }
@@ -255,7 +245,7 @@ pub(crate) fn rmid_forced_in(id: NamespaceId) -> Option<bool> {
 /// # Safety
 ///
 /// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
-unsafe fn rmid_forced_of(ns: *const ipc_namespace) -> bool {
+unsafe fn rmid_forced_of(ns: *const bindings::ipc_namespace) -> bool {
     // SAFETY: By this function's requirement; a word that is read once.
     unsafe { (&raw const (*ns).shm_rmid_forced).read_volatile() != 0 }
 }
@@ -265,12 +255,12 @@ unsafe fn rmid_forced_of(ns: *const ipc_namespace) -> bool {
 /// # Safety
 ///
 /// `ns` must point to a `struct ipc_namespace` that is not freed during the call.
-pub(in crate::shm::sys) unsafe fn id_of(ns: *const ipc_namespace) -> NamespaceId {
+pub(in crate::shm::sys) unsafe fn id_of(ns: *const bindings::ipc_namespace) -> NamespaceId {
     // SAFETY: By this function's requirement; the numbers of a namespace never change.
     unsafe {
         NamespaceId {
-            number: *ns.byte_add(RUST_SHM_OFFSET_NS_ID).cast::<u64>(),
-            inode: *ns.byte_add(RUST_SHM_OFFSET_NS_INUM).cast::<u32>(),
+            number: *ns.byte_add(bindings::RUST_SHM_OFFSET_NS_ID).cast::<u64>(),
+            inode: *ns.byte_add(bindings::RUST_SHM_OFFSET_NS_INUM).cast::<u32>(),
         }
     }
 }

@@ -8,11 +8,7 @@
 //! - `exit_shm()` runs in every task that exits, or leaves its IPC namespace by `unshare(2)`.
 
 use crate::shm::sys::{
-    bindings::{
-        kprobe,
-        register_kprobe,
-        unregister_kprobe, //
-    },
+    bindings,
     task::ipc_ns::{
         self,
         NamespaceId, //
@@ -20,7 +16,6 @@ use crate::shm::sys::{
 };
 use core::marker::PhantomData;
 use kernel::{
-    bindings,
     error::to_result,
     prelude::*,
     types::Opaque, //
@@ -135,7 +130,7 @@ unsafe impl<T: OnCreatorLeaves> Event<T> for CreatorLeaves {
 #[pin_data(PinnedDrop)]
 pub(crate) struct Kprobe<E: Event<T>, T: Send + Sync> {
     #[pin]
-    probe: Opaque<kprobe>,
+    probe: Opaque<bindings::kprobe>,
     target: T,
     _event: PhantomData<E>,
 }
@@ -154,7 +149,7 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
             _event: PhantomData,
             // `target` is initialised first: the handler may run as soon as the probe is
             // registered.
-            probe <- Opaque::try_ffi_init(|slot: *mut kprobe| {
+            probe <- Opaque::try_ffi_init(|slot: *mut bindings::kprobe| {
                 // SAFETY: `slot` is valid for writes, and a kprobe is plain data that is all zeros
                 // at first.
                 unsafe { slot.write_bytes(0, 1) };
@@ -164,7 +159,7 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
                     (*slot).pre_handler = Some(Self::hit);
                 }
                 // SAFETY: The probe is filled in, and pinned until `drop()` unregisters it.
-                to_result(unsafe { register_kprobe(slot) })
+                to_result(unsafe { bindings::register_kprobe(slot) })
             }),
         })
     }
@@ -172,7 +167,7 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
     /// # Safety
     ///
     /// Called by a registered probe of a `Self`, on entry to the function.
-    unsafe extern "C" fn hit(probe: *mut kprobe, regs: *mut bindings::pt_regs) -> c_int {
+    unsafe extern "C" fn hit(probe: *mut bindings::kprobe, regs: *mut bindings::pt_regs) -> c_int {
         // SAFETY: By the type invariant, the probe is the first field of a pinned `Self`, which is
         // not dropped before `unregister_kprobe()` has waited for this call.
         let this = unsafe { &*probe.cast::<Self>() };
@@ -201,6 +196,6 @@ unsafe fn first_argument(regs: *const bindings::pt_regs) -> *const c_void {
 impl<E: Event<T>, T: Send + Sync> PinnedDrop for Kprobe<E, T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant the probe is registered. This waits until no handler runs.
-        unsafe { unregister_kprobe(self.probe.get()) };
+        unsafe { bindings::unregister_kprobe(self.probe.get()) };
     }
 }
