@@ -15,7 +15,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: install uninstall install-dkms deb test-install test-programs tools oracle coverage bench help kernel-nosysv module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: install uninstall install-dkms deb test-install test-programs tools oracle coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -60,9 +60,10 @@ test-programs:
 ## make stress [SECONDS=120]   all that there is to do, at once and at random, on 8 CPUs; STRESS_SEED=n says what, STRESS_PROCESSES=16
 stress:
 	@STRESS_SECONDS="$(SECONDS)" $(TOOLBOX) enter -- qemu/in-toolbox stress
-## make kernel-nosysv     build that kernel (once, about 10 minutes; it is kept in the cache): KERNEL=nosysv below, and for make test
-kernel-nosysv:
-	@qemu/kernel nosysv >/dev/null
+## make kernel KERNEL=name   build a kernel of our own (once, 10 to 15 minutes; it is kept in the cache), for KERNEL=name below and for
+##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races)
+kernel:
+	@qemu/kernel $(KERNEL) >/dev/null
 ## make oracle            random calls on the built-in and on the module, compared after every step, until they differ
 ##     SEEDS='1 2 3' STEPS=200000   steps for each seed (default: 4 seeds, 10000 steps)
 oracle:
@@ -90,7 +91,7 @@ vm:
 shell:
 	@qemu/vm --shell
 ##     SHARE=dir          a directory of yours, writable at /share
-##     KERNEL=tree        a kernel tree you have built, an image (with NOMODULE=1 or KDIR=tree), or nosysv
+##     KERNEL=tree        a kernel tree you have built, an image (with NOMODULE=1 or KDIR=tree), or the name of one of ours
 ##     ACCEL=kvm|tcg|icount   default: kvm where it works, otherwise tcg (software)
 ##     CPUS=2 MEM=2G TIMEOUT=3600 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
 
