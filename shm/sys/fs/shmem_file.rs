@@ -68,7 +68,10 @@ impl ShmemFile {
         // SAFETY: The mount is valid, and the name a string, which is copied.
         let file = from_err_ptr(unsafe {
             bindings::shmem_file_setup_with_mnt(mount.as_ptr(), name.as_char_ptr(), counted, flags)
-        })?;
+        })
+        // shmem says so where it cannot allocate an inode. Such a mount has no limits that could be
+        // reached.
+        .map_err(|e| if e == ENOSPC { ENOMEM } else { e })?;
         // SAFETY: The file and its inode are new: nobody else knows them. As
         // `shmem_kernel_file_setup()`, security modules judge the calls, not the inode.
         unsafe {
