@@ -297,6 +297,101 @@ TEST_F_TIMEOUT(hot, migrate_pages_takes_them_along, 60)
 }
 
 /*
+ * Memory that is taken away: a block of it goes offline, and what is in it has to move.
+ */
+
+#define BLOCKS "/sys/devices/system/memory/"
+
+/* A number in a file of sysfs, hexadecimal; 0 if there is none. */
+static uint64_t sysfs_hex(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return strtoull(text, NULL, 16);
+}
+
+static int set_block(unsigned int block, const char *state)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), BLOCKS "memory%u/state", block);
+	return shm_write_file(path, state);
+}
+
+/* Makes a block one that has movable pages alone, and says its node; -1 if its pages cannot move now. */
+static int make_movable(unsigned int block)
+{
+	char path[64];
+	int node;
+
+	if (set_block(block, "offline"))
+		return -1;
+	if (set_block(block, "online_movable")) {
+		set_block(block, "online");
+		return -1;
+	}
+	for (node = 0; node < 64; node++) {
+		snprintf(path, sizeof(path), BLOCKS "memory%u/node%d", block, node);
+		if (!access(path, F_OK))
+			return node;
+	}
+	return -1;
+}
+
+/* How many pages of a mapping lie in a block. */
+static size_t in_block(const char *addr, size_t size, uint64_t first, uint64_t count)
+{
+	size_t found = 0;
+
+	for (size_t at = 0; at < size; at += page_size())
+		found += frame(addr + at) - first < count;
+	return found;
+}
+
+TEST_F_TIMEOUT(hot, memory_that_goes_offline, 60)
+{
+	const uint64_t pages = sysfs_hex(BLOCKS "block_size_bytes") / self->page;
+	const size_t size = 48 * MIB + 3 * self->page;
+	int block, node = -1, id, offline = -1;
+	bool *stop = common(self->page);
+	unsigned long mask;
+	char *addr;
+	pid_t child;
+
+	ASSERT_NE(0, pages);
+	ASSERT_NE(NULL, stop);
+	for (block = 64; block > 0 && node < 0; )
+		node = make_movable(--block);
+	ASSERT_LE(0, node)
+		TH_LOG("no block of memory can go offline");
+	id = self->shm->get(IPC_PRIVATE, size, 0600);
+	ASSERT_LE(0, id);
+	addr = self->shm->attach(id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, addr);
+	mask = 1UL << node;
+	ASSERT_EQ(0, syscall(SYS_mbind, addr, size, MPOL_PREFERRED, &mask, 8 * sizeof(mask), 0));
+	pattern_fill(addr, size, 61);
+	/* What can move is placed there first. */
+	EXPECT_LT(size / self->page / 2, in_block(addr, size, block * pages, pages));
+	child = reader(addr, size, 61, stop);
+	ASSERT_LE(0, child);
+	/* A page that is being looked at may have to be asked for again. */
+	for (int try = 0; try < 20 && offline; try++)
+		offline = set_block(block, "offline");
+	EXPECT_EQ(0, offline)
+		TH_LOG("block %d: %s", block, strerror(errno));
+	EXPECT_EQ(0, in_block(addr, size, block * pages, pages));
+	*stop = true;
+	EXPECT_EQ(0, shm_wait(child));
+	EXPECT_TRUE(pattern_stands(addr, size, 61));
+	EXPECT_EQ(0, set_block(block, "online"));
+}
+
+/*
  * Bad memory.
  */
 

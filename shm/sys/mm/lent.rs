@@ -41,7 +41,8 @@ impl LentMm {
 
     /// Calls `f` with the address space as that of the calling kernel thread, which has none. To be
     /// called by a work item. `from_any_node` adds a NUMA policy of all nodes: shmem takes a huge page
-    /// from any then, where without a policy it looks on the node of the CPU alone.
+    /// from the nearest that has one then, where without a policy it looks on the node of the CPU
+    /// alone.
     pub(crate) fn with(&self, from_any_node: bool, f: impl FnOnce()) {
         let mm = self.0.as_raw();
         #[cfg(not(CONFIG_NUMA))]
@@ -66,14 +67,15 @@ impl LentMm {
     }
 }
 
-/// A policy by which memory comes from all nodes in turn.
+/// A policy that prefers all nodes (MPOL_PREFERRED_MANY): the nearest that has memory is taken.
 #[cfg(CONFIG_NUMA)]
 fn all_nodes() -> bindings::mempolicy {
     // SAFETY: A policy may be all zeros; the nodes are words, which are read once each.
     unsafe {
         let mut policy: bindings::mempolicy = core::mem::zeroed();
         // CAST: A small number.
-        policy.mode = bindings::mempolicy_mode_MPOL_INTERLEAVE as u16;
+        policy.mode = bindings::mempolicy_mode_MPOL_PREFERRED_MANY as u16;
+        policy.home_node = bindings::NUMA_NO_NODE;
         let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
         policy.nodes = all.read_volatile();
         policy
