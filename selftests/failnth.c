@@ -40,9 +40,9 @@ struct scenario {
 	size_t size;			/* of the segment */
 	int flags;			/* for get */
 	bool segment, attached, touched;/* what is there before */
-	int (*also)(struct run *run);	/* and what else is done then */
+	long (*also)(struct run *run);	/* and what else is done then */
 	long (*call)(struct run *run);
-	int (*undo)(struct run *run);	/* what the call has done; none: it is not undone, but all goes */
+	long (*undo)(struct run *run);	/* what the call has done; none: it is not undone, but all goes */
 	int errnos[3];			/* what it may fail with; none: it does not fail */
 	int builtin_errnos[2];		/* and on the built-in alone */
 	bool partial;			/* a call that fails may have done a part, which the next one finishes */
@@ -356,15 +356,19 @@ FIXTURE_TEARDOWN(failnth_module)
 #define TOUCHED ATTACHED, .touched = true
 #define MAY_FAIL(...) .errnos = { __VA_ARGS__ }
 
-static int undo_nothing(struct run *run)
-{
-	(void)run;
-	return 0;
-}
+/* A step that is one expression. */
+#define STEP(name, ...) \
+	static long name(struct run *run) \
+	{ \
+		(void)run; \
+		return __VA_ARGS__; \
+	}
+
+STEP(nothing, 0)
 
 /* Fork, exit: what the child has of the address space goes again where the rest of it cannot be made. */
 
-static long call_fork(struct run *run)
+static long fork_child(struct run *run)
 {
 	run->child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (!run->child)
@@ -372,21 +376,8 @@ static long call_fork(struct run *run)
 	return run->child;
 }
 
-static int undo_fork(struct run *run)
-{
-	return shm_wait(run->child) ? -1 : 0;
-}
-
-/* Two more attaches, one of another segment, and the first in three pieces. */
-static int also_several_attaches(struct run *run)
-{
-	run->other = run->shm->get(IPC_PRIVATE, MIB, 0600);
-	if (run->other < 0 || !attach(run, run->id, NULL, SHM_RDONLY) || !attach(run, run->other, NULL, 0))
-		return -1;
-	return mprotect(at(run->at, page_size()), page_size(), PROT_READ);
-}
-
-static long call_exit(struct run *run)
+/* A child has the failures as it exits. While it has not been waited for, its number can be read. */
+static long fork_child_that_fails(struct run *run)
 {
 	siginfo_t info;
 	char path[64];
@@ -395,11 +386,8 @@ static long call_exit(struct run *run)
 	run->child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (!run->child) {
 		fd = open("/proc/thread-self/fail-nth", O_RDWR);
-		if (fd < 0 || fail_at(fd, run->n))
-			abort();
-		syscall(SYS_exit_group, 0);
+		syscall(SYS_exit_group, fd < 0 || fail_at(fd, run->n));
 	}
-	/* Of a child that has not been waited for, there is the number still. */
 	snprintf(path, sizeof(path), "/proc/%d/fail-nth", run->child);
 	if (run->child < 0 || waitid(P_PID, run->child, &info, WEXITED | WNOWAIT))
 		return -1;
@@ -409,25 +397,28 @@ static long call_exit(struct run *run)
 	return 0;
 }
 
-SCENARIO(failnth, fork, .size = 64 * KIB, TOUCHED, .call = call_fork, .undo = undo_fork, MAY_FAIL(ENOMEM, EAGAIN))
-SCENARIO(failnth, fork_with_several_attaches, .size = 64 * KIB, TOUCHED, .also = also_several_attaches, .call = call_fork,
-	 .undo = undo_fork, MAY_FAIL(ENOMEM, EAGAIN))
-SCENARIO(failnth, exit, .size = 64 * KIB, TOUCHED, .also = also_several_attaches, .call = call_exit, .undo = undo_fork, .elsewhere = true)
+STEP(wait_for_child, shm_wait(run->child) ? -1 : 0)
+STEP(in_pieces, mprotect(at(run->at, page_size()), page_size(), PROT_READ))
 
+/* Two more attaches, one of another segment, and the first in three pieces. */
+static long several_attaches(struct run *run)
+{
+	run->other = run->shm->get(IPC_PRIVATE, MIB, 0600);
+	if (run->other < 0 || !attach(run, run->id, NULL, SHM_RDONLY) || !attach(run, run->other, NULL, 0))
+		return -1;
+	return in_pieces(run);
+}
+
+#define FORK(...) TOUCHED, .size = 64 * KIB, .call = fork_child, .undo = wait_for_child, MAY_FAIL(ENOMEM, EAGAIN), __VA_ARGS__
+
+SCENARIO(failnth, fork, FORK())
+SCENARIO(failnth, fork_with_several_attaches, FORK(.also = several_attaches))
+SCENARIO(failnth, exit, TOUCHED, .size = 64 * KIB, .also = several_attaches, .call = fork_child_that_fails, .undo = wait_for_child,
+	 .elsewhere = true)
 
 /* Get. */
 
-static long call_get(struct run *run)
-{
-	return run->id = run->shm->get(IPC_PRIVATE, run->scenario->size, run->scenario->flags | 0600);
-}
-
-static long call_get_by_key(struct run *run)
-{
-	return run->id = run->shm->get(SHM_KEY, run->scenario->size, run->scenario->flags | IPC_CREAT | 0600);
-}
-
-static int undo_get(struct run *run)
+static long rmid_id(struct run *run)
 {
 	int id = run->id;
 
@@ -435,20 +426,23 @@ static int undo_get(struct run *run)
 	return run->shm->rmid(id);
 }
 
+STEP(get_private, run->id = run->shm->get(IPC_PRIVATE, run->scenario->size, run->scenario->flags | 0600))
+STEP(get_by_key, run->id = run->shm->get(SHM_KEY, run->scenario->size, IPC_CREAT | 0600))
+
 /* shmget(2) says that there is no room where there is no memory for an inode. */
-#define GET(...) .call = call_get, .undo = undo_get, MAY_FAIL(ENOMEM, EFAULT), .builtin_errnos = { ENOSPC }, __VA_ARGS__
+#define GET(...) .call = get_private, .undo = rmid_id, MAY_FAIL(ENOMEM, EFAULT), .builtin_errnos = { ENOSPC }, __VA_ARGS__
 
 SCENARIO(failnth, get, GET(.size = 4 * KIB))
 SCENARIO(failnth, get_large, GET(.size = MIB))
 SCENARIO(failnth, get_without_a_reserve, GET(.size = 4 * MIB, .flags = SHM_NORESERVE))
 SCENARIO(failnth_module, get_huge, GET(.size = 4 * MIB, .flags = SHM_HUGETLB))
-SCENARIO(failnth, get_by_key, .size = 4 * KIB, .call = call_get_by_key, .undo = undo_get, MAY_FAIL(ENOMEM, EFAULT),
+SCENARIO(failnth, get_new_by_key, .size = 4 * KIB, .call = get_by_key, .undo = rmid_id, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })
-SCENARIO(failnth, find, SEGMENT, .size = 4 * KIB, .call = call_get_by_key, .undo = undo_nothing, MAY_FAIL(EFAULT))
+SCENARIO(failnth, find_by_key, SEGMENT, .size = 4 * KIB, .call = get_by_key, .undo = nothing, MAY_FAIL(EFAULT))
 
 /* Attach. */
 
-static long attach_there(struct run *run, const void *addr, int flags)
+static long attach_at(struct run *run, const void *addr, int flags)
 {
 	char *at = attach(run, run->id, addr, flags);
 
@@ -458,22 +452,11 @@ static long attach_there(struct run *run, const void *addr, int flags)
 	return 0;
 }
 
-static long call_attach(struct run *run)
-{
-	return attach_there(run, NULL, 0);
-}
+STEP(attach_anywhere, attach_at(run, NULL, 0))
+STEP(attach_read_only, attach_at(run, NULL, SHM_RDONLY))
+STEP(attach_over, attach_at(run, run->room, SHM_REMAP))
 
-static long call_attach_read_only(struct run *run)
-{
-	return attach_there(run, NULL, SHM_RDONLY);
-}
-
-static long call_attach_over(struct run *run)
-{
-	return attach_there(run, run->room, SHM_REMAP);
-}
-
-static int undo_attach(struct run *run)
+static long detach_at(struct run *run)
 {
 	char *at = run->at;
 
@@ -481,77 +464,56 @@ static int undo_attach(struct run *run)
 	return detach(run, at);
 }
 
-static int also_room(struct run *run)
+static long room(struct run *run)
 {
 	run->room = mmap(NULL, 2 * run->scenario->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return run->room == MAP_FAILED ? -1 : 0;
 }
 
-/* It has its inode, and the module keeps a file. */
-static int also_once_attached(struct run *run)
-{
-	return call_attach(run) ? -1 : undo_attach(run);
-}
+/* It has its inode then, and the module keeps a file. */
+STEP(once_attached, attach_anywhere(run) ? -1 : detach_at(run))
+STEP(lock, run->shm->ctl(run->id, SHM_LOCK, NULL))
+STEP(unlock, run->shm->ctl(run->id, SHM_UNLOCK, NULL))
 
-static int also_locked(struct run *run)
-{
-	return run->shm->ctl(run->id, SHM_LOCK, NULL);
-}
+#define ATTACH(...) SEGMENT, .call = attach_anywhere, .undo = detach_at, MAY_FAIL(ENOMEM, EFAULT), __VA_ARGS__
 
-#define ATTACH(...) SEGMENT, .undo = undo_attach, MAY_FAIL(ENOMEM, EFAULT), __VA_ARGS__
+SCENARIO(failnth, attach_first, ATTACH(.size = 4 * KIB))
+SCENARIO(failnth, attach_first_locked, ATTACH(.size = 4 * KIB, .also = lock))
+SCENARIO(failnth, attach_first_of_large, ATTACH(.size = 2 * MIB))
+SCENARIO(failnth, attach_first_without_a_reserve, ATTACH(.size = 2 * MIB, .flags = SHM_NORESERVE))
+SCENARIO(failnth, attach_again, ATTACH(.size = 4 * KIB, .also = once_attached))
+SCENARIO(failnth, attach_beside, ATTACH(.size = 4 * KIB, .attached = true))
+SCENARIO(failnth, attach_read_only, SEGMENT, .size = 4 * KIB, .call = attach_read_only, .undo = detach_at, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth, attach_over_a_mapping, SEGMENT, .size = 64 * KIB, .also = room, .call = attach_over, .undo = detach_at,
+	 MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth_module, attach_huge, ATTACH(.size = 4 * MIB, .flags = SHM_HUGETLB))
 
-SCENARIO(failnth, attach_first, ATTACH(.size = 4 * KIB, .call = call_attach))
-SCENARIO(failnth, attach_first_locked, ATTACH(.size = 4 * KIB, .also = also_locked, .call = call_attach))
-SCENARIO(failnth, attach_first_of_large, ATTACH(.size = 2 * MIB, .call = call_attach))
-SCENARIO(failnth, attach_first_without_a_reserve, ATTACH(.size = 2 * MIB, .flags = SHM_NORESERVE, .call = call_attach))
-SCENARIO(failnth, attach_again, ATTACH(.size = 4 * KIB, .also = also_once_attached, .call = call_attach))
-SCENARIO(failnth, attach_beside, ATTACH(.size = 4 * KIB, .attached = true, .call = call_attach))
-SCENARIO(failnth, attach_read_only, ATTACH(.size = 4 * KIB, .call = call_attach_read_only))
-SCENARIO(failnth, attach_over_another_mapping, ATTACH(.size = 64 * KIB, .also = also_room, .call = call_attach_over))
-SCENARIO(failnth_module, attach_huge, ATTACH(.size = 4 * MIB, .flags = SHM_HUGETLB, .call = call_attach))
+/* Faults: one that fails is repeated, but for where the kernel has it. */
 
-/* Faults: one that fails is repeated, but where the kernel has it. */
+STEP(touch, write_signal(run->at) || run->at[run->scenario->size - 1] ? -1 : 0)
+STEP(look, read_signal(run->at) ? -1 : 0)
+STEP(populate, madvise(run->at, run->scenario->size, MADV_POPULATE_WRITE))
+STEP(zeros, run->fd = open("/dev/zero", O_RDONLY | O_CLOEXEC))
+STEP(read_into, pread(run->fd, run->at, 4 * KIB, 0) == 4 * KIB ? 0 : -1)
 
-static long call_touch(struct run *run)
-{
-	return write_signal(run->at) || run->at[run->scenario->size - 1] ? -1 : 0;
-}
+#define TOUCH(...) ATTACHED, .call = touch, .undo = nothing, __VA_ARGS__
 
-static long call_look(struct run *run)
-{
-	return read_signal(run->at) ? -1 : 0;
-}
-
-static long call_populate(struct run *run)
-{
-	return madvise(run->at, run->scenario->size, MADV_POPULATE_WRITE);
-}
-
-static long call_read_into(struct run *run)
-{
-	return pread(run->fd, run->at, 4 * KIB, 0) == 4 * KIB ? 0 : -1;
-}
-
-static int also_zeros(struct run *run)
-{
-	run->fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	return run->fd;
-}
-
-SCENARIO(failnth, touch_4_KiB, ATTACHED, .size = 4 * KIB, .call = call_touch, .undo = undo_nothing)
-SCENARIO(failnth, touch_64_KiB, ATTACHED, .size = 64 * KIB, .call = call_touch, .undo = undo_nothing)
-SCENARIO(failnth, touch_2_MiB, ATTACHED, .size = 2 * MIB, .call = call_touch, .undo = undo_nothing)
-SCENARIO(failnth, touch_without_a_reserve, ATTACHED, .size = 2 * MIB, .flags = SHM_NORESERVE, .call = call_touch, .undo = undo_nothing)
-SCENARIO(failnth_module, touch_huge, ATTACHED, .size = 4 * MIB, .flags = SHM_HUGETLB, .call = call_touch, .undo = undo_nothing)
-SCENARIO(failnth_module, touch_huge_without_a_reserve, ATTACHED, .size = 4 * MIB, .flags = SHM_HUGETLB | SHM_NORESERVE,
-	 .call = call_touch, .undo = undo_nothing)
-SCENARIO(failnth, look, ATTACHED, .size = 64 * KIB, .call = call_look, .undo = undo_nothing)
-SCENARIO(failnth, populate, ATTACHED, .size = 3 * MIB, .call = call_populate, .undo = undo_nothing, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth, read_into, ATTACHED, .size = 64 * KIB, .also = also_zeros, .call = call_read_into, .undo = undo_nothing, MAY_FAIL(EFAULT))
+SCENARIO(failnth, touch_4_KiB, TOUCH(.size = 4 * KIB))
+SCENARIO(failnth, touch_64_KiB, TOUCH(.size = 64 * KIB))
+SCENARIO(failnth, touch_2_MiB, TOUCH(.size = 2 * MIB))
+SCENARIO(failnth, touch_without_a_reserve, TOUCH(.size = 2 * MIB, .flags = SHM_NORESERVE))
+SCENARIO(failnth_module, touch_huge, TOUCH(.size = 4 * MIB, .flags = SHM_HUGETLB))
+SCENARIO(failnth_module, touch_huge_without_a_reserve, TOUCH(.size = 4 * MIB, .flags = SHM_HUGETLB | SHM_NORESERVE))
+SCENARIO(failnth, look, ATTACHED, .size = 64 * KIB, .call = look, .undo = nothing)
+SCENARIO(failnth, populate, ATTACHED, .size = 3 * MIB, .call = populate, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth, read_into, ATTACHED, .size = 64 * KIB, .also = zeros, .call = read_into, .undo = nothing, MAY_FAIL(EFAULT))
 
 /* Detach and removal. */
 
-static long call_detach(struct run *run)
+STEP(rmid, run->shm->rmid(run->id))
+STEP(forced, shm_sysctl_write("shm_rmid_forced", 1))
+
+static long detach_for_good(struct run *run)
 {
 	if (detach(run, run->at))
 		return -1;
@@ -559,70 +521,19 @@ static long call_detach(struct run *run)
 	return 0;
 }
 
-static long call_rmid(struct run *run)
-{
-	return run->shm->rmid(run->id);
-}
-
-static int also_removed(struct run *run)
-{
-	return call_rmid(run);
-}
-
-static int also_in_pieces(struct run *run)
-{
-	return mprotect(at(run->at, page_size()), page_size(), PROT_READ);
-}
-
-static int also_forced(struct run *run)
-{
-	(void)run;
-	return shm_sysctl_write("shm_rmid_forced", 1);
-}
-
-#define DETACH(...) TOUCHED, .size = 64 * KIB, .call = call_detach, MAY_FAIL(ENOMEM, EFAULT), __VA_ARGS__
+#define DETACH(...) TOUCHED, .size = 64 * KIB, .call = detach_for_good, MAY_FAIL(ENOMEM, EFAULT), __VA_ARGS__
+#define REMOVE(...) SEGMENT, .call = rmid, MAY_FAIL(EFAULT), __VA_ARGS__
 
 SCENARIO(failnth, detach, DETACH())
-SCENARIO(failnth, detach_last_of_removed, DETACH(.also = also_removed))
-SCENARIO(failnth, detach_last_where_forced, DETACH(.also = also_forced))
-SCENARIO(failnth, detach_in_pieces, DETACH(.also = also_in_pieces, .partial = true))
-SCENARIO(failnth, remove, SEGMENT, .size = 4 * KIB, .also = also_once_attached, .call = call_rmid, MAY_FAIL(EFAULT))
-SCENARIO(failnth, remove_large, SEGMENT, .size = 2 * MIB, .call = call_rmid, MAY_FAIL(EFAULT))
-SCENARIO(failnth, remove_attached, TOUCHED, .size = 4 * KIB, .call = call_rmid, MAY_FAIL(EFAULT))
+SCENARIO(failnth, detach_last_of_removed, DETACH(.also = rmid))
+SCENARIO(failnth, detach_last_where_forced, DETACH(.also = forced))
+SCENARIO(failnth, detach_in_pieces, DETACH(.also = in_pieces, .partial = true))
+SCENARIO(failnth, remove, REMOVE(.size = 4 * KIB, .also = once_attached))
+SCENARIO(failnth, remove_large, REMOVE(.size = 2 * MIB))
+SCENARIO(failnth, remove_attached, REMOVE(.size = 4 * KIB, .attached = true, .touched = true))
 
-/* The other commands. */
+/* The other commands; raw, as the backend reads the built-in's table, too. */
 
-static long call_lock(struct run *run)
-{
-	return run->shm->ctl(run->id, SHM_LOCK, NULL);
-}
-
-static long call_unlock(struct run *run)
-{
-	return run->shm->ctl(run->id, SHM_UNLOCK, NULL);
-}
-
-static int undo_lock(struct run *run)
-{
-	return call_unlock(run);
-}
-
-static int undo_unlock(struct run *run)
-{
-	return call_lock(run);
-}
-
-static long call_set(struct run *run)
-{
-	return run->shm->set(run->id, 1, 1, 0600);
-}
-
-static int undo_set(struct run *run)
-{
-	return run->shm->set(run->id, 0, 0, 0600);
-}
-
-/* Raw, as the backend reads the built-in's table, too. */
 static long ask(struct run *run, int id, int cmd)
 {
 	char answer[512];
@@ -630,63 +541,32 @@ static long ask(struct run *run, int id, int cmd)
 	return run->shm->ctl(id, cmd, answer);
 }
 
-static long call_stat(struct run *run)
-{
-	return ask(run, run->id, IPC_STAT);
-}
+STEP(stat_id, ask(run, run->id, IPC_STAT))
+STEP(stat_index, ask(run, 0, SHM_STAT))
+STEP(stat_any, ask(run, 0, SHM_STAT_ANY))
+STEP(ipc_info, ask(run, 0, IPC_INFO))
+STEP(shm_info, ask(run, 0, SHM_INFO))
+STEP(stat_huge, shm_rust_stat_huge(run->id, &(struct rust_shm_stat) {}))
+STEP(version, shm_rust_ioctl(RUST_SHM_IOC_VERSION, &(struct rust_shm_version) {}))
+STEP(set_owner, run->shm->set(run->id, 1, 1, 0600))
+STEP(set_owner_back, run->shm->set(run->id, 0, 0, 0600))
 
-static long call_stat_index(struct run *run)
-{
-	return ask(run, 0, SHM_STAT);
-}
+#define ASK(...) TOUCHED, .size = 64 * KIB, .undo = nothing, MAY_FAIL(EFAULT), .call = __VA_ARGS__
 
-static long call_stat_any(struct run *run)
-{
-	return ask(run, 0, SHM_STAT_ANY);
-}
-
-static long call_ipc_info(struct run *run)
-{
-	return ask(run, 0, IPC_INFO);
-}
-
-static long call_shm_info(struct run *run)
-{
-	return ask(run, 0, SHM_INFO);
-}
-
-static long call_stat_huge(struct run *run)
-{
-	struct rust_shm_stat stat;
-
-	return shm_rust_stat_huge(run->id, &stat);
-}
-
-static long call_version(struct run *run)
-{
-	struct rust_shm_version version;
-
-	(void)run;
-	return shm_rust_ioctl(RUST_SHM_IOC_VERSION, &version);
-}
-
-#define ASK(name, which) \
-	SCENARIO(which, name, TOUCHED, .size = 64 * KIB, .call = call_##name, .undo = undo_nothing, MAY_FAIL(EFAULT))
-
-ASK(stat, failnth)
-ASK(stat_index, failnth)
-ASK(stat_any, failnth)
-ASK(ipc_info, failnth)
-ASK(shm_info, failnth)
-ASK(stat_huge, failnth_module)
-ASK(version, failnth_module)
-SCENARIO(failnth, set, SEGMENT, .size = 4 * KIB, .call = call_set, .undo = undo_set, MAY_FAIL(EFAULT))
-SCENARIO(failnth, lock, TOUCHED, .size = 64 * KIB, .call = call_lock, .undo = undo_lock, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth, unlock, TOUCHED, .size = 64 * KIB, .also = also_locked, .call = call_unlock, .undo = undo_unlock, MAY_FAIL(EFAULT))
+SCENARIO(failnth, stat, ASK(stat_id))
+SCENARIO(failnth, stat_index, ASK(stat_index))
+SCENARIO(failnth, stat_any, ASK(stat_any))
+SCENARIO(failnth, ipc_info, ASK(ipc_info))
+SCENARIO(failnth, shm_info, ASK(shm_info))
+SCENARIO(failnth_module, stat_huge, ASK(stat_huge))
+SCENARIO(failnth_module, version, ASK(version))
+SCENARIO(failnth, set, SEGMENT, .size = 4 * KIB, .call = set_owner, .undo = set_owner_back, MAY_FAIL(EFAULT))
+SCENARIO(failnth, lock, TOUCHED, .size = 64 * KIB, .call = lock, .undo = unlock, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth, unlock, TOUCHED, .size = 64 * KIB, .also = lock, .call = unlock, .undo = lock, MAY_FAIL(EFAULT))
 
 /* Files: the table, the report, the device itself, a parameter. */
 
-/* Opens it and reads it all: what comes is whole lines, the last of which is that of the newest segment. */
+/* Opens it and reads it all: whole lines. */
 static long read_file(const char *path)
 {
 	char text[4096];
@@ -708,29 +588,7 @@ static long read_file(const char *path)
 	return error ? -1 : 0;
 }
 
-static long call_table(struct run *run)
-{
-	return read_file(run->shm->table);
-}
-
-static long call_segments(struct run *run)
-{
-	(void)run;
-	return read_file(DEBUGFS "/rust_shm/segments");
-}
-
-static long call_namespaces(struct run *run)
-{
-	(void)run;
-	return read_file(DEBUGFS "/rust_shm/namespaces");
-}
-
-static long call_open(struct run *run)
-{
-	return run->fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC);
-}
-
-static int undo_open(struct run *run)
+static long close_fd(struct run *run)
 {
 	int fd = run->fd;
 
@@ -738,29 +596,30 @@ static int undo_open(struct run *run)
 	return close(fd);
 }
 
-static long call_parameter(struct run *run)
-{
-	(void)run;
-	return shm_write_file(SHM_PARAMETERS "/huge", "within_size");
-}
+STEP(table, read_file(run->shm->table))
+STEP(segments, read_file(DEBUGFS "/rust_shm/segments"))
+STEP(namespaces, read_file(DEBUGFS "/rust_shm/namespaces"))
+STEP(open_device, run->fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC))
+STEP(write_parameter, shm_write_file(SHM_PARAMETERS "/huge", "within_size"))
 
-SCENARIO(failnth, table, TOUCHED, .size = 64 * KIB, .call = call_table, .undo = undo_nothing, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth_module, report_of_segments, TOUCHED, .size = 64 * KIB, .call = call_segments, .undo = undo_nothing, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth_module, report_of_namespaces, TOUCHED, .size = 64 * KIB, .call = call_namespaces, .undo = undo_nothing,
-	 MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth_module, open, .call = call_open, .undo = undo_open, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth_module, parameter, .call = call_parameter, .undo = undo_nothing, MAY_FAIL(ENOMEM, EFAULT))
+#define READ(...) TOUCHED, .size = 64 * KIB, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT), .call = __VA_ARGS__
+
+SCENARIO(failnth, table, READ(table))
+SCENARIO(failnth_module, report_of_segments, READ(segments))
+SCENARIO(failnth_module, report_of_namespaces, READ(namespaces))
+SCENARIO(failnth_module, open, .call = open_device, .undo = close_fd, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth_module, parameter, .call = write_parameter, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT))
 
 /* What a process does with its attaches. A part of a mapping may have been cut off before a failure. */
 
-static long call_policy(struct run *run)
+static long set_policy(struct run *run)
 {
 	unsigned long nodes = 1;
 
 	return syscall(SYS_mbind, run->at, page_size(), MPOL_BIND, &nodes, sizeof(nodes) * 8, 0);
 }
 
-static long call_move(struct run *run)
+static long move(struct run *run)
 {
 	char *moved = mremap(run->at, run->scenario->size, run->scenario->size, MREMAP_MAYMOVE | MREMAP_FIXED, run->room);
 
@@ -770,98 +629,46 @@ static long call_move(struct run *run)
 	return 0;
 }
 
-static long call_unmap_a_part(struct run *run)
-{
-	return munmap(at(run->at, page_size()), page_size());
-}
-
-static long call_protect_a_part(struct run *run)
-{
-	return mprotect(at(run->at, page_size()), page_size(), PROT_READ);
-}
-
-static long call_remap_pages(struct run *run)
-{
-	return remap_file_pages(run->at, page_size(), 0, 3, 0);
-}
-
-static long call_remove_pages(struct run *run)
-{
-	return madvise(at(run->at, page_size()), page_size(), MADV_REMOVE);
-}
-
-static long call_open_mapping(struct run *run)
+/* The file of shmem's that root gets there. */
+static long open_mapping(struct run *run)
 {
 	char path[96];
 
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)run->at,
-		 (unsigned long)run->at + (unsigned long)run->scenario->size);
+		 (unsigned long)at(run->at, run->scenario->size));
 	return run->fd = open(path, O_RDWR | O_CLOEXEC);
 }
 
-static int also_open_mapping(struct run *run)
-{
-	return call_open_mapping(run);
-}
+STEP(unmap_part, munmap(at(run->at, page_size()), page_size()))
+STEP(remap_pages, remap_file_pages(run->at, page_size(), 0, 3, 0))
+STEP(remove_pages, madvise(at(run->at, page_size()), page_size(), MADV_REMOVE))
+STEP(punch, fallocate(run->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page_size(), page_size()))
 
-static long call_punch(struct run *run)
-{
-	return fallocate(run->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page_size(), page_size());
-}
+#define CUT(...) TOUCHED, .size = 64 * KIB, .partial = true, MAY_FAIL(ENOMEM, EFAULT), .call = __VA_ARGS__
 
-SCENARIO(failnth, mbind, TOUCHED, .size = 64 * KIB, .call = call_policy, .partial = true, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth, mremap, TOUCHED, .size = 64 * KIB, .also = also_room, .call = call_move, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth, munmap_a_part, TOUCHED, .size = 64 * KIB, .call = call_unmap_a_part, .partial = true, MAY_FAIL(ENOMEM))
-SCENARIO(failnth, mprotect_a_part, TOUCHED, .size = 64 * KIB, .call = call_protect_a_part, .partial = true, MAY_FAIL(ENOMEM))
-SCENARIO(failnth, remap_file_pages, TOUCHED, .size = 64 * KIB, .call = call_remap_pages, .partial = true, MAY_FAIL(ENOMEM))
-SCENARIO(failnth, madvise_remove, TOUCHED, .size = 2 * MIB, .call = call_remove_pages, .undo = undo_nothing, MAY_FAIL(ENOMEM))
-SCENARIO(failnth, open_map_files, TOUCHED, .size = 64 * KIB, .call = call_open_mapping, .undo = undo_open, MAY_FAIL(ENOMEM, EFAULT))
-SCENARIO(failnth, punch, TOUCHED, .size = 2 * MIB, .also = also_open_mapping, .call = call_punch, .undo = undo_nothing, MAY_FAIL(ENOMEM))
-SCENARIO(failnth_module, madvise_remove_of_huge, TOUCHED, .size = 4 * MIB, .flags = SHM_HUGETLB, .call = call_remove_pages,
-	 .undo = undo_nothing, MAY_FAIL(ENOMEM))
+SCENARIO(failnth, mbind, CUT(set_policy))
+SCENARIO(failnth, munmap_part, CUT(unmap_part))
+SCENARIO(failnth, mprotect_part, CUT(in_pieces))
+SCENARIO(failnth, remap_file_pages, CUT(remap_pages))
+SCENARIO(failnth, mremap, TOUCHED, .size = 64 * KIB, .also = room, .call = move, MAY_FAIL(ENOMEM))
+SCENARIO(failnth, madvise_remove, TOUCHED, .size = 2 * MIB, .call = remove_pages, .undo = nothing, MAY_FAIL(ENOMEM))
+SCENARIO(failnth_module, madvise_remove_of_huge, TOUCHED, .size = 4 * MIB, .flags = SHM_HUGETLB, .call = remove_pages,
+	 .undo = nothing, MAY_FAIL(ENOMEM))
+SCENARIO(failnth, open_map_files, TOUCHED, .size = 64 * KIB, .call = open_mapping, .undo = close_fd, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth, punch, TOUCHED, .size = 2 * MIB, .also = open_mapping, .call = punch, .undo = nothing, MAY_FAIL(ENOMEM))
 
 /* Namespaces: one is made, used for the first time, left. What is in it when it ends goes by a work item, which has no failures. */
 
-static int also_here(struct run *run)
-{
-	return run->fd = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
-}
+STEP(this_namespace, run->fd = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC))
+STEP(unshare_ipc, unshare(CLONE_NEWIPC))
+STEP(go_back, setns(run->fd, CLONE_NEWIPC))
+STEP(new_namespace, this_namespace(run) < 0 ? -1 : unshare_ipc(run))
+STEP(new_namespace_and_segment, new_namespace(run) || run->shm->get(IPC_PRIVATE, MIB, 0600) < 0 ? -1 : 0)
 
-static int also_new_namespace(struct run *run)
-{
-	return also_here(run) < 0 ? -1 : unshare(CLONE_NEWIPC);
-}
-
-static int also_segment_in_a_new_namespace(struct run *run)
-{
-	return also_new_namespace(run) || run->shm->get(IPC_PRIVATE, MIB, 0600) < 0 ? -1 : 0;
-}
-
-static long call_unshare(struct run *run)
-{
-	(void)run;
-	return unshare(CLONE_NEWIPC);
-}
-
-static long call_return(struct run *run)
-{
-	return setns(run->fd, CLONE_NEWIPC);
-}
-
-static int undo_unshare(struct run *run)
-{
-	return call_return(run);
-}
-
-static long call_first_get(struct run *run)
-{
-	return run->shm->get(IPC_PRIVATE, 4 * KIB, 0600);
-}
-
-SCENARIO(failnth, unshare, .also = also_here, .call = call_unshare, .undo = undo_unshare, MAY_FAIL(ENOMEM, ENOSPC))
-SCENARIO(failnth, first_get_in_a_namespace, .also = also_new_namespace, .call = call_first_get, MAY_FAIL(ENOMEM, EFAULT),
+SCENARIO(failnth, unshare, .also = this_namespace, .call = unshare_ipc, .undo = go_back, MAY_FAIL(ENOMEM, ENOSPC))
+SCENARIO(failnth, first_get_in_a_namespace, .size = 4 * KIB, .also = new_namespace, .call = get_private, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })
-SCENARIO(failnth, leave_a_namespace, .also = also_segment_in_a_new_namespace, .call = call_return, MAY_FAIL(ENOMEM))
+SCENARIO(failnth, leave_a_namespace, .also = new_namespace_and_segment, .call = go_back, MAY_FAIL(ENOMEM))
 
 /* Load: what fails leaves nothing, and the module can be loaded after it. */
 
