@@ -44,7 +44,7 @@ struct scenario {
 	long (*call)(struct run *run);
 	long (*undo)(struct run *run);	/* what the call has done; none: it is not undone, but all goes */
 	int errnos[3];			/* what it may fail with; none: it does not fail */
-	int builtin_errnos[2];		/* and on the built-in alone */
+	int builtin_errnos[3];		/* and on the built-in alone */
 	bool partial;			/* a call that fails may have done a part, which the next one finishes */
 	bool elsewhere;			/* a child has the failures, and the call says whether it came to one */
 };
@@ -220,12 +220,9 @@ static bool documented(const struct run *run, int error)
 	const struct scenario *s = run->scenario;
 	int i;
 
-	for (i = 0; i < 3; i++)
-		if (s->errnos[i] == error)
+	for (i = 0; error && i < 3; i++)
+		if (s->errnos[i] == error || (s->builtin_errnos[i] == error && run->shm == &shm_builtin))
 			return true;
-	for (i = 0; i < 2; i++)
-		if (s->builtin_errnos[i] == error)
-			return run->shm == &shm_builtin;
 	return false;
 }
 
