@@ -55,7 +55,7 @@ struct run {
 	const struct scenario *scenario;
 	unsigned int n;
 	bool hit;
-	int id, other, fd;
+	int id, index, other, fd;
 	char *at;			/* of the segment; of a call that attaches, its result */
 	char *attaches[4];		/* all that are to be detached */
 	char *room;			/* twice the size where nothing else is, or something that may go */
@@ -146,11 +146,13 @@ static int detach(struct run *run, char *at)
 static void prepare(struct __test_metadata *_metadata, struct run *run)
 {
 	const struct scenario *s = run->scenario;
+	struct rust_shm_usage usage;
 
 	if (s->segment) {
 		run->id = run->shm->get(SHM_KEY, s->size, s->flags | IPC_CREAT | IPC_EXCL | 0600);
 		ASSERT_LE(0, run->id)
 			TH_LOG("get: %s", strerror(errno));
+		run->index = run->shm->shm_info(&usage);
 	}
 	if (s->attached) {
 		run->at = attach(run, run->id, NULL, 0);
@@ -397,19 +399,29 @@ static long fork_child_that_fails(struct run *run)
 STEP(wait_for_child, shm_wait(run->child) ? -1 : 0)
 STEP(in_pieces, mprotect(at(run->at, page_size()), page_size(), PROT_READ))
 
+/* A policy of its own for the first page. */
+static long set_policy(struct run *run)
+{
+	unsigned long nodes = 1;
+
+	return syscall(SYS_mbind, run->at, page_size(), MPOL_BIND, &nodes, sizeof(nodes) * 8, 0);
+}
+
 /* Two more attaches, one of another segment, and the first in three pieces. */
 static long several_attaches(struct run *run)
 {
 	run->other = run->shm->get(IPC_PRIVATE, MIB, 0600);
 	if (run->other < 0 || !attach(run, run->id, NULL, SHM_RDONLY) || !attach(run, run->other, NULL, 0))
 		return -1;
-	return in_pieces(run);
+	return in_pieces(run) || set_policy(run) ? -1 : 0;
 }
 
 #define FORK(...) TOUCHED, .size = 64 * KIB, .call = fork_child, .undo = wait_for_child, MAY_FAIL(ENOMEM, EAGAIN), __VA_ARGS__
 
 SCENARIO(failnth, fork, FORK())
 SCENARIO(failnth, fork_with_several_attaches, FORK(.also = several_attaches))
+SCENARIO(failnth_module, fork_with_huge, TOUCHED, .size = 4 * MIB, .flags = SHM_HUGETLB, .call = fork_child, .undo = wait_for_child,
+	 MAY_FAIL(ENOMEM, EAGAIN))
 SCENARIO(failnth, exit, TOUCHED, .size = 64 * KIB, .also = several_attaches, .call = fork_child_that_fails, .undo = wait_for_child,
 	 .elsewhere = true)
 
@@ -424,6 +436,7 @@ static long rmid_id(struct run *run)
 }
 
 STEP(get_private, run->id = run->shm->get(IPC_PRIVATE, run->scenario->size, run->scenario->flags | 0600))
+STEP(find_by_key, run->shm->get(SHM_KEY, 0, 0600))
 STEP(get_by_key, run->id = run->shm->get(SHM_KEY, run->scenario->size, IPC_CREAT | 0600))
 
 /* shmget(2) says that there is no room where there is no memory for an inode. */
@@ -435,7 +448,7 @@ SCENARIO(failnth, get_without_a_reserve, GET(.size = 4 * MIB, .flags = SHM_NORES
 SCENARIO(failnth_module, get_huge, GET(.size = 4 * MIB, .flags = SHM_HUGETLB))
 SCENARIO(failnth, get_new_by_key, .size = 4 * KIB, .call = get_by_key, .undo = rmid_id, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })
-SCENARIO(failnth, find_by_key, SEGMENT, .size = 4 * KIB, .call = get_by_key, .undo = nothing, MAY_FAIL(EFAULT))
+SCENARIO(failnth, find_by_key, SEGMENT, .size = 4 * KIB, .call = find_by_key, .undo = nothing, MAY_FAIL(EFAULT))
 
 /* Attach. */
 
@@ -502,7 +515,7 @@ SCENARIO(failnth, touch_without_a_reserve, TOUCH(.size = 2 * MIB, .flags = SHM_N
 SCENARIO(failnth_module, touch_huge, TOUCH(.size = 4 * MIB, .flags = SHM_HUGETLB))
 SCENARIO(failnth_module, touch_huge_without_a_reserve, TOUCH(.size = 4 * MIB, .flags = SHM_HUGETLB | SHM_NORESERVE))
 SCENARIO(failnth, look, ATTACHED, .size = 64 * KIB, .call = look, .undo = nothing)
-SCENARIO(failnth, populate, ATTACHED, .size = 3 * MIB, .call = populate, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth, populate, ATTACHED, .size = 64 * KIB, .call = populate, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT))
 SCENARIO(failnth, read_into, ATTACHED, .size = 64 * KIB, .also = zeros, .call = read_into, .undo = nothing, MAY_FAIL(EFAULT))
 
 /* Detach and removal. */
@@ -539,8 +552,8 @@ static long ask(struct run *run, int id, int cmd)
 }
 
 STEP(stat_id, ask(run, run->id, IPC_STAT))
-STEP(stat_index, ask(run, 0, SHM_STAT))
-STEP(stat_any, ask(run, 0, SHM_STAT_ANY))
+STEP(stat_index, ask(run, run->index, SHM_STAT))
+STEP(stat_any, ask(run, run->index, SHM_STAT_ANY))
 STEP(ipc_info, ask(run, 0, IPC_INFO))
 STEP(shm_info, ask(run, 0, SHM_INFO))
 STEP(stat_huge, shm_rust_stat_huge(run->id, &(struct rust_shm_stat) {}))
@@ -609,13 +622,6 @@ SCENARIO(failnth_module, parameter, .call = write_parameter, .undo = nothing, MA
 
 /* What a process does with its attaches. A part of a mapping may have been cut off before a failure. */
 
-static long set_policy(struct run *run)
-{
-	unsigned long nodes = 1;
-
-	return syscall(SYS_mbind, run->at, page_size(), MPOL_BIND, &nodes, sizeof(nodes) * 8, 0);
-}
-
 static long move(struct run *run)
 {
 	char *moved = mremap(run->at, run->scenario->size, run->scenario->size, MREMAP_MAYMOVE | MREMAP_FIXED, run->room);
@@ -637,7 +643,7 @@ static long open_mapping(struct run *run)
 }
 
 STEP(unmap_part, munmap(at(run->at, page_size()), page_size()))
-STEP(remap_pages, remap_file_pages(run->at, page_size(), 0, 3, 0))
+STEP(remap_pages, remap_file_pages(at(run->at, page_size()), page_size(), 0, 1, 0))
 STEP(remove_pages, madvise(at(run->at, page_size()), page_size(), MADV_REMOVE))
 STEP(punch, fallocate(run->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page_size(), page_size()))
 
