@@ -63,6 +63,16 @@ fn qstr(text: &CStr) -> bindings::qstr {
     qstr
 }
 
+/// What an error of shmem means. It says `ENOSPC` where it has no memory for an inode; a mount of the
+/// kernel's own has no limit of inodes or blocks that could be reached (`shmem_fill_super()`).
+pub(super) fn shmem_error(e: Error) -> Error {
+    if e == ENOSPC {
+        ENOMEM
+    } else {
+        e
+    }
+}
+
 impl TmpfsMount {
     /// Mounts tmpfs with `huge=` as given: `never`, `within_size` or `always`. A kernel without
     /// transparent huge pages has no such option, and no use for it: there it is left out.
@@ -88,9 +98,10 @@ impl TmpfsMount {
         // SAFETY: The context is set up. `fc_mount_longterm()` returns no null.
         // INVARIANT: The mount was just made, and its first reference is ours.
         Ok(Self(unsafe {
-            NonNull::new_unchecked(from_err_ptr(bindings::fc_mount_longterm(
-                context.0.as_ptr(),
-            ))?)
+            NonNull::new_unchecked(
+                from_err_ptr(bindings::fc_mount_longterm(context.0.as_ptr()))
+                    .map_err(shmem_error)?,
+            )
         }))
     }
 

@@ -3,7 +3,10 @@
 //! A file on shmem: it has the pages of an object, and frees them when it goes.
 
 use super::{
-    mount::TmpfsMount,
+    mount::{
+        self,
+        TmpfsMount, //
+    },
     shmem::Shmem, //
 };
 use crate::shm::sys::{
@@ -69,9 +72,7 @@ impl ShmemFile {
         let file = from_err_ptr(unsafe {
             bindings::shmem_file_setup_with_mnt(mount.as_ptr(), name.as_char_ptr(), counted, flags)
         })
-        // shmem says so where it cannot allocate an inode. Such a mount has no limits that could be
-        // reached.
-        .map_err(|e| if e == ENOSPC { ENOMEM } else { e })?;
+        .map_err(mount::shmem_error)?;
         // SAFETY: The file and its inode are new: nobody else knows them. As
         // `shmem_kernel_file_setup()`, security modules judge the calls, not the inode.
         unsafe {
