@@ -61,7 +61,7 @@ test-programs:
 stress:
 	@STRESS_SECONDS="$(SECONDS)" $(TOOLBOX) enter -- qemu/in-toolbox stress
 ## make kernel KERNEL=name   build a kernel of our own (once, 10 to 15 minutes; it is kept in the cache), for KERNEL=name below and for
-##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races)
+##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races), fault (failures)
 kernel:
 	@qemu/kernel $(KERNEL) >/dev/null
 ## make oracle            random calls on the built-in and on the module, compared after every step, until they differ
