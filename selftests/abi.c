@@ -786,7 +786,7 @@ TEST_F(abi, random_structures_do_no_harm)
 
 	/* In a child with a time limit: whatever it attaches, and wherever, goes with it. */
 	SHM_CHILD {
-		alarm(20);
+		alarm(20 * shm_slow());
 		srandom(1);
 		for (round = 0; round < 20000; round++) {
 			unsigned long request = requests[round % ARRAY_SIZE(requests)];

@@ -536,7 +536,7 @@ TEST_F_TIMEOUT(policy, races, 60)
 	if (!child) {
 		struct racer own = { self->shm->attach(self->id, NULL, 0), self->size, 0 };
 
-		alarm(50);
+		alarm(50 * shm_slow());
 		touch_on_and_on(&own);
 	}
 	ASSERT_EQ(0, pthread_create(&thread[0], NULL, look_on_and_on, &racer));

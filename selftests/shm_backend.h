@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/types.h>
@@ -145,6 +146,14 @@ int shm_rust_ioctl(unsigned long request, void *arg);
 /* IPC_STAT with RUST_SHM_CTL_HUGE, which fills huge too. */
 int shm_rust_stat_huge(int id, struct rust_shm_stat *stat);
 
+/* How many times longer than usual things may take here: time limits are multiplied by it. RUST_SHM_SLOW, or 1. */
+static inline unsigned int shm_slow(void)
+{
+	const char *text = getenv("RUST_SHM_SLOW");
+
+	return text && *text ? (unsigned int)atoi(text) : 1;
+}
+
 static inline size_t shm_page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
@@ -176,6 +185,21 @@ static inline pid_t shm_child_end(struct __test_metadata *_metadata, pid_t pid)
 		TH_LOG("the child did not come to its end");
 	return -1;
 }
+
+/* The harness's, with time limits for this machine. */
+static inline int shm_harness_run(int argc, char **argv)
+{
+	struct __fixture_metadata *fixture;
+	struct __test_metadata *test;
+
+	for (fixture = __fixture_list; fixture; fixture = fixture->next)
+		for (test = fixture->tests; test; test = test->next)
+			test->timeout *= shm_slow();
+	return test_harness_run(argc, argv);
+}
+
+#undef TEST_HARNESS_MAIN
+#define TEST_HARNESS_MAIN int main(int argc, char **argv) { return shm_harness_run(argc, argv); }
 #endif
 
 #define SHM_CHILD \

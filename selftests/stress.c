@@ -3,12 +3,12 @@
  * Everything at once: many processes do all there is to do, at random, to few segments and keys; then everything is counted, removed,
  * and looked for.
  *
- *	STRESS_SECONDS=10	how long on the module, and up to three times as long on a slow machine, until each thing that is tried has
- *				worked. From 60 on the built-in has a third of it, which says whether this program is right; below, two
+ *	STRESS_SECONDS=10	how long on the module, and longer on a slow machine, until each thing that is tried has worked or had its
+ *				turns. From 60 on the built-in has a third of it, which says whether this program is right; below, two
  *				seconds.
  *	STRESS_PROCESSES=16	how many processes
  *	STRESS_SEED=n		a number that decides what is done; only the scheduler comes on top
- *	STRESS_HANG=60		how long a process may do the same thing, in seconds, before it counts as hung
+ *	STRESS_HANG=60		how long a process may do the same thing, in seconds, before it counts as hung (times RUST_SHM_SLOW)
  *
  * What is done is the list `ops`. Each of them counts how often it worked, how often it was refused for a reason that is allowed, and
  * everything else is a failure, as is a thing that never worked. The processes are killed and started anew all the time. What is
@@ -52,6 +52,7 @@
 #define LANE (8 * MIB)
 #define WORKERS_MAX 64
 #define CELLS 4		/* places in a page where something is written */
+#define TURNS 20000	/* of all processes: with so many each thing comes to its turn */
 
 /*
  * A segment of an odd size may have holes punched into it. What is written to any other stays: it must be read again.
@@ -84,6 +85,7 @@ enum op {
 struct shared {
 	bool stop, go_home;
 	unsigned int spawned;
+	unsigned int turns;	/* of all processes, since the start of the run */
 	struct {
 		pid_t pid;
 		unsigned int progress;	/* grows with each thing that is done */
@@ -1315,6 +1317,7 @@ static void work(unsigned int number, uint64_t seed)
 			continue;
 		shared->worker[me].doing = op;
 		result = ops[op].function();
+		__atomic_fetch_add(&shared->turns, 1, __ATOMIC_RELAXED);
 		if (result >= 0)
 			__atomic_fetch_add(result ? &shared->worked[op] : &shared->refused[op], 1, __ATOMIC_RELAXED);
 		moved_on();
@@ -1660,16 +1663,18 @@ static bool something_is_left(void)
 /* One run, from the first process to the last one's end. false if somebody hangs: then nothing more can be said. */
 static bool run(double seconds, unsigned int workers, uint64_t seed, double limit)
 {
-	double end = now() + seconds, patience = end + 2 * seconds, next_kill = 0, next_move = 0;
+	double end = now() + seconds, next_kill = 0, next_move = 0;
 	struct watch watch = {};
 	unsigned int i, children;
 
 	shared->stop = shared->go_home = false;
+	shared->turns = 0;
 	for (i = 0; i < workers; i++) {
 		shared->worker[i].ready = false;
 		spawn(i, seed);
 	}
-	while ((now() < end || (now() < patience && something_is_left())) && shared->failures < ARRAY_SIZE(shared->failure)) {
+	while ((now() < end || (something_is_left() && __atomic_load_n(&shared->turns, __ATOMIC_RELAXED) < TURNS)) &&
+	       shared->failures < ARRAY_SIZE(shared->failure)) {
 		usleep(10000);
 		collect(workers, seed, true);
 		if (!all_move(&watch, workers, limit))
@@ -1677,12 +1682,12 @@ static bool run(double seconds, unsigned int workers, uint64_t seed, double limi
 		if (now() > next_kill) {
 			if (!kill(shared->worker[pick(workers)].pid, SIGKILL))
 				shared->worked[KILL]++;
-			next_kill = now() + 0.05 + pick(100) / 1000.0;
+			next_kill = now() + (0.05 + pick(100) / 1000.0) * shm_slow();
 		}
 		if (now() > next_move) {
 			if (!shm_write_file("/proc/sys/vm/drop_caches", "3") && !shm_write_file("/proc/sys/vm/compact_memory", "1"))
 				shared->worked[MOVE_MEMORY]++;
-			next_move = now() + 1.5;
+			next_move = now() + 1.5 * shm_slow();
 		}
 	}
 	__atomic_store_n(&shared->stop, true, __ATOMIC_SEQ_CST);
@@ -1742,7 +1747,7 @@ static bool run(double seconds, unsigned int workers, uint64_t seed, double limi
 
 TEST_F_TIMEOUT(stress, everything_at_once, 3600)
 {
-	unsigned long workers = setting("STRESS_PROCESSES", 16), hang = setting("STRESS_HANG", 60), seconds = setting("STRESS_SECONDS", 10);
+	unsigned long workers = setting("STRESS_PROCESSES", 16), hang = setting("STRESS_HANG", 60 * shm_slow()), seconds = setting("STRESS_SECONDS", 10);
 	uint64_t seed = setting("STRESS_SEED", (unsigned long)time(NULL));
 	struct use before, after;
 	const char *more;
