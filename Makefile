@@ -59,7 +59,7 @@ test-programs:
 	@qemu/test programs
 ## make stress [SECONDS=120]   all that there is to do, at once and at random, on 8 CPUs; STRESS_SEED=n says what, STRESS_PROCESSES=16
 stress:
-	@STRESS_SECONDS="$(SECONDS)" $(TOOLBOX) enter -- qemu/in-toolbox stress
+	@STRESS_SECONDS="$(SECONDS)" qemu/oracle stress
 ## make kernel KERNEL=name   build a kernel of our own (once, 10 to 15 minutes; it is kept in the cache), for KERNEL=name below and for
 ##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races), fault (failures)
 kernel:
