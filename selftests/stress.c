@@ -19,6 +19,7 @@
 #include "kselftest_harness.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <limits.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
@@ -1589,7 +1590,16 @@ struct use {
 
 static void measure(struct use *use)
 {
+	glob_t caches;
+	size_t i;
+
 	shm_write_file("/proc/sys/vm/drop_caches", "3");
+	/* What KASAN keeps of freed objects goes, too. */
+	if (!glob("/sys/kernel/slab/*/shrink", 0, NULL, &caches)) {
+		for (i = 0; i < caches.gl_pathc; i++)
+			shm_write_file(caches.gl_pathv[i], "1");
+		globfree(&caches);
+	}
 	/* Counters of the processors are added up. */
 	shm_write_file("/proc/sys/vm/stat_refresh", "1");
 	use->free = proc_bytes("/proc/meminfo", "MemFree");
