@@ -8,14 +8,14 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW
+export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: install uninstall install-dkms deb test-install test-programs tools oracle coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: install uninstall install-dkms deb test-install test-programs tools oracle fuzz coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -68,6 +68,10 @@ kernel:
 ##     SEEDS='1 2 3' STEPS=200000   steps for each seed (default: 4 seeds, 10000 steps)
 oracle:
 	@qemu/oracle
+## make fuzz [MINUTES=10]   programs of calls, of several threads; KERNEL=kasan finds more, and is guided by what they reach
+##     REPLAY=file TIMES=100    runs the programs of a file, as those in build/fuzz/crash.* after a failure; SEED=n
+fuzz:
+	@qemu/oracle fuzz
 ## make coverage          which lines of shm/ run under it (SEEDS, STEPS: default 4 seeds, 2000 steps), and which do not
 coverage:
 	@qemu/oracle coverage
