@@ -41,6 +41,7 @@ pub struct Actor<'a> {
     /// In a forked child: how many calls it has left, and how many forks it is away.
     left: Option<u64>,
     depth: u32,
+    ended: bool,
     /// /proc/thread-self/fail-nth, and what is written there before the next call.
     fail_file: i64,
     fail: u64,
@@ -71,6 +72,12 @@ pub fn run(program: &Program, context: &Context) -> ! {
             libc::sigaction(signal, &action, std::ptr::null_mut());
         }
     }
+    // A program may come upon the numbers of files that are open.
+    let null = sys::open(c"/dev/null", libc::O_RDWR);
+    for fd in 0..3 {
+        sys::call(libc::SYS_dup2, &[null as u64, fd]);
+    }
+    sys::close_low();
     let mut used = [false; ACTORS];
     program.calls().for_each(|(actor, ..)| used[usize::from(actor)] = true);
     for actor in 0..ACTORS {
@@ -146,6 +153,7 @@ impl<'a> Actor<'a> {
             kcov: context.kcov.get(number).copied(),
             left: None,
             depth: 0,
+            ended: false,
             fail_file: -1,
             fail: 0,
             pipe: [-1; 2],
@@ -161,9 +169,10 @@ impl<'a> Actor<'a> {
             kcov.enable();
         }
         let mut barrier = 0;
-        for _ in 0..program.repeat {
+        'all: for _ in 0..program.repeat {
             for step in &program.steps {
                 match step {
+                    _ if self.ended => break 'all,
                     Step::Sync => {
                         self.wait(barrier % BARRIERS, actors);
                         barrier += 1;
@@ -178,6 +187,12 @@ impl<'a> Actor<'a> {
         if self.left.is_some() {
             self.end();
         }
+    }
+
+    /// Ends the thread.
+    pub fn leave(&mut self) -> i64 {
+        self.ended = true;
+        0
     }
 
     fn end(&self) -> ! {

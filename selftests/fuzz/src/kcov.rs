@@ -52,6 +52,7 @@ impl Kcov {
         if fd < 0 || result < 0 {
             return Err(format!("KCOV: errno {} {}", -fd, -result));
         }
+        let fd = sys::keep(fd);
         let address = ADDRESS + number * WORDS * 16;
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         sys::map(address, WORDS * 8, protection, flags, fd)?;

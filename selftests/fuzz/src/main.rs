@@ -280,15 +280,15 @@ impl Run {
         );
     }
 
-    /// The corpus, and the places reached, from the start of the module's code.
+    /// The corpus, once that of before has run; and the places reached, from the start of the module's code.
     fn save(&self) -> Result<(), String> {
-        let Some(directory) = self.options.directory.as_ref().filter(|_| Worker::is_guided() && self.options.replay.is_none()) else {
+        let shared = self.job.shared;
+        let ready = shared.ready.load(Relaxed) as usize >= self.job.workers && Worker::is_guided() && self.job.times.is_none();
+        let Some(directory) = self.options.directory.as_ref().filter(|_| ready) else {
             return Ok(());
         };
-        // While the old programs run the first time, the corpus is not complete.
-        let name = if self.start.elapsed().as_secs() < self.options.seconds.unwrap_or(0) / 2 { "corpus.new" } else { "corpus" };
-        let places: Vec<_> = self.job.shared.covered.places.list().iter().map(|place| format!("{place:#x}\n")).collect();
-        fs::copy(&self.job.corpus, directory.join(name))
+        let places: Vec<_> = shared.covered.places.list().iter().map(|place| format!("{place:#x}\n")).collect();
+        fs::copy(&self.job.corpus, directory.join("corpus"))
             .and_then(|_| fs::write(directory.join("places"), places.concat()))
             .map_err(|error| format!("{}: {error}", directory.display()))
     }

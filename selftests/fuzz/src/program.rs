@@ -343,4 +343,16 @@ mod tests {
         assert!(programs.len() >= 10);
         assert!(crate::CORPUS.len() < 300_000);
     }
+
+    /// What a header or a description calls `RUST_SHM_...`, but for what is no number that a call takes.
+    fn names(text: &str) -> std::collections::BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let none = ["DEVICE", "IOC_TYPE", "ABI_VERSION", "IPC_PRIVATE", "HUGE_SHIFT", "HUGE_MASK", "MODE_DEST", "MODE_LOCKED", "MODE_"];
+        words.filter(|word| word.strip_prefix("RUST_SHM_").is_some_and(|name| !none.contains(&name))).collect()
+    }
+
+    #[test]
+    fn the_description_for_syzkaller_has_what_the_header_has() {
+        assert_eq!(names(include_str!("../rust_shm.txt")), names(include_str!("../../../include/uapi/rust_shm.h")));
+    }
 }

@@ -88,6 +88,8 @@ pub struct Worker {
 pub struct Shared {
     pub stop: AtomicU32,
     pub pause: AtomicU32,
+    /// Workers that have run the programs that were given.
+    pub ready: AtomicU32,
     pub executions: AtomicU64,
     pub timeouts: AtomicU64,
     pub injected: AtomicU64,

@@ -76,7 +76,7 @@ impl<'a> Worker<'a> {
         if let error @ ..0 = sys::call(libc::SYS_unshare, &[libc::CLONE_NEWIPC as u64]) {
             return Err(fail("unshare", error));
         }
-        let namespace = sys::open(c"/proc/self/ns/ipc", libc::O_RDONLY);
+        let namespace = sys::keep(sys::open(c"/proc/self/ns/ipc", libc::O_RDONLY));
         let mut kcov = Vec::new();
         if let Some(text) = Text::of_module() {
             for actor in 0..ACTORS {
@@ -119,13 +119,14 @@ impl<'a> Worker<'a> {
             for (i, program) in given.iter().enumerate() {
                 // To repeat what was found takes all of it, side by side.
                 if self.job.times.unwrap_or(1) > 1 || i % self.job.workers == number {
-                    self.try_program(program.clone())?;
+                    self.try_program(program.clone(), false)?;
                 }
                 if self.stops() {
                     return Ok(());
                 }
             }
         }
+        self.job.shared.ready.fetch_add(1, Relaxed);
         while self.job.times.is_none() && !self.stops() {
             self.import()?;
             let pool = if self.guided() { &self.programs } else { &self.job.programs };
@@ -138,7 +139,7 @@ impl<'a> Worker<'a> {
             };
             let other = (!pool.is_empty()).then(|| &pool[self.rng.below(pool.len())]);
             program.mutate(other, &mut self.rng);
-            self.try_program(program)?;
+            self.try_program(program, true)?;
         }
         self.clean();
         Ok(())
@@ -165,17 +166,17 @@ impl<'a> Worker<'a> {
         self.job.shared.stop.load(Relaxed) != 0
     }
 
-    /// Runs it, and keeps it, as short as it can be, if it reaches something that nothing has reached.
-    fn try_program(&mut self, mut program: Program) -> Result<(), String> {
+    /// Runs it, and keeps it if it reaches something that nothing has reached; made as short as it can be with `trim`.
+    fn try_program(&mut self, mut program: Program, trim: bool) -> Result<(), String> {
         let in_time = self.run(&program)?;
         let all = &self.job.shared.covered;
         let covered = &self.context.me.covered;
         let new = New { places: all.places.add(&covered.places), pairs: all.pairs.add(&covered.pairs) };
-        if new.is_empty() || !in_time {
+        if new.is_empty() || !in_time || self.job.times.is_some() {
             return Ok(());
         }
-        let mut again = self.reaches(&program, &new)?;
-        if again {
+        let mut again = !trim || self.reaches(&program, &new)?;
+        if again && trim {
             for at in (0..program.steps.len()).rev() {
                 let mut shorter = program.clone();
                 shorter.steps.remove(at);
@@ -189,14 +190,14 @@ impl<'a> Worker<'a> {
                     program = once;
                 }
             }
-        } else {
+        } else if !again {
             // Only by chance. A place is worth it.
             again = !new.places.is_empty();
         }
         if again {
             let number = self.job.shared.entries.fetch_add(1, Relaxed);
             let (places, pairs) = (new.places.len(), new.pairs.len());
-            let text = format!("# program {number} new: {places} places, {pairs} pairs\n{program}");
+            let text = format!("# program {number} new: {places} places, {pairs} pairs\n{program}\n");
             self.corpus.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -213,8 +214,11 @@ impl<'a> Worker<'a> {
         }
         let mut text = String::new();
         let read = self.corpus.seek(SeekFrom::Start(self.read)).and_then(|_| self.corpus.read_to_string(&mut text));
-        self.read += read.map_err(|error| error.to_string())? as u64;
-        self.programs.extend(Program::parse_all(&text)?);
+        read.map_err(|error| error.to_string())?;
+        // One may not be written to its end.
+        let whole = text.rfind("\n\n").map_or(0, |end| end + 2);
+        self.read += whole as u64;
+        self.programs.extend(Program::parse_all(&text[..whole])?);
         Ok(())
     }
 
