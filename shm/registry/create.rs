@@ -23,9 +23,7 @@ use crate::shm::{
         },
         permission::{
             self,
-            Caller,
-            Ownership,
-            Request, //
+            Caller, //
         }, //
     },
     segment::{
@@ -161,7 +159,7 @@ impl Registry {
             Err(EEXIST)
         } else if entry.segment.size() < wanted.size {
             Err(EINVAL)
-        } else if !allows(Request::from_mode(wanted.mode)) {
+        } else if !allows(permission::Request::from_mode(wanted.mode)) {
             Err(EACCES)
         } else {
             Ok(entry.segment.id())
@@ -268,7 +266,7 @@ impl Registry {
             Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?)
         };
         let (uid, gid) = (caller.euid(), cred::egid());
-        let ownership = Ownership {
+        let ownership = permission::Ownership {
             uid,
             gid,
             cuid: uid,

@@ -40,10 +40,7 @@ use crate::shm::{
     },
     sys::{
         sync::{
-            id_table::{
-                Guard,
-                IdTable, //
-            },
+            id_table,
             rcu_arc::RcuDeferred, //
         },
         task::ipc_ns::NamespaceId, //
@@ -59,10 +56,7 @@ use kernel::{
         RBTreeNode, //
     },
     sync::Arc,
-    workqueue::{
-        Work,
-        WorkItem, //
-    }, //
+    workqueue, //
 };
 
 /// What a registry keeps beside the segments themselves.
@@ -86,22 +80,22 @@ struct KeyEntry {
     ownership: Ownership,
 }
 
-type Locked<'a> = Guard<'a, Segment, Table>;
+type Locked<'a> = id_table::Guard<'a, Segment, Table>;
 
 /// The segments of a namespace.
 #[pin_data]
 pub(crate) struct Registry {
     #[pin]
-    table: IdTable<Segment, Table>,
+    table: id_table::IdTable<Segment, Table>,
     mounts: Arc<Mounts>,
     namespace: NamespaceId,
     id_layout: IdLayout,
     #[pin]
     orphans: orphans::Orphans,
     #[pin]
-    end: Work<Registry>,
+    end: workqueue::Work<Registry>,
     #[pin]
-    sweep_later: Work<Registry, 1>,
+    sweep_later: workqueue::Work<Registry, 1>,
 }
 
 impl_has_work! {
@@ -135,7 +129,7 @@ impl Registry {
             pool: commit::Pool::new(),
         };
         pin_init!(Self {
-            table <- IdTable::new(table),
+            table <- id_table::IdTable::new(table),
             mounts,
             namespace,
             id_layout,
@@ -358,7 +352,7 @@ struct Removed {
 
 /// The namespace has ended: what nobody is attached to goes, the rest with its last detach
 /// (`shm_exit_ns()`).
-impl WorkItem for Registry {
+impl workqueue::WorkItem for Registry {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {

@@ -14,11 +14,8 @@ use super::{
 use crate::shm::sys::task::kprobe::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
 use crate::shm::sys::task::{
-    ipc_ns, //
-    kprobe::{
-        OnCreatorLeaves,
-        OnRmidForced, //
-    },
+    ipc_ns,
+    kprobe, //
 };
 use crate::shm::{
     segment::{
@@ -142,7 +139,7 @@ impl OnNamespaceEnd for Arc<Namespaces> {
 
 /// Called by a kprobe, which must not sleep: a work item or the next call removes the orphans.
 #[cfg(CONFIG_SYSVIPC)]
-impl OnRmidForced for Arc<Namespaces> {
+impl kprobe::OnRmidForced for Arc<Namespaces> {
     fn rmid_forced(&self, id: NamespaceId) {
         let moment = self.creators.moment();
         if let Some(registry) = self.registries.lock().get(&id) {
@@ -155,7 +152,7 @@ impl OnRmidForced for Arc<Namespaces> {
 
 /// Called by a kprobe, which must not sleep.
 #[cfg(CONFIG_SYSVIPC)]
-impl OnCreatorLeaves for Arc<Namespaces> {
+impl kprobe::OnCreatorLeaves for Arc<Namespaces> {
     fn creator_leaves(&self) {
         self.creators.leave(|namespace, moment| {
             let forced = ipc_ns::rmid_forced_in(namespace);

@@ -18,10 +18,7 @@ use crate::shm::{
                 Setting, //
             },
             shmem::Shmem,
-            shmem_file::{
-                ShmemFile,
-                ShmemRef, //
-            }, //
+            shmem_file, //
         },
         mm::{
             folio::{
@@ -239,7 +236,7 @@ pub(crate) fn punch_huge(pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> 
 /// Huge pages that are being placed, all of them, by several tasks.
 #[pin_data]
 struct Filling {
-    file: ShmemRef,
+    file: shmem_file::ShmemRef,
     client: Client,
     blocks: usize,
     /// The next that nobody has begun.
@@ -281,7 +278,7 @@ impl Filling {
 /// Fills an empty file with huge pages, all of it; `ENOMEM` if there are not enough. A task that is
 /// killed goes no further. Work items of `queue` take part where there is much to clear: on behalf of
 /// the caller, whose memory cgroup pays.
-pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
+pub(crate) fn fill(file: &shmem_file::ShmemFile, queue: &OwnedQueue) -> Result {
     let pages = file.view().size() >> PAGE_SHIFT;
     // What cannot be is not begun: it would take the memory from everybody else.
     if pages > folio::available_pages() {
@@ -299,7 +296,7 @@ pub(crate) fn fill(file: &ShmemFile, queue: &OwnedQueue) -> Result {
 
 /// Places what is missing: from the nodes that the tasks run on, or, by one work item, from any.
 fn place_all(
-    file: &ShmemFile,
+    file: &shmem_file::ShmemFile,
     queue: &OwnedQueue,
     mm: Option<&LentMm>,
     from_any_node: bool,

@@ -14,11 +14,7 @@ use kernel::{
         Kiocb, //
     },
     iov::IovIterDest,
-    miscdevice::{
-        MiscDevice,
-        MiscDeviceOptions,
-        MiscDeviceRegistration, //
-    },
+    miscdevice,
     prelude::*,
     types::Opaque,
     uaccess::UserPtr, //
@@ -68,7 +64,7 @@ impl<D: DeviceFile> Device<D> {
         mode: u16,
         context: D::Context,
     ) -> impl PinInit<Self, Error> {
-        let template = MiscDeviceOptions { name }.into_raw::<Opened<D>>();
+        let template = miscdevice::MiscDeviceOptions { name }.into_raw::<Opened<D>>();
         try_pin_init!(Self {
             // Initialised first: the device may be opened as soon as it is registered.
             context,
@@ -110,10 +106,10 @@ struct Opened<D: DeviceFile> {
 }
 
 #[vtable]
-impl<D: DeviceFile> MiscDevice for Opened<D> {
+impl<D: DeviceFile> miscdevice::MiscDevice for Opened<D> {
     type Ptr = Pin<KBox<Self>>;
 
-    fn open(_file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
+    fn open(_file: &File, misc: &miscdevice::MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
         // SAFETY: Only a `Device<D>` is registered with this type, so `misc` is its first field. It
         // is not dropped while `misc_open()` runs.
         let device = unsafe { &*misc.as_raw().cast_const().cast::<Device<D>>() };
