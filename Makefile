@@ -15,7 +15,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: install uninstall install-dkms deb test-install test-programs tools oracle fuzz coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: install uninstall install-dkms deb test-install test-programs test-configs tools oracle fuzz coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -57,6 +57,9 @@ test-all:
 ## make test-programs [T=program]   programs that others have written, unchanged, on rust_shm: PostgreSQL, X, ipcs, stress-ng, ...
 test-programs:
 	@qemu/test programs
+## make test-configs [T=NUMA=n]   the module builds for kernels of other configurations, or is refused in a sentence: qemu/configs
+test-configs:
+	@$(TOOLBOX) enter -- qemu/in-toolbox test-configs
 ## make stress [SECONDS=120]   all that there is to do, at once and at random, on 8 CPUs; STRESS_SEED=n says what, STRESS_PROCESSES=16
 stress:
 	@STRESS_SECONDS="$(SECONDS)" qemu/oracle stress

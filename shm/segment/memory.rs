@@ -198,7 +198,7 @@ pub(crate) const HUGE_BYTES: usize = PAGE_SIZE << PMD_ORDER;
 
 /// Whether there are huge pages of a size given by its logarithm, 0 for the usual one.
 pub(crate) fn has_huge_pages(size_log: u32) -> bool {
-    PMD_ORDER > 0 && (size_log == 0 || size_log == HUGE_BYTES.ilog2())
+    PMD_ORDER != 0 && (size_log == 0 || size_log == HUGE_BYTES.ilog2())
 }
 
 /// How many bytes a segment of `size` bytes takes in huge pages; `None` if that is too much for a
@@ -212,7 +212,7 @@ pub(crate) fn in_huge_pages(size: usize) -> Option<usize> {
 /// in proportion to what is resident: the kernel splits such folios without telling.
 pub(crate) fn huge_bytes(pages: Shmem<'_>) -> usize {
     let mut count = 0;
-    if PMD_ORDER > 0 {
+    if PMD_ORDER != 0 {
         pages.each_folio(|order| count += usize::from(order == PMD_ORDER));
     }
     count * HUGE_BYTES
@@ -263,7 +263,6 @@ impl Filling {
             if !pages.has(index) && pages.place_huge(index).is_err() || self.client.is_killed() {
                 self.failed.store(true, Relaxed);
             }
-            thread::cond_resched();
         }
     }
 

@@ -68,4 +68,31 @@ pub(crate) mod bindings {
     use kernel::ffi;
 
     include!(env!("RUST_SHM_BINDINGS"));
+    // Inline functions without a Rust helper, on kernels without these options.
+    #[cfg(not(CONFIG_XARRAY_MULTI))]
+    pub(crate) unsafe fn xa_get_order(_: *mut xarray, _: usize) -> ffi::c_int {
+        0
+    }
+    #[cfg(not(CONFIG_MODULE_UNLOAD))]
+    pub(crate) unsafe fn try_module_get(_: *mut module) -> bool {
+        true
+    }
+    #[cfg(not(CONFIG_MODULE_UNLOAD))]
+    pub(crate) unsafe fn module_put(_: *mut module) {}
+    #[cfg(not(CONFIG_USER_NS))]
+    pub(crate) unsafe fn make_kuid(_: *mut user_namespace, val: uid_t) -> kuid_t {
+        kuid_t { val }
+    }
+    #[cfg(not(CONFIG_USER_NS))]
+    pub(crate) unsafe fn make_kgid(_: *mut user_namespace, val: gid_t) -> kgid_t {
+        kgid_t { val }
+    }
+    #[cfg(not(CONFIG_USER_NS))]
+    pub(crate) unsafe fn from_kuid_munged(_: *mut user_namespace, id: kuid_t) -> uid_t {
+        id.val
+    }
+    #[cfg(not(CONFIG_USER_NS))]
+    pub(crate) unsafe fn from_kgid_munged(_: *mut user_namespace, id: kgid_t) -> gid_t {
+        id.val
+    }
 }

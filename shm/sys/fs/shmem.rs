@@ -101,7 +101,6 @@ impl Shmem<'_> {
     pub(super) fn promise_huge(&self) {
         self.set_locked(true);
         // As `mapping_set_folio_min_order()`, which is inline.
-        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         // SAFETY: By the type invariant the mapping is valid; it is nobody else's yet.
         unsafe {
             (*self.mapping().as_ptr()).flags |=
@@ -111,7 +110,8 @@ impl Shmem<'_> {
 
     /// Whether [`promise_huge()`](Self::promise_huge) was called.
     pub(super) fn is_promised(&self) -> bool {
-        (self.mapping_flags() >> bindings::mapping_flags_AS_FOLIO_ORDER_MIN) as u32 & PMD_ORDER != 0
+        let orders = self.mapping_flags() >> bindings::mapping_flags_AS_FOLIO_ORDER_MIN;
+        orders % (1 << bindings::mapping_flags_AS_FOLIO_ORDER_BITS) != 0
     }
 
     /// How many pages are in memory. As `shm_add_rss_swap()`, and so the next.
@@ -227,7 +227,6 @@ impl Shmem<'_> {
                     folio.isolate();
                 }
             }
-            thread::cond_resched();
         }
     }
 
@@ -281,7 +280,6 @@ impl Shmem<'_> {
             {
                 bindings::check_move_unevictable_folios(&mut batch);
                 bindings::__folio_batch_release(&mut batch);
-                thread::cond_resched();
             }
         }
     }
@@ -320,7 +318,6 @@ impl Shmem<'_> {
                 break;
             };
             index = next;
-            thread::cond_resched();
         }
     }
 }

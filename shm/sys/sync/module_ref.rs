@@ -6,9 +6,9 @@
 //! else must keep the code loaded: an open file, a mapping, or the module's exit function that
 //! waits.
 
+use crate::shm::sys::bindings;
 use crate::LocalModule;
 use kernel::{
-    bindings,
     module::this_module,
     prelude::*, //
 };

@@ -6,12 +6,12 @@ use crate::shm::rules::permission::{
     Gid,
     Uid, //
 };
+use crate::shm::sys::bindings;
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
 };
 use kernel::{
-    bindings,
     prelude::*,
     types::NotThreadSafe, //
 };

@@ -2,11 +2,12 @@
 
 //! IPC namespaces (`struct ipc_namespace`): the caller's, its sysctls, and counted references.
 
-use crate::shm::rules::limits::Limits;
-#[cfg(CONFIG_IPC_NS)]
-use crate::shm::sys::{
-    bindings,
-    task::cred::Credentials, //
+use crate::shm::{
+    rules::limits::Limits,
+    sys::{
+        bindings,
+        task::cred::Credentials, //
+    }, //
 };
 use core::{
     marker::PhantomData,

@@ -55,17 +55,6 @@ impl Client {
     }
 }
 
-/// Reschedules if necessary, on kernels without preemption (`cond_resched()`). Must be called where
-/// sleeping is allowed.
-pub(crate) fn cond_resched() {
-    kernel::task::might_sleep();
-    // SAFETY: Sleeping is allowed here, as just checked.
-    #[cfg(not(CONFIG_PREEMPTION))]
-    unsafe {
-        bindings::__cond_resched()
-    };
-}
-
 /// Returns the number of online CPUs.
 pub(crate) fn online_cpus() -> usize {
     // SAFETY: The word is read once.

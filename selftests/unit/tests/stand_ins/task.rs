@@ -24,8 +24,6 @@ pub(crate) mod thread {
         }
     }
 
-    pub(crate) fn cond_resched() {}
-
     pub(crate) fn online_cpus() -> usize {
         2
     }
