@@ -152,6 +152,18 @@ const ATTACH: Kind = Flags(&[0, 0o10000, 0o20000, 0o40000, 0o100000]);
 const COMMAND: Kind = Pick(&[0, 0, 1, 2, 2, 3, 11, 11, 12, 12, 13, 13, 14, 15, 15, 4, 16]);
 const STRUCTURE: Kind = Pick(&[104, 104, 104, 96, 40, 48, 48, 128, 4096, 95, 4097, 0, 160]);
 const PROTECTION: Kind = Flags(&[1, 2, 4, 0x0100_0000, 0x0200_0000]);
+const SET: &[Kind] = &[
+    Dev,
+    Where,
+    Id,
+    Where,
+    STRUCTURE,
+    Pick(&[0, 1000]),
+    Pick(&[0, 1000, u64::MAX]),
+    Pick(&[0o600, 0, 0o777, 0o444]),
+    Flags(&[0, 0, 0, 1]),
+];
+const IOCTL: Kind = Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0xd500, 0x5401, 0x5421]);
 const OPEN: Kind = Pick(&[2, 2, 0, 1, 0x8_0000, 0x4000, 0x20_0000]);
 const MODE: Kind = Pick(&[0, 1, 2, 3, 4, 5, 6, 0x8002, 0x4003, 0x2003]);
 /// All but those that poison pages: NORMAL to DONTNEED, FREE, REMOVE, DONTFORK to NOHUGEPAGE, DONTDUMP to COLLAPSE, and guards.
@@ -219,43 +231,15 @@ pub const CALLS: &[Call] = &[
         let (fd, at) = (a.file(0), a.buffer());
         ctl(a, fd, at, v[0] as i32, abi::IPC_RMID, 0, 0, 0)
     }),
-    by(
-        "set",
-        8,
-        &[
-            Dev,
-            Where,
-            Id,
-            Where,
-            STRUCTURE,
-            Pick(&[0, 1000]),
-            Pick(&[0, 1000, u64::MAX]),
-            Pick(&[0o600, 0, 0o777, 0o444]),
-            Flags(&[0, 0, 0, 1]),
-        ],
-        |a, v| {
-            let new = abi::Stat { uid: v[5] as u32, gid: v[6] as u32, mode: v[7] as u32, reserved: v[8] as u32, ..Default::default() };
-            a.put(v[3], &new);
-            ctl(a, v[0], v[1], v[2] as i32, abi::IPC_SET, v[3], v[4] as u32, 0)
-        },
-    ),
-    by(
-        "ioctl",
-        8,
-        &[
-            Dev,
-            Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0xd500, 0x5401, 0x5421]),
-            Where,
-            Any,
-            Any,
-            Any,
-            Any,
-        ],
-        |a, v| {
-            a.put(v[2], &[v[3], v[4], v[5], v[6]]);
-            a.call(libc::SYS_ioctl, &v[..3])
-        },
-    ),
+    by("set", 8, SET, |a, v| {
+        let new = abi::Stat { uid: v[5] as u32, gid: v[6] as u32, mode: v[7] as u32, reserved: v[8] as u32, ..Default::default() };
+        a.put(v[3], &new);
+        ctl(a, v[0], v[1], v[2] as i32, abi::IPC_SET, v[3], v[4] as u32, 0)
+    }),
+    by("ioctl", 8, &[Dev, IOCTL, Where, Any, Any, Any, Any], |a, v| {
+        a.put(v[2], &[v[3], v[4], v[5], v[6]]);
+        a.call(libc::SYS_ioctl, &v[..3])
+    }),
     // Files.
     plain("close", 4, libc::SYS_close, &[File]),
     plain("dup", 2, libc::SYS_dup, &[NewFile, File]),

@@ -3,7 +3,7 @@
 //! The machine: what a run changes of it and puts back, and how it shows that something is wrong.
 
 use crate::calls::TUNABLES;
-use crate::sys;
+use crate::{sys, Fallible};
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
@@ -65,12 +65,7 @@ fn zram() -> Option<String> {
     let number = fs::read_to_string(format!("{ZRAM}/hot_add")).ok()?.trim().to_string();
     fs::write(format!("/sys/block/zram{number}/disksize"), SWAP_BYTES.to_string()).ok()?;
     let path = format!("/dev/zram{number}");
-    // union swap_header: the version, the last page, and no bad ones.
-    let mut header = vec![0u8; 4096];
-    let last = SWAP_BYTES / 4096 - 1;
-    header[1024..1032].copy_from_slice(&(1 | (last << 32)).to_le_bytes());
-    header[4086..].copy_from_slice(b"SWAPSPACE2");
-    fs::write(&path, header).ok()?;
+    std::process::Command::new("mkswap").args(["-q", &path]).status().ok()?;
     let path = CString::new(path).ok()?;
     (sys::call(libc::SYS_swapon, &[path.as_ptr() as u64, 0]) == 0).then_some(number)
 }
@@ -201,9 +196,8 @@ const COMPLAINTS: &[&str] = &[
 ];
 
 impl Log {
-    pub fn new() -> Result<Self, String> {
-        let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg");
-        let file = file.map_err(|error| format!("/dev/kmsg: {error}"))?;
+    pub fn new() -> Fallible<Self> {
+        let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
         // SAFETY: Moves to the end.
         unsafe { libc::lseek(std::os::fd::AsRawFd::as_raw_fd(&file), 0, libc::SEEK_END) };
         Ok(Self { file, seen: HashSet::new() })

@@ -8,7 +8,7 @@
 //!     fuzz --replay FILE [--times N]     runs the programs of FILE, in each worker
 //!         [--directory DIR]         there is `corpus`, which is read and written, and `run-N`: what worker N ran last
 //!         [--places N]              how many there are in the module
-//!         [--workers N] [--seed N] [--limit MILLISECONDS]
+//!         [--seed N]
 //!
 //! It takes root, and a guest: programs change settings of the machine.
 
@@ -30,6 +30,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use worker::{Job, Worker};
 
+/// What can fail in this process and the workers, and ends the run.
+type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
+
 const CORPUS: &str = include_str!("../corpus");
 /// Between two lines that say how far it is, and two looks whether something is left over.
 const PROGRESS: Duration = Duration::from_secs(10);
@@ -42,13 +45,11 @@ struct Options {
     times: Option<u64>,
     directory: Option<PathBuf>,
     places: Option<u64>,
-    workers: Option<u64>,
     seed: Option<u64>,
-    limit: Option<u64>,
 }
 
 impl Options {
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn parse(mut args: impl Iterator<Item = String>) -> Fallible<Self> {
         let mut options = Self::default();
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name}: of what value?"))?;
@@ -59,10 +60,8 @@ impl Options {
                 "--times" => options.times = number()?,
                 "--directory" => options.directory = Some(value.into()),
                 "--places" => options.places = number()?,
-                "--workers" => options.workers = number()?,
                 "--seed" => options.seed = number()?,
-                "--limit" => options.limit = number()?,
-                _ => return Err(format!("{name}: there is no such option")),
+                _ => return Err(format!("{name}: there is no such option").into()),
             }
         }
         Ok(options)
@@ -101,14 +100,10 @@ struct Run {
     failed: Vec<String>,
 }
 
-fn read(path: &str) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
-}
-
 impl Run {
-    fn new(options: Options) -> Result<Self, String> {
+    fn new(options: Options) -> Fallible<Self> {
         let mut programs = match &options.replay {
-            Some(path) => Program::parse_all(&read(path)?).map_err(|error| format!("{path}: {error}"))?,
+            Some(path) => Program::parse_all(&fs::read_to_string(path)?)?,
             None => Program::parse_all(CORPUS)?,
         };
         if let (Some(directory), None) = (&options.directory, &options.replay) {
@@ -117,7 +112,7 @@ impl Run {
             }
         }
         if programs.is_empty() {
-            return Err("there are no programs".to_string());
+            return Err("there are no programs".into());
         }
         if options.seconds.is_some() {
             // So that of two that reach the same, the shorter one is kept.
@@ -126,11 +121,11 @@ impl Run {
         }
         // A namespace without a segment: what others have in ours is not looked at.
         if sys::call(libc::SYS_unshare, &[libc::CLONE_NEWIPC as u64]) < 0 {
-            return Err("unshare: it takes root".to_string());
+            return Err("unshare: it takes root".into());
         }
         fs::metadata(rust_shm_abi::DEVICE).map_err(|error| format!("{}: {error}", rust_shm_abi::DEVICE))?;
         let corpus = PathBuf::from(format!("/tmp/fuzz-{}", std::process::id()));
-        fs::write(&corpus, "").map_err(|error| format!("{}: {error}", corpus.display()))?;
+        fs::write(&corpus, "")?;
         let machine = Machine::new();
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let slow = std::env::var("RUST_SHM_SLOW").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
@@ -138,9 +133,9 @@ impl Run {
             shared: Shared::new()?,
             programs,
             times: if options.seconds.is_some() { None } else { Some(options.times.unwrap_or(1)) },
-            workers: options.workers.map_or(cpus, |count| count as usize).clamp(1, WORKERS),
+            workers: cpus.min(WORKERS),
             seed: options.seed.unwrap_or(1),
-            limit: Duration::from_millis(options.limit.unwrap_or(2000 * slow)),
+            limit: Duration::from_millis(2000 * slow),
             patience: Duration::from_secs(60 * slow),
             directory: options.directory.clone(),
             corpus,
@@ -159,7 +154,7 @@ impl Run {
         })
     }
 
-    fn run(mut self) -> Result<bool, String> {
+    fn run(mut self) -> Fallible<bool> {
         if self.options.is_test() {
             println!("TAP version 13\n1..4");
         }
@@ -281,20 +276,19 @@ impl Run {
     }
 
     /// The corpus, once that of before has run; and the places reached, from the start of the module's code.
-    fn save(&self) -> Result<(), String> {
+    fn save(&self) -> Fallible<()> {
         let shared = self.job.shared;
         let ready = shared.ready.load(Relaxed) as usize >= self.job.workers && Worker::is_guided() && self.job.times.is_none();
         let Some(directory) = self.options.directory.as_ref().filter(|_| ready) else {
             return Ok(());
         };
         let places: Vec<_> = shared.covered.places.list().iter().map(|place| format!("{place:#x}\n")).collect();
-        fs::copy(&self.job.corpus, directory.join("corpus"))
-            .and_then(|_| fs::write(directory.join("places"), places.concat()))
-            .map_err(|error| format!("{}: {error}", directory.display()))
+        fs::copy(&self.job.corpus, directory.join("corpus"))?;
+        Ok(fs::write(directory.join("places"), places.concat())?)
     }
 
     /// The end of a run that is not a test.
-    fn finish(&mut self, rest: Result<(), String>) -> Result<bool, String> {
+    fn finish(&mut self, rest: Result<(), String>) -> Fallible<bool> {
         self.progress();
         self.save()?;
         if let Err(error) = rest {

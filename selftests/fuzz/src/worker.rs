@@ -7,7 +7,7 @@ use crate::kcov::{Kcov, Text};
 use crate::machine::{self, Cgroup};
 use crate::program::{Program, Rng};
 use crate::shared::{Coverage, Shared, ACTORS};
-use crate::sys;
+use crate::{sys, Fallible};
 use rust_shm_abi as abi;
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -71,10 +71,9 @@ impl New {
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(job: &'a Job, number: usize, life: u64) -> Result<Self, String> {
-        let fail = |what: &str, errno: i64| format!("{what}: errno {}", -errno);
+    pub fn new(job: &'a Job, number: usize, life: u64) -> Fallible<Self> {
         if let error @ ..0 = sys::call(libc::SYS_unshare, &[libc::CLONE_NEWIPC as u64]) {
-            return Err(fail("unshare", error));
+            return Err(format!("unshare: errno {}", -error).into());
         }
         let namespace = sys::keep(sys::open(c"/proc/self/ns/ipc", libc::O_RDONLY));
         let mut kcov = Vec::new();
@@ -84,14 +83,7 @@ impl<'a> Worker<'a> {
             }
         }
         let cgroup = Cgroup::new(&format!("fuzz-{number}"));
-        let ring = match &job.directory {
-            Some(directory) => {
-                let path = directory.join(format!("run-{number}"));
-                Some(File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?)
-            }
-            None => None,
-        };
-        let corpus = OpenOptions::new().read(true).append(true).open(&job.corpus);
+        let ring = job.directory.as_ref().map(|directory| File::create(directory.join(format!("run-{number}")))).transpose()?;
         Ok(Self {
             job,
             context: Context {
@@ -107,12 +99,12 @@ impl<'a> Worker<'a> {
             count: 0,
             rng: Rng::new(job.seed + number as u64 + life * 1000),
             programs: Vec::new(),
-            corpus: corpus.map_err(|error| error.to_string())?,
+            corpus: OpenOptions::new().read(true).append(true).open(&job.corpus)?,
             read: 0,
         })
     }
 
-    pub fn work(&mut self, number: usize, life: u64) -> Result<(), String> {
+    pub fn work(&mut self, number: usize, life: u64) -> Fallible<()> {
         // A worker that follows one that was lost does not begin anew.
         let given = if life == 0 { &self.job.programs[..] } else { &[] };
         for _ in 0..self.job.times.unwrap_or(1) {
@@ -167,7 +159,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Runs it, and keeps it if it reaches something that nothing has reached; made as short as it can be with `trim`.
-    fn try_program(&mut self, mut program: Program, trim: bool) -> Result<(), String> {
+    fn try_program(&mut self, mut program: Program, trim: bool) -> Fallible<()> {
         let in_time = self.run(&program)?;
         let all = &self.job.shared.covered;
         let covered = &self.context.me.covered;
@@ -198,23 +190,23 @@ impl<'a> Worker<'a> {
             let number = self.job.shared.entries.fetch_add(1, Relaxed);
             let (places, pairs) = (new.places.len(), new.pairs.len());
             let text = format!("# program {number} new: {places} places, {pairs} pairs\n{program}\n");
-            self.corpus.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
+            self.corpus.write_all(text.as_bytes())?;
         }
         Ok(())
     }
 
-    fn reaches(&mut self, program: &Program, new: &New) -> Result<bool, String> {
+    fn reaches(&mut self, program: &Program, new: &New) -> Fallible<bool> {
         Ok(self.run(program)? && new.is_in(&self.context.me.covered))
     }
 
     /// Takes over what workers have found.
-    fn import(&mut self) -> Result<(), String> {
+    fn import(&mut self) -> Fallible<()> {
         if self.programs.len() == self.job.shared.entries.load(Relaxed) as usize {
             return Ok(());
         }
         let mut text = String::new();
-        let read = self.corpus.seek(SeekFrom::Start(self.read)).and_then(|_| self.corpus.read_to_string(&mut text));
-        read.map_err(|error| error.to_string())?;
+        self.corpus.seek(SeekFrom::Start(self.read))?;
+        self.corpus.read_to_string(&mut text)?;
         // One may not be written to its end.
         let whole = text.rfind("\n\n").map_or(0, |end| end + 2);
         self.read += whole as u64;
@@ -223,7 +215,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Runs it. Returns whether it ended in time.
-    fn run(&mut self, program: &Program) -> Result<bool, String> {
+    fn run(&mut self, program: &Program) -> Fallible<bool> {
         let (shared, me) = (self.context.shared, self.context.me);
         let slots = me.ids.iter().chain(&me.addresses).chain(&me.files);
         slots.for_each(|slot| slot.store(0, Relaxed));
@@ -239,7 +231,7 @@ impl<'a> Worker<'a> {
         if let Some(ring) = &self.ring {
             let mut text = format!("# program {}\n{program}", self.count).into_bytes();
             text.resize(RING_BYTES, b'\n');
-            ring.write_all_at(&text, self.count % RING * RING_BYTES as u64).map_err(|error| error.to_string())?;
+            ring.write_all_at(&text, self.count % RING * RING_BYTES as u64)?;
         }
         self.count += 1;
         let mut pidfd = -1i32;
@@ -255,7 +247,7 @@ impl<'a> Worker<'a> {
             child::run(program, &self.context);
         }
         if child < 0 {
-            return Err(format!("clone3: errno {}", -child));
+            return Err(format!("clone3: errno {}", -child).into());
         }
         shared.executions.fetch_add(1, Relaxed);
         let in_time = machine::ends(pidfd, self.job.limit);
@@ -267,7 +259,7 @@ impl<'a> Worker<'a> {
         if !ended {
             machine::show_tasks();
             let count = self.count - 1;
-            return Err(format!("program {count} cannot be killed: pid {child}"));
+            return Err(format!("program {count} cannot be killed: pid {child}").into());
         }
         // SAFETY: It has ended, and is ours.
         unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), 0) };
