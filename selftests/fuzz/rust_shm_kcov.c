@@ -9,7 +9,9 @@
 #include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/kcov.h>
+#include <linux/list.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -18,10 +20,19 @@
 #define SLOT_BITS 6
 #define PROBES 8
 
+/*
+ * What a thread runs through. It may do so while another closes the file, and may not be made to wait where user memory is accessed: so a
+ * buffer is used again, and freed only with this module, which rust_shm keeps.
+ */
 struct buffer {
+	struct list_head node;
+	bool open;
 	u64 *area;		/* how many places, and then these */
 	unsigned long words;
 };
+
+static LIST_HEAD(buffers);
+static DEFINE_MUTEX(buffers_lock);
 
 /* A thread that is traced. */
 static struct slot {
@@ -35,7 +46,6 @@ static struct slot *slot_at(const struct task_struct *task, int probe)
 	return &slots[(hash_ptr(task, SLOT_BITS) + probe) % ARRAY_SIZE(slots)];
 }
 
-/* A buffer goes when it is in no slot and a grace period has passed: preemption is off here. */
 void __sanitizer_cov_trace_pc(void);
 void notrace __sanitizer_cov_trace_pc(void)
 {
@@ -43,7 +53,6 @@ void notrace __sanitizer_cov_trace_pc(void)
 
 	if (!in_task())
 		return;
-	preempt_disable_notrace();
 	for (probe = 0; probe < PROBES; probe++) {
 		struct slot *slot = slot_at(current, probe);
 		struct buffer *buffer;
@@ -61,7 +70,6 @@ void notrace __sanitizer_cov_trace_pc(void)
 		}
 		break;
 	}
-	preempt_enable_no_resched_notrace();
 }
 EXPORT_SYMBOL(__sanitizer_cov_trace_pc);
 
@@ -104,6 +112,8 @@ static long kcov_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (cmd == KCOV_INIT_TRACE) {
 		u64 *area;
 
+		if (buffer->words)
+			return arg == buffer->words ? 0 : -EBUSY;
 		if (arg < 2 || arg > 1 << 20)
 			return -EINVAL;
 		area = vmalloc_user(arg * sizeof(u64));
@@ -134,8 +144,20 @@ static int kcov_mmap(struct file *file, struct vm_area_struct *vma)
 
 static int kcov_open(struct inode *inode, struct file *file)
 {
-	file->private_data = kzalloc(sizeof(struct buffer), GFP_KERNEL);
-	return file->private_data ? 0 : -ENOMEM;
+	struct buffer *buffer;
+
+	guard(mutex)(&buffers_lock);
+	list_for_each_entry(buffer, &buffers, node)
+		if (!buffer->open)
+			goto found;
+	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
+	if (!buffer)
+		return -ENOMEM;
+	list_add(&buffer->node, &buffers);
+found:
+	buffer->open = true;
+	file->private_data = buffer;
+	return 0;
 }
 
 static int kcov_release(struct inode *inode, struct file *file)
@@ -143,9 +165,8 @@ static int kcov_release(struct inode *inode, struct file *file)
 	struct buffer *buffer = file->private_data;
 
 	disable(buffer);
-	synchronize_rcu();
-	vfree(buffer->area);
-	kfree(buffer);
+	guard(mutex)(&buffers_lock);
+	buffer->open = false;
 	return 0;
 }
 
@@ -167,7 +188,13 @@ static int __init kcov_start(void)
 
 static void __exit kcov_end(void)
 {
+	struct buffer *buffer, *next;
+
 	debugfs_remove(kcov_file);
+	list_for_each_entry_safe(buffer, next, &buffers, node) {
+		vfree(buffer->area);
+		kfree(buffer);
+	}
 }
 
 module_init(kcov_start);
