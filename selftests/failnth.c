@@ -59,7 +59,7 @@ struct run {
 	char *at;			/* of the segment; of a call that attaches, its result */
 	char *attaches[4];		/* all that are to be detached */
 	char *room;			/* twice the size where nothing else is, or something that may go */
-	pid_t child;
+	pid_t child, thread;
 };
 
 /* What a call that fails leaves as it was. */
@@ -81,6 +81,9 @@ static int fail_open(void)
 		{ DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "N" },
 		{ DEBUGFS "/fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ DEBUGFS "/fail_page_alloc/min-order", "0" },
+		{ DEBUGFS "/failslab/verbose_ratelimit_interval_ms", "0" },
+		{ DEBUGFS "/fail_page_alloc/verbose_ratelimit_interval_ms", "0" },
+		{ DEBUGFS "/fail_usercopy/verbose_ratelimit_interval_ms", "0" },
 		{ DEBUGFS "/failslab/verbose", NULL },
 		{ DEBUGFS "/fail_page_alloc/verbose", NULL },
 		{ DEBUGFS "/fail_usercopy/verbose", NULL },
@@ -179,6 +182,15 @@ static void clean(struct __test_metadata *_metadata, struct run *run)
 		munmap(run->room, 2 * run->scenario->size);
 	if (run->fd >= 0)
 		close(run->fd);
+	if (run->thread > 0) {
+		kill(run->thread, SIGKILL);
+		waitpid(run->thread, NULL, 0);
+	}
+	if (geteuid()) {
+		EXPECT_EQ(0, seteuid(0));
+		EXPECT_EQ(0, setegid(0));
+		EXPECT_EQ(0, shm_write_file("/proc/sys/vm/hugetlb_shm_group", "0"));
+	}
 	shm_remove_all(run->shm);
 }
 
@@ -375,7 +387,9 @@ static long fork_child(struct run *run)
 	return run->child;
 }
 
-/* A child has the failures as it exits. While it has not been waited for, its number can be read. */
+STEP(forced, shm_sysctl_write("shm_rmid_forced", 1))
+
+/* A child has the failures as it exits: while it has not been waited for, its number can be read. It may have made a segment. */
 static long fork_child_that_fails(struct run *run)
 {
 	siginfo_t info;
@@ -385,6 +399,8 @@ static long fork_child_that_fails(struct run *run)
 	run->child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 	if (!run->child) {
 		fd = open("/proc/thread-self/fail-nth", O_RDWR);
+		if (run->scenario->also == forced && run->shm->get(IPC_PRIVATE, MIB, 0600) < 0)
+			syscall(SYS_exit_group, 2);
 		syscall(SYS_exit_group, fd < 0 || fail_at(fd, run->n));
 	}
 	snprintf(path, sizeof(path), "/proc/%d/fail-nth", run->child);
@@ -424,6 +440,8 @@ SCENARIO(failnth_module, fork_with_huge, TOUCHED, .size = 4 * MIB, .flags = SHM_
 	 MAY_FAIL(ENOMEM, EAGAIN))
 SCENARIO(failnth, exit, TOUCHED, .size = 64 * KIB, .also = several_attaches, .call = fork_child_that_fails, .undo = wait_for_child,
 	 .elsewhere = true)
+SCENARIO(failnth, exit_of_a_creator_where_forced, TOUCHED, .size = 64 * KIB, .also = forced, .call = fork_child_that_fails,
+	 .undo = wait_for_child, .elsewhere = true)
 
 /* Get. */
 
@@ -435,6 +453,14 @@ static long rmid_id(struct run *run)
 	return run->shm->rmid(id);
 }
 
+/* A member of vm.hugetlb_shm_group, and no more. */
+static long member_of_group(struct run *run)
+{
+	(void)run;
+	return shm_write_file("/proc/sys/vm/hugetlb_shm_group", "1000") || setegid(1000) || seteuid(1000) ? -1 : 0;
+}
+
+STEP(next_id, shm_sysctl_write("shm_next_id", 1000))
 STEP(get_private, run->id = run->shm->get(IPC_PRIVATE, run->scenario->size, run->scenario->flags | 0600))
 STEP(find_by_key, run->shm->get(SHM_KEY, 0, 0600))
 STEP(get_by_key, run->id = run->shm->get(SHM_KEY, run->scenario->size, IPC_CREAT | 0600))
@@ -446,6 +472,8 @@ SCENARIO(failnth, get, GET(.size = 4 * KIB))
 SCENARIO(failnth, get_large, GET(.size = MIB))
 SCENARIO(failnth, get_without_a_reserve, GET(.size = 4 * MIB, .flags = SHM_NORESERVE))
 SCENARIO(failnth_module, get_huge, GET(.size = 4 * MIB, .flags = SHM_HUGETLB))
+SCENARIO(failnth_module, get_huge_as_group_member, GET(.size = 4 * MIB, .flags = SHM_HUGETLB, .also = member_of_group))
+SCENARIO(failnth, get_with_next_id, GET(.size = 4 * KIB, .also = next_id))
 SCENARIO(failnth, get_new_by_key, .size = 4 * KIB, .call = get_by_key, .undo = rmid_id, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })
 SCENARIO(failnth, find_by_key, SEGMENT, .size = 4 * KIB, .call = find_by_key, .undo = nothing, MAY_FAIL(EFAULT))
@@ -521,7 +549,6 @@ SCENARIO(failnth, read_into, ATTACHED, .size = 64 * KIB, .also = zeros, .call = 
 /* Detach and removal. */
 
 STEP(rmid, run->shm->rmid(run->id))
-STEP(forced, shm_sysctl_write("shm_rmid_forced", 1))
 
 static long detach_for_good(struct run *run)
 {
@@ -531,12 +558,28 @@ static long detach_for_good(struct run *run)
 	return 0;
 }
 
+static int pause_forever(void *unused)
+{
+	while (1)
+		pause();
+	return !unused;
+}
+
+/* Somebody else is in the address space: the module's detaches wait for each other then. */
+static long thread(struct run *run)
+{
+	static char stack[64 * KIB] __attribute__((aligned(16)));
+
+	return run->thread = clone(pause_forever, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+}
+
 #define DETACH(...) TOUCHED, .size = 64 * KIB, .call = detach_for_good, MAY_FAIL(ENOMEM, EFAULT), __VA_ARGS__
 #define REMOVE(...) SEGMENT, .call = rmid, MAY_FAIL(EFAULT), __VA_ARGS__
 
 SCENARIO(failnth, detach, DETACH())
 SCENARIO(failnth, detach_last_of_removed, DETACH(.also = rmid))
 SCENARIO(failnth, detach_last_where_forced, DETACH(.also = forced))
+SCENARIO(failnth, detach_beside_a_thread, DETACH(.also = thread))
 SCENARIO(failnth, detach_in_pieces, DETACH(.also = in_pieces, .partial = true))
 SCENARIO(failnth, remove, REMOVE(.size = 4 * KIB, .also = once_attached))
 SCENARIO(failnth, remove_large, REMOVE(.size = 2 * MIB))
@@ -551,6 +594,17 @@ static long ask(struct run *run, int id, int cmd)
 	return run->shm->ctl(id, cmd, answer);
 }
 
+/* A structure that is larger than the module's. */
+static long ask_more(struct run *run, int cmd)
+{
+	char zeros[512] = "";
+	struct rust_shm_ctl ctl = { .id = run->id, .cmd = cmd, .arg = (uintptr_t)zeros, .arg_size = sizeof(zeros) };
+
+	return shm_rust_ioctl(RUST_SHM_IOC_CTL, &ctl);
+}
+
+STEP(stat_more, ask_more(run, IPC_STAT))
+STEP(set_more, ask_more(run, IPC_SET))
 STEP(stat_id, ask(run, run->id, IPC_STAT))
 STEP(stat_index, ask(run, run->index, SHM_STAT))
 STEP(stat_any, ask(run, run->index, SHM_STAT_ANY))
@@ -569,8 +623,10 @@ SCENARIO(failnth, stat_any, ASK(stat_any))
 SCENARIO(failnth, ipc_info, ASK(ipc_info))
 SCENARIO(failnth, shm_info, ASK(shm_info))
 SCENARIO(failnth_module, stat_huge, ASK(stat_huge))
+SCENARIO(failnth_module, stat_more, ASK(stat_more))
 SCENARIO(failnth_module, version, ASK(version))
 SCENARIO(failnth, set, SEGMENT, .size = 4 * KIB, .call = set_owner, .undo = set_owner_back, MAY_FAIL(EFAULT))
+SCENARIO(failnth_module, set_more, SEGMENT, .size = 4 * KIB, .call = set_more, .undo = set_owner_back, MAY_FAIL(EFAULT))
 SCENARIO(failnth, lock, TOUCHED, .size = 64 * KIB, .call = lock, .undo = unlock, MAY_FAIL(ENOMEM, EFAULT))
 SCENARIO(failnth, unlock, TOUCHED, .size = 64 * KIB, .also = lock, .call = unlock, .undo = lock, MAY_FAIL(EFAULT))
 
@@ -710,7 +766,9 @@ FIXTURE_TEARDOWN_PARENT(failnth_load)
 
 TEST_F_TIMEOUT(failnth_load, load, 290)
 {
+	struct rust_shm_version version;
 	unsigned int n, told = 0;
+	struct stat st;
 	char path[64];
 	bool hit = true;
 	int result;
@@ -730,6 +788,9 @@ TEST_F_TIMEOUT(failnth_load, load, 290)
 			EXPECT_EQ(-1, module_references());
 			EXPECT_NE(0, access(DEBUGFS "/rust_shm", F_OK));
 		} else {
+			ASSERT_TRUE(device_appears(&st));
+			EXPECT_EQ(0, shm_rust_ioctl(RUST_SHM_IOC_VERSION, &version));
+			close_device();
 			EXPECT_EQ(0, module_unload_soon())
 				AT("%s", strerror(errno));
 		}
