@@ -15,7 +15,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: install uninstall install-dkms deb test-install test-programs test-configs tools oracle fuzz coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs tools oracle fuzz coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -81,6 +81,13 @@ coverage:
 ## make check             only what needs no boot
 check:
 	@$(TOOLBOX) enter -- qemu/in-toolbox check
+## make docs              the pages as one book that can be searched: build/book/index.html (the first time it builds mdBook)
+docs:
+	@$(TOOLBOX) enter -- qemu/in-toolbox docs
+## make rust-project.json what rust-analyzer needs for the module
+rust-project.json:
+	@$(TOOLBOX) enter -- qemu/in-toolbox rust-project
+	@qemu/rust-project.py build/module/rust-project.json "$$($(TOOLBOX) path)" >$@.new && mv $@.new $@
 ## make run               the demonstration in Documentation/, in a guest
 run:
 	@$(TOOLBOX) enter -- qemu/in-toolbox demo

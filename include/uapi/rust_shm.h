@@ -16,7 +16,7 @@
  * cannot be read (or, where a result travels in it, written: then nothing has been done).
  *
  * Where behaviour is not described here it is that of the system call of the same name on Linux
- * (ipc/shm.c); the README lists the differences that are on purpose.
+ * (ipc/shm.c); Documentation/differences.md lists the differences that are on purpose.
  */
 #ifndef _UAPI_RUST_SHM_H
 #define _UAPI_RUST_SHM_H

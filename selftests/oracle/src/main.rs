@@ -5,7 +5,7 @@
 //!
 //!     oracle [--seeds "1 2 3"] [--steps N] [--shrink SECONDS]     N steps for each seed
 //!     oracle --with built-in ...     the built-in on both sides: what differs then is a mistake of the tester
-//!     oracle --rules     the differences that are on purpose, as the README has them
+//!     oracle --rules     the differences that are on purpose, as Documentation/differences.md has them
 //!
 //! Odd seeds have small pages; of four one after the other, the second and the third have swap and memory cgroups. For two nodes of memory:
 //! `make oracle APPEND=numa=fake=2`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The differences that are on purpose, each with its reason. The list in the README is made from this file (`oracle --rules`), and what
-//! is not in it is a failure: the comparison asks here before it lets a difference pass.
+//! The differences that are on purpose, each with its reason. The list in Documentation/differences.md is made from this file
+//! (`oracle --rules`), and what is not in it is a failure: the comparison asks here before it lets a difference pass.
 
 use crate::call::Call;
 use crate::layout::{HUGE, PAGE};
@@ -36,9 +36,9 @@ pub enum Seen {
 
 pub struct Rule {
     pub name: Name,
-    /// Under which of the README's headings.
+    /// Under which heading of Documentation/differences.md.
     pub heading: &'static str,
-    /// What the README says of it.
+    /// What that page says of it.
     pub text: &'static str,
     pub seen: Seen,
 }
@@ -64,43 +64,46 @@ pub const RULES: &[Rule] = &[
         "Calls",
         Seen::No("the two worlds have an IPC namespace each"),
         "A module has no access to the kernel's own table. So `ipcs` and `/proc/sysvipc/shm` do not list the module's segments, and \
-         `kernel.shmmax`, `shmall` and `shmmni` limit the built-in's and the module's apart.",
+         `kernel.shmmax`, `shmall` and `shmmni` limit the built-in's and the module's segments separately.",
     ),
     rule(
         Name::Security,
         "Calls",
         Seen::No("the guest has no policy, and its audit log is not read"),
-        "`security_shm_*` hooks and audit's IPC records are not exported to modules, so they are not called. `security_mmap_file` is.",
+        "The `security_shm_*` hooks and audit's IPC records are not exported to modules, so they are not called. `security_mmap_file` \
+         is called.",
     ),
     rule(
         Name::Piecemeal,
         "Calls",
         Seen::No("the workers have one thread each, and memory enough"),
         "Detach unmaps an attach piece by piece, as `do_munmap()` is not exported. Another thread that unmaps and maps in that range \
-         may come between, and a signal while another thread detaches is EINTR. Where the kernel has no memory to unmap, it is ENOMEM, not 0.",
+         may come between. A signal while another thread detaches is EINTR. If the kernel has no memory to unmap, detach fails with \
+         ENOMEM, where `shmdt` returns 0.",
     ),
     rule(
         Name::LargestBlock,
         "Memory",
         Seen::Here,
-        "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece: it \
-         takes more memory and less time, and is swapped and moved as one, and on one NUMA node: where `mbind` gives its parts different \
-         ones, that of the first page counts for attaches on which `mbind` was not called. The parameter `huge` decides (`never`, `within_size`, `always`, \
-         as tmpfs's mount option) for segments that get their file from then on: at the first attach, or at get from 1 MiB on. \
-         Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
+        "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. \
+         This takes more memory and less time. The block is swapped and moved as one, and lies on one NUMA node: where `mbind` gives \
+         its parts different nodes, the policy of the first page holds for attaches on which `mbind` was not called. The parameter \
+         `huge` (`never`, `within_size`, `always`, as tmpfs's mount option) decides for segments that get their file from then on: at \
+         the first attach, or at get from 1 MiB on. Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
     ),
     rule(
         Name::FaultAround,
         "Memory",
         Seen::No("with small pages it is turned off, with larger ones more may be in memory and mapped anyway"),
-        "A fault also maps what is in memory around it, as for files. This saves faults, adds to the `RssShmem` of a process, and has \
-         `MADV_PAGEOUT` leave more pages, as those that several processes have mapped stay.",
+        "A fault also maps what is in memory around it, as for files. This saves faults, and adds to the `RssShmem` of a process. \
+         `MADV_PAGEOUT` leaves more pages in memory, as it passes over those that several processes have mapped.",
     ),
     rule(
         Name::AlignedAttach,
         "Memory",
         Seen::Here,
-        "The kernel attaches 2 MiB or more at a multiple of 2 MiB where it chooses the address, so that a huge page is mapped as one.",
+        "Where the kernel chooses the address, it attaches 2 MiB or more at a multiple of 2 MiB, so that a huge page is mapped as \
+         one.",
     ),
     rule(
         Name::HugeAtOnce,
@@ -114,8 +117,8 @@ pub const RULES: &[Rule] = &[
         Name::Late,
         "Memory",
         Seen::No("neither memory nor files run out; selftests/commit.c looks at Committed_AS"),
-        "Create is fast as it leaves work for later: the first attach makes inode and file (and may be ENOMEM or ENFILE), and the small \
-         segments of a namespace commit memory together, in steps of up to 1 MiB.",
+        "Create is fast because it leaves work for later: the first attach makes inode and file (and may fail with ENOMEM or ENFILE), \
+         and the small segments of a namespace commit memory together, in steps of up to 1 MiB.",
     ),
     rule(
         Name::DeviceNumber,
@@ -127,8 +130,8 @@ pub const RULES: &[Rule] = &[
         Name::Orphans,
         "Life",
         Seen::No("after each step there is a call in every namespace; selftests/forced.c looks in between"),
-        "With `kernel.shm_rmid_forced`, segments of a creator that exits in another IPC namespace go with the next call in theirs: what \
-         sees the exit is a probe, which may not sleep.",
+        "With `kernel.shm_rmid_forced`, the segments of a creator that exits in another IPC namespace are removed by the next call in \
+         their own: a probe notices the exit, and a probe may not sleep.",
     ),
     rule(
         Name::LastRemap,
@@ -141,7 +144,7 @@ pub const RULES: &[Rule] = &[
         Name::Unload,
         "Life",
         Seen::No("the built-in is no module; selftests/unload.c looks at it"),
-        "A segment needs the module's code, so while one exists, attached or not, the module cannot be unloaded (EBUSY).",
+        "A segment needs the module's code: while one exists, attached or not, the module cannot be unloaded (EBUSY).",
     ),
 ];
 
@@ -312,7 +315,7 @@ impl Applied {
     }
 }
 
-/// The README's list.
+/// The list in Documentation/differences.md.
 pub fn list() -> String {
     const WIDTH: usize = 130;
     let mut text = String::new();
@@ -323,8 +326,7 @@ pub fn list() -> String {
                 text.push('\n');
             }
             heading = rule.heading;
-            text.push_str(heading);
-            text.push('\n');
+            text.push_str(&format!("## {heading}\n\n"));
         }
         let mut line = String::from("-");
         for word in rule.text.split(' ') {

@@ -16,7 +16,7 @@
  * Any thread may call the functions at any time; also a signal handler, the child of a vfork, and a
  * constructor that runs before the library's own.
  *
- * What the module does differently is in README.md (Differences on purpose), but unknown flags are
+ * What the module does differently is in Documentation/differences.md, but unknown flags are
  * ignored here, as by the system calls. Errors that the system calls do not have:
  *
  *	ENOSYS		There is no device, or what is there is none of a module that has what this

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Checks what the pages point at: links.py FILE.md... Files and headings exist, `make` targets too,
+and all pages are in the book. Nothing is looked up in the network."""
+import os
+import re
+import sys
+
+FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+# Targets of the kernel's own Makefile, which install.md shows.
+FOREIGN = {"olddefconfig", "modules_prepare", "kernelrelease", "kernelversion"}
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def prose(path):
+    return re.sub(r"`[^`\n]*`", "", FENCE.sub("", read(path)))
+
+
+def anchors(path):
+    """Those of the headings, as GitHub and mdBook make them."""
+    seen = {}
+    for title in re.findall(r"^#+ +(.+?) *$", FENCE.sub("", read(path)), re.M):
+        name = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", title).lower()).replace(" ", "-")
+        count = seen[name] = seen.get(name, -1) + 1
+        yield name if count == 0 else f"{name}-{count}"
+
+
+def wrong(path):
+    for link in LINK.findall(prose(path)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        target = os.path.normpath(os.path.join(os.path.dirname(path), target)) if target else path
+        if not os.path.exists(target):
+            yield f"{link}: there is no {target}"
+        elif anchor and anchor not in anchors(target):
+            yield f"{link}: {target} has no such heading"
+    named = set(re.findall(r"(?:^ {4}|`|&& |sudo )make ([a-z][a-z0-9-]*(?:\.json)?)\b(?!=)", read(path), re.M)) - FOREIGN
+    for name in sorted(named - set(re.findall(r"^([a-z][a-z0-9.-]*):", read("Makefile"), re.M))):
+        yield f"make {name}: the Makefile has no such target"
+
+
+def main():
+    pages = sys.argv[1:]
+    found = [f"{path}: {what}" for path in pages for what in wrong(path)]
+    summary = "Documentation/SUMMARY.md"
+    listed = {os.path.normpath(os.path.join("Documentation", link)) for link in LINK.findall(read(summary))}
+    found += [f"{path}: is not in {summary}" for path in pages if path not in listed | {summary}]
+    for line in found:
+        print(line)
+    sys.exit(bool(found) or not pages)
+
+
+main()
