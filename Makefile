@@ -71,7 +71,7 @@ kernel:
 ##     SEEDS='1 2 3' STEPS=200000   steps for each seed (default: 4 seeds, 10000 steps)
 oracle:
 	@qemu/oracle
-## make fuzz [MINUTES=10]   programs of calls, of several threads; KERNEL=kasan finds more, and is guided by what they reach
+## make fuzz [MINUTES=10]   programs of calls, of several threads; guided by what they reach; KERNEL=kasan finds more
 ##     REPLAY=file TIMES=100    runs the programs of a file, as those in build/fuzz/crash.* after a failure; SEED=n
 fuzz:
 	@qemu/oracle fuzz

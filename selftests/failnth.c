@@ -407,6 +407,8 @@ static long fork_child_that_fails(struct run *run)
 	if (run->child < 0 || waitid(P_PID, run->child, &info, WEXITED | WNOWAIT))
 		return -1;
 	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
 	run->hit = fail_end(fd);
 	close(fd);
 	return 0;

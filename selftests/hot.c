@@ -33,6 +33,7 @@
 FIXTURE(hot) {
 	const struct shm_backend *shm;
 	size_t page;
+	int block;	/* of memory, that was made movable; or -1 */
 };
 
 SHM_BOTH(hot)
@@ -41,11 +42,17 @@ FIXTURE_SETUP(hot)
 {
 	self->shm = variant->shm;
 	self->page = page_size();
+	self->block = -1;
 	SHM_ENTER(self->shm);
 }
 
+static int put_block_back(int block);
+
 FIXTURE_TEARDOWN(hot)
 {
+	if (self->block >= 0) {
+		EXPECT_EQ(0, put_block_back(self->block));
+	}
 	SHM_LEAVE(self->shm);
 }
 
@@ -314,32 +321,38 @@ static uint64_t sysfs_hex(const char *path)
 	return strtoull(text, NULL, 16);
 }
 
-static int set_block(unsigned int block, const char *state)
+static int set_block(int block, const char *state)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), BLOCKS "memory%u/state", block);
+	snprintf(path, sizeof(path), BLOCKS "memory%d/state", block);
 	return shm_write_file(path, state);
 }
 
+static int put_block_back(int block)
+{
+	set_block(block, "offline");
+	return set_block(block, "online");
+}
+
 /* Makes a block one that has movable pages alone, and says its node; -1 if its pages cannot move now. */
-static int make_movable(unsigned int block)
+static int make_movable(int block)
 {
 	char path[64];
 	int node;
 
-	if (set_block(block, "offline"))
-		return -1;
-	if (set_block(block, "online_movable")) {
+	/* The last one would come back in another zone. */
+	snprintf(path, sizeof(path), BLOCKS "memory%d", block + 1);
+	if (access(path, F_OK) || set_block(block, "offline") || set_block(block, "online_movable")) {
 		set_block(block, "online");
 		return -1;
 	}
 	for (node = 0; node < 64; node++) {
-		snprintf(path, sizeof(path), BLOCKS "memory%u/node%d", block, node);
+		snprintf(path, sizeof(path), BLOCKS "memory%d/node%d", block, node);
 		if (!access(path, F_OK))
 			return node;
 	}
-	return -1;
+	return 0;
 }
 
 /* How many pages of a mapping lie in a block. */
@@ -356,7 +369,7 @@ TEST_F_TIMEOUT(hot, memory_that_goes_offline, 60)
 {
 	const uint64_t pages = sysfs_hex(BLOCKS "block_size_bytes") / self->page;
 	const size_t size = 48 * MIB + 3 * self->page;
-	int block, node = -1, id, offline = -1;
+	int node = -1, id, offline = -1, block;
 	bool *stop = common(self->page);
 	unsigned long mask;
 	char *addr;
@@ -368,6 +381,7 @@ TEST_F_TIMEOUT(hot, memory_that_goes_offline, 60)
 		node = make_movable(--block);
 	ASSERT_LE(0, node)
 		TH_LOG("no block of memory can go offline");
+	self->block = block;
 	id = self->shm->get(IPC_PRIVATE, size, 0600);
 	ASSERT_LE(0, id);
 	addr = self->shm->attach(id, NULL, 0);
@@ -380,15 +394,16 @@ TEST_F_TIMEOUT(hot, memory_that_goes_offline, 60)
 	child = reader(addr, size, 61, stop);
 	ASSERT_LE(0, child);
 	/* A page that is being looked at may have to be asked for again. */
-	for (int try = 0; try < 20 && offline; try++)
+	for (int try = 0; try < 20 && offline; try++) {
 		offline = set_block(block, "offline");
+		usleep(10000);
+	}
 	EXPECT_EQ(0, offline)
 		TH_LOG("block %d: %s", block, strerror(errno));
 	EXPECT_EQ(0, in_block(addr, size, block * pages, pages));
 	*stop = true;
 	EXPECT_EQ(0, shm_wait(child));
 	EXPECT_TRUE(pattern_stands(addr, size, 61));
-	EXPECT_EQ(0, set_block(block, "online"));
 }
 
 /*

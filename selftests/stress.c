@@ -8,7 +8,7 @@
  *				seconds.
  *	STRESS_PROCESSES=16	how many processes
  *	STRESS_SEED=n		a number that decides what is done; only the scheduler comes on top
- *	STRESS_HANG=60		how long a process may do the same thing, in seconds, before it counts as hung (times RUST_SHM_SLOW)
+ *	STRESS_HANG=60		how long a process may do the same thing, in seconds, before it counts as hung; by default times RUST_SHM_SLOW
  *
  * What is done is the list `ops`. Each of them counts how often it worked, how often it was refused for a reason that is allowed, and
  * everything else is a failure, as is a thing that never worked. The processes are killed and started anew all the time. What is

@@ -68,7 +68,8 @@ pub(crate) mod bindings {
     use kernel::ffi;
 
     include!(env!("RUST_SHM_BINDINGS"));
-    // Inline functions without a Rust helper, on kernels without these options.
+    // Inline functions without a Rust helper, on kernels without these options. No id here is -1, which
+    // the munged ones would change; and no module fails to load once its device is there.
     #[cfg(not(CONFIG_XARRAY_MULTI))]
     pub(crate) unsafe fn xa_get_order(_: *mut xarray, _: usize) -> ffi::c_int {
         0

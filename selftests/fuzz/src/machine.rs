@@ -185,7 +185,6 @@ const COMPLAINTS: &[&str] = &[
     "blocked for more",
     "UBSAN",
     "KASAN",
-    "KCSAN",
     "new suspected memory leaks",
     "refcount_t",
     "list_add corruption",
@@ -212,7 +211,10 @@ impl Log {
                 Ok(bytes) => {
                     let text = String::from_utf8_lossy(&record[..bytes]);
                     let text = text.split_once(';').map_or(&*text, |(_, text)| text).trim();
-                    if COMPLAINTS.iter().any(|complaint| text.contains(complaint)) && self.seen.insert(text.to_string()) {
+                    if !text.contains("BUG: KCSAN")
+                        && COMPLAINTS.iter().any(|complaint| text.contains(complaint))
+                        && self.seen.insert(text.to_string())
+                    {
                         found.push(text.to_string());
                     }
                 }

@@ -183,6 +183,9 @@ impl Run {
         self.look_at_log();
         let result = if self.options.is_test() { self.report(rest) } else { self.finish(rest)? };
         let _ = fs::remove_file(&self.job.corpus);
+        for number in 0..self.job.workers {
+            let _ = fs::remove_dir(format!("/sys/fs/cgroup/fuzz-{number}"));
+        }
         drop(self.machine);
         Ok(result)
     }
@@ -317,8 +320,12 @@ impl Run {
         let count = |name| calls::by_name(name).map_or(0, |call| shared.succeeded[call].load(Relaxed));
         let missing = ["get", "attach_anywhere", "touch", "detach", "remove", "fork"].into_iter().filter(|name| count(name) == 0);
         let missing = missing.map(|name| format!("no {name} has succeeded")).collect();
-        let (kernel, own): (Vec<_>, Vec<_>) = self.failed.iter().cloned().partition(|error| error.starts_with("the kernel"));
-        let mut ok = say(1, "the programs of the corpus run, each in its time", own);
+        let (kernel, mut own): (Vec<_>, Vec<_>) = self.failed.iter().cloned().partition(|error| error.starts_with("the kernel"));
+        let (ran, all) = (shared.executions.load(Relaxed), self.job.programs.len() as u64 * self.job.times.unwrap_or(1));
+        if ran < all {
+            own.push(format!("{ran} of {all} programs ran"));
+        }
+        let mut ok = say(1, "the programs of the corpus run", own);
         ok &= say(2, "they get, attach, touch, detach and remove segments", missing);
         ok &= say(3, "the kernel does not complain", kernel);
         ok & say(4, "nothing of them is left over", rest.err().into_iter().collect())

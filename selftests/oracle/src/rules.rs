@@ -118,7 +118,8 @@ pub const RULES: &[Rule] = &[
         "Memory",
         Seen::No("neither memory nor files run out; selftests/commit.c looks at Committed_AS"),
         "Create is fast because it leaves work for later: the first attach makes inode and file (and may fail with ENOMEM or ENFILE), \
-         and the small segments of a namespace commit memory together, in steps of up to 1 MiB.",
+         and the small segments of a namespace commit memory together, in steps of up to 1 MiB. If the kernel has no memory for an \
+         inode, get fails with ENOMEM, not ENOSPC.",
     ),
     rule(
         Name::DeviceNumber,

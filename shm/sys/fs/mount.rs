@@ -63,8 +63,8 @@ fn qstr(text: &CStr) -> bindings::qstr {
     qstr
 }
 
-/// What an error of shmem means. It says `ENOSPC` where it has no memory for an inode; a mount of the
-/// kernel's own has no limit of inodes or blocks that could be reached (`shmem_fill_super()`).
+/// Translates an error of shmem: `ENOSPC` means that no inode could be allocated, as a mount of the
+/// kernel's own has no limit of inodes or blocks (`shmem_fill_super()`).
 pub(super) fn shmem_error(e: Error) -> Error {
     if e == ENOSPC {
         ENOMEM

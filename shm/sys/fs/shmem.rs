@@ -266,7 +266,7 @@ impl Shmem<'_> {
     }
 
     /// Moves pages that were unevictable to the lists that reclaim looks at, as
-    /// `shmem_unlock_mapping()`, which is not exported. May sleep.
+    /// `shmem_unlock_mapping()`, which is not exported.
     pub(crate) fn rescue(&self) {
         let mapping = self.mapping().as_ptr();
         let mut batch = bindings::folio_batch::default();
@@ -298,7 +298,7 @@ impl Shmem<'_> {
         (!entry.is_null()).then_some((at, entry as usize & VALUE != 0))
     }
 
-    /// Calls `f` with the order of each folio in memory. May sleep. A task that is killed goes no
+    /// Calls `f` with the order of each folio in memory. A task that is killed goes no
     /// further.
     pub(crate) fn each_folio(&self, mut f: impl FnMut(u32)) {
         let mut index = 0;

@@ -40,9 +40,8 @@ impl LentMm {
     }
 
     /// Calls `f` with the address space as that of the calling kernel thread, which has none. To be
-    /// called by a work item. `from_any_node` adds a NUMA policy of all nodes: shmem takes a huge page
-    /// from the nearest that has one then, where without a policy it looks on the node of the CPU
-    /// alone.
+    /// called by a work item. `from_any_node` sets a NUMA policy that prefers all nodes: shmem then takes a
+    /// huge page from the nearest that has one. Without a policy it tries only the node of the CPU.
     pub(crate) fn with(&self, from_any_node: bool, f: impl FnOnce()) {
         let mm = self.0.as_raw();
         #[cfg(not(CONFIG_NUMA))]
@@ -87,8 +86,8 @@ fn all_nodes() -> bindings::mempolicy {
 /// # Safety
 ///
 /// The thread must be a kernel thread, which has no policy but by this function; and one that is given
-/// must stay until it is taken away. Others reach it under the lock alone: a cpuset, which may change
-/// its nodes, and the OOM killer. procfs shows no policy of a kernel thread (`get_task_mm()`). Nobody
+/// must stay until it is taken away. Others reach it under the lock alone: a cpuset, which writes
+/// `cpuset_mems_allowed` (`mpol_rebind_preferred()`), and the OOM killer. procfs shows no policy of a kernel thread (`get_task_mm()`). Nobody
 /// counts it, and its count of 0 never frees it.
 #[cfg(CONFIG_NUMA)]
 unsafe fn set_policy(policy: Option<&mut bindings::mempolicy>) {

@@ -29,6 +29,8 @@ compile_error!("rust_shm needs a kernel with CONFIG_KPROBES_ON_FTRACE=y");
 compile_error!(
     "rust_shm does not support CONFIG_PREEMPT_RT=y: its spinlocks would sleep in a probe"
 );
+#[cfg(not(CONFIG_PREEMPTION))]
+compile_error!("rust_shm needs a kernel with CONFIG_PREEMPTION=y: it has no cond_resched()");
 #[cfg(CONFIG_LTO_CLANG_FULL)]
 compile_error!("rust_shm does not support CONFIG_LTO_CLANG_FULL=y: what it probes is inlined");
 
