@@ -356,7 +356,7 @@ FIXTURE_TEARDOWN(failnth_module)
 
 /* SCENARIO(fixture, name, .field = value, ...) */
 #define SCENARIO(fixture, name, ...) \
-	TEST_F_TIMEOUT(fixture, name, 250) \
+	TEST_F_TIMEOUT(fixture, name, 300) \
 	{ \
 		static const struct scenario scenario = { __VA_ARGS__ }; \
 		every_failure(_metadata, self->shm, &scenario); \
@@ -766,7 +766,7 @@ FIXTURE_TEARDOWN_PARENT(failnth_load)
 	EXPECT_TRUE(device_appears(&st));
 }
 
-TEST_F_TIMEOUT(failnth_load, load, 290)
+TEST_F_TIMEOUT(failnth_load, load, 600)
 {
 	struct rust_shm_version version;
 	unsigned int n, told = 0;
