@@ -37,13 +37,13 @@ pub fn close(fd: i64) {
     call(libc::SYS_close, &[fd as u64]);
 }
 
-/// Writes bytes at the start of a file.
+/// Writes bytes to a file.
 pub fn write_file(path: &CStr, text: &[u8]) -> i64 {
     let fd = open(path, libc::O_WRONLY);
     if fd < 0 {
         return fd;
     }
-    let result = call(libc::SYS_pwrite64, &[fd as u64, text.as_ptr() as u64, text.len() as u64, 0]);
+    let result = call(libc::SYS_write, &[fd as u64, text.as_ptr() as u64, text.len() as u64]);
     close(fd);
     result
 }
