@@ -12,6 +12,7 @@
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/shmem_fs.h>
+#include <linux/xarray.h>
 
 #include <uapi/rust_shm.h>
 
@@ -25,6 +26,7 @@ const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
 const gfp_t RUST_SHM_GFP_PROMISED = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 const gfp_t RUST_SHM_GFP_NO_OOM = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+const gfp_t RUST_SHM_XA_FLAGS = XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT;
 const unsigned int RUST_SHM_SB_KERNMOUNT = SB_KERNMOUNT;
 const unsigned long RUST_SHM_SHMEM_F_LOCKED = SHMEM_F_LOCKED;
 

@@ -8,10 +8,7 @@
 use crate::shm::sys::bindings;
 use core::ptr::NonNull;
 use kernel::{
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
+    error,
     prelude::*,
     str::CStr, //
 };
@@ -39,7 +36,7 @@ impl Context {
     /// Sets the option `key=value`. `EINVAL` where the kernel does not know or support it.
     fn set(&self, key: &CStr, value: &CStr) -> Result {
         // SAFETY: By the type invariant the context is valid; both strings are, and are copied.
-        to_result(unsafe {
+        error::to_result(unsafe {
             bindings::vfs_parse_fs_qstr(self.0.as_ptr(), key.as_char_ptr(), &qstr(value))
         })
     }
@@ -85,7 +82,7 @@ impl TmpfsMount {
         // SAFETY: tmpfs is no module: it is always there. No null is returned.
         // INVARIANT: The context was just made.
         let context = Context(unsafe {
-            NonNull::new_unchecked(from_err_ptr(bindings::fs_context_for_mount(
+            NonNull::new_unchecked(error::from_err_ptr(bindings::fs_context_for_mount(
                 fs_type,
                 bindings::RUST_SHM_SB_KERNMOUNT,
             ))?)
@@ -99,7 +96,7 @@ impl TmpfsMount {
         // INVARIANT: The mount was just made, and its first reference is ours.
         Ok(Self(unsafe {
             NonNull::new_unchecked(
-                from_err_ptr(bindings::fc_mount_longterm(context.0.as_ptr()))
+                error::from_err_ptr(bindings::fc_mount_longterm(context.0.as_ptr()))
                     .map_err(shmem_error)?,
             )
         }))

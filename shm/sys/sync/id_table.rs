@@ -5,10 +5,13 @@
 //! Lookups take no lock. A [`Guard`] holds the spinlock of the array; it can change the array, and
 //! gives access to the state `S`.
 
-use crate::shm::sys::sync::rcu_arc::{
-    RcuArc,
-    RcuDeferred,
-    RcuObject, //
+use crate::shm::sys::{
+    bindings,
+    sync::rcu_arc::{
+        RcuArc,
+        RcuDeferred,
+        RcuObject, //
+    }, //
 };
 use core::{
     cell::UnsafeCell,
@@ -20,7 +23,6 @@ use core::{
     ptr, //
 };
 use kernel::{
-    bindings,
     prelude::*,
     sync::{
         rcu,
@@ -68,8 +70,12 @@ impl<T: Send + Sync, S> IdTable<T, S> {
     /// Creates an empty table.
     pub(crate) fn new(state: S) -> impl PinInit<Self> {
         pin_init!(Self {
+            // Without XA_FLAGS_ACCOUNT, no cgroup pays for a node that is allocated with the lock held.
+            //
             // SAFETY: `xa` is valid for writes while the closure runs.
-            xa <- Opaque::ffi_init(|xa| unsafe { bindings::xa_init_flags(xa, bindings::XA_FLAGS_ALLOC) }),
+            xa <- Opaque::ffi_init(|xa| unsafe {
+                bindings::xa_init_flags(xa, bindings::RUST_SHM_XA_FLAGS)
+            }),
             next: UnsafeCell::new(0),
             state: UnsafeCell::new(state),
             _owns: PhantomData,

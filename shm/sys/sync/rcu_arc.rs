@@ -6,10 +6,7 @@
 //! a grace period ([`RcuDeferred`]). So a reader may use an object that it has found until the end
 //! of its read-side critical section, or take a reference.
 
-use core::{
-    mem::ManuallyDrop,
-    ops::Deref, //
-};
+use core::mem::ManuallyDrop;
 use kernel::{
     bindings,
     prelude::*,
@@ -67,7 +64,7 @@ impl<T: Send + Sync> RcuObject<T> {
     }
 }
 
-impl<T> Deref for RcuObject<T> {
+impl<T> core::ops::Deref for RcuObject<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
