@@ -15,9 +15,11 @@ use crate::calls::{self, Kind, CALLS};
 use crate::shared::{ACTORS, BARRIERS, SLOTS};
 use std::fmt;
 
-/// Calls in a program at most; how often it runs; and barriers in a run.
-pub const MAX_LENGTH: usize = 40;
-pub const MAX_REPEAT: u64 = 8;
+/// Steps of a program that is drawn or changed at most, and of several that run as one; how often it runs; and barriers in a run.
+const MAX_LENGTH: usize = 40;
+pub const MAX_BATCH: usize = 16;
+const MAX_STEPS: usize = MAX_BATCH * MAX_LENGTH;
+const MAX_REPEAT: u64 = 8;
 const MAX_SYNCS: usize = BARRIERS / MAX_REPEAT as usize;
 
 /// xorshift64*
@@ -183,14 +185,14 @@ impl Program {
         }
         programs.sort_by_key(|(count, _)| *count);
         let mut programs: Vec<_> = programs.into_iter().map(|(_, program)| program).collect();
-        programs.iter_mut().for_each(Self::fit);
+        programs.iter_mut().for_each(|program| program.fit(MAX_STEPS));
         Ok(programs)
     }
 
     /// Keeps to the limits.
-    fn fit(&mut self) {
+    fn fit(&mut self, steps: usize) {
         self.repeat = self.repeat.clamp(1, MAX_REPEAT);
-        self.steps.truncate(MAX_LENGTH);
+        self.steps.truncate(steps);
         let mut syncs = 0;
         self.steps.retain(|step| {
             syncs += usize::from(*step == Step::Sync);
@@ -221,7 +223,7 @@ impl Program {
             steps.push(draw_step(actors, rng));
         }
         let mut program = Self { repeat: rng.pick(&[1, 1, 1, 2, 4, MAX_REPEAT]), steps };
-        program.fit();
+        program.fit(MAX_LENGTH);
         program
     }
 
@@ -274,7 +276,14 @@ impl Program {
                 }
             }
         }
-        self.fit();
+        self.fit(MAX_LENGTH);
+    }
+
+    /// Goes on with the steps of another, as often as of the one that runs more often.
+    pub fn append(&mut self, other: Self) {
+        self.repeat = self.repeat.max(other.repeat);
+        self.steps.extend(other.steps);
+        self.fit(MAX_STEPS);
     }
 
     pub fn calls(&self) -> impl Iterator<Item = (u8, usize, &[Arg])> {

@@ -15,7 +15,7 @@ pub const ACTORS: usize = 4;
 /// Slots of a program for ids, addresses and open files.
 pub const SLOTS: usize = 8;
 /// Barriers in a run of a program.
-pub const BARRIERS: usize = 64;
+pub const BARRIERS: usize = 512;
 pub const MAX_CALLS: usize = 128;
 const BITS: usize = 1 << 20;
 

@@ -5,7 +5,7 @@
 use crate::child::{self, Context};
 use crate::kcov::{Kcov, Text};
 use crate::machine::{self, Cgroup};
-use crate::program::{Program, Rng};
+use crate::program::{Program, Rng, MAX_BATCH};
 use crate::shared::{Coverage, Shared, ACTORS};
 use crate::{sys, Fallible};
 use rust_shm_abi as abi;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// The programs that ran last are kept in a file, each in so many bytes, so that they outlive the kernel.
 const RING: u64 = 32;
-const RING_BYTES: usize = 1 << 13;
+const RING_BYTES: usize = 1 << 16;
 
 /// libc's is too narrow.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
@@ -121,20 +121,32 @@ impl<'a> Worker<'a> {
         self.job.shared.ready.fetch_add(1, Relaxed);
         while self.job.times.is_none() && !self.stops() {
             self.import()?;
-            let pool = if self.guided() { &self.programs } else { &self.job.programs };
-            let mut program = if pool.is_empty() || self.rng.one_in(12) {
-                Program::draw(&mut self.rng)
-            } else {
-                // The newer ones more often.
-                let at = self.rng.below(pool.len()).max(self.rng.below(pool.len()));
-                pool[at].clone()
-            };
-            let other = (!pool.is_empty()).then(|| &pool[self.rng.below(pool.len())]);
-            program.mutate(other, &mut self.rng);
+            let mut program = self.draw();
+            // To begin and end the processes of a program takes longer than its calls. So most of them run several, and the later ones
+            // meet what the earlier ones have left.
+            for _ in 1..self.rng.pick(&[1, 4, MAX_BATCH]) {
+                let next = self.draw();
+                program.append(next);
+            }
             self.try_program(program, true)?;
         }
         self.clean();
         Ok(())
+    }
+
+    /// A program of the corpus, changed; or a new one.
+    fn draw(&mut self) -> Program {
+        let pool = if self.guided() { &self.programs } else { &self.job.programs };
+        let mut program = if pool.is_empty() || self.rng.one_in(12) {
+            Program::draw(&mut self.rng)
+        } else {
+            // The newer ones more often.
+            let at = self.rng.below(pool.len()).max(self.rng.below(pool.len()));
+            pool[at].clone()
+        };
+        let other = (!pool.is_empty()).then(|| &pool[self.rng.below(pool.len())]);
+        program.mutate(other, &mut self.rng);
+        program
     }
 
     /// Whether the kernel tells what programs reach.
@@ -169,11 +181,19 @@ impl<'a> Worker<'a> {
         }
         let mut again = !trim || self.reaches(&program, &new)?;
         if again && trim {
-            for at in (0..program.steps.len()).rev() {
-                let mut shorter = program.clone();
-                shorter.steps.remove(at);
-                if self.job.shared.stop.load(Relaxed) == 0 && self.reaches(&shorter, &new)? {
-                    program = shorter;
+            // Half of its steps, a quarter, ... at a time.
+            let mut size = program.steps.len().next_power_of_two();
+            while size > 1 {
+                size /= 2;
+                let mut end = program.steps.len();
+                while end > 0 {
+                    let start = end.saturating_sub(size);
+                    let mut shorter = program.clone();
+                    shorter.steps.drain(start..end);
+                    if self.job.shared.stop.load(Relaxed) == 0 && self.reaches(&shorter, &new)? {
+                        program = shorter;
+                    }
+                    end = start;
                 }
             }
             if program.repeat > 1 {
