@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Exhaustion: a user without privileges, root in a user namespace of its own, makes as much of one kind as the memory cgroup allows. What
+ * that takes is charged to the cgroup, the machine keeps the rest, and all of it is freed when the user's process ends. Every test runs on
+ * the built-in and on the module; RUST_SHM_EXHAUST_MIB is memory.max.
+ */
+#include "kselftest_harness.h"
+
+#include <glob.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "shm_backend.h"
+#include "module.h"
+#include "swap.h"
+#include "user.h"
+#include "vma.h"
+
+#define NOBODY 65534
+
+/* What else the machine may take meanwhile. */
+#define SLACK (4 * (long)MIB)
+
+struct kind {
+	/* Makes the next object. Returns 0, or an errno. */
+	int (*make)(const struct shm_backend *shm, unsigned long number);
+	/* How it may end, other than by the cgroup's OOM killer. */
+	int errors[2];
+	/*
+	 * What may be used without being charged, in percent of what is charged. The kernel does not charge the cgroup pointers of charged
+	 * objects: 16 bytes for one of 64, say.
+	 */
+	unsigned int uncharged;
+};
+
+static long may_be_used(const struct kind *kind, long charged)
+{
+	return charged + charged / 100 * kind->uncharged + SLACK;
+}
+
+FIXTURE(exhaust) {
+	const struct shm_backend *shm;
+	struct cgroup cgroup;
+	long max;
+	int references;
+};
+
+SHM_BOTH(exhaust)
+
+FIXTURE_SETUP(exhaust)
+{
+	const char *mib = getenv("RUST_SHM_EXHAUST_MIB");
+
+	self->shm = variant->shm;
+	SHM_ENTER(self->shm);
+	self->max = (mib ? atol(mib) : 64) * (long)MIB;
+	self->references = module_references();
+	ASSERT_EQ(0, cgroup_make(&self->cgroup, self->max));
+}
+
+FIXTURE_TEARDOWN(exhaust)
+{
+	SHM_LEAVE(self->shm);
+	EXPECT_EQ(0, cgroup_remove(&self->cgroup));
+}
+
+/* A new IPC namespace; the ones before stay, each by a descriptor. */
+static int next_namespace(void)
+{
+	return open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC) < 0 || unshare(CLONE_NEWIPC) ? errno : 0;
+}
+
+/* Segments, as many as the limit allows in each of ever more namespaces. */
+static int make_segments(const struct shm_backend *shm, unsigned long number)
+{
+	int error;
+
+	if (shm->get((key_t)(number + 1), 4096, IPC_CREAT | IPC_EXCL | 0600) >= 0)
+		return 0;
+	if (errno != ENOSPC)
+		return errno;
+	error = next_namespace();
+	return error ? error : make_segments(shm, number);
+}
+
+/* Namespaces with a segment. */
+static int make_namespaces(const struct shm_backend *shm, unsigned long number)
+{
+	return shm->get((key_t)(number + 1), 4096, IPC_CREAT | 0600) < 0 ? errno : next_namespace();
+}
+
+/* Segments that somebody is attached to, so that each has an inode. */
+static int make_attached_segments(const struct shm_backend *shm, unsigned long number)
+{
+	int error = make_segments(shm, number), id;
+
+	if (error)
+		return error;
+	id = shm->get((key_t)(number + 1), 0, 0);
+	return id < 0 || shm->attach(id, NULL, 0) == SHM_FAILED ? errno : 0;
+}
+
+/* Attaches of one segment; children have those of their parents, and add theirs. */
+static int make_attaches(const struct shm_backend *shm, unsigned long number)
+{
+	static int id = -1;
+	pid_t pid;
+
+	if (id < 0)
+		id = shm->get(IPC_PRIVATE, 4096, 0600);
+	if (id < 0)
+		return errno;
+	if (number % 1000 == 999) {
+		pid = fork();
+		if (pid < 0)
+			return errno;
+		if (!pid)
+			for (;;)
+				pause();
+	}
+	return shm->attach(id, NULL, number % 2 ? SHM_RDONLY : 0) == SHM_FAILED ? errno : 0;
+}
+
+/* Open files that list the segments, each in the middle of a line. */
+static int make_readers_of_the_table(const struct shm_backend *shm, unsigned long number)
+{
+	char byte;
+	int fd;
+
+	if (!number && shm->get(IPC_PRIVATE, 4096, 0600) < 0)
+		return errno;
+	fd = open(shm->table, O_RDONLY | O_CLOEXEC);
+	return fd < 0 || read(fd, &byte, 1) != 1 ? errno : 0;
+}
+
+static _Noreturn void consume(const struct shm_backend *shm, const struct cgroup *cgroup, const struct kind *kind)
+{
+	struct rlimit files = { 500000, 500000 };
+	unsigned long number;
+	int error = 0;
+
+	if (setrlimit(RLIMIT_NOFILE, &files) || setpgid(0, 0) || cgroup_enter(cgroup))
+		_exit(255);
+	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY))
+		_exit(254);
+	if (unshare(CLONE_NEWUSER | CLONE_NEWIPC))
+		_exit(253);
+	shm_rust_use_fd(-1);
+	for (number = 0; !error; number++)
+		error = kind->make(shm, number);
+	/* The end: with all that there is, the process waits to be looked at. */
+	raise(SIGSTOP);
+	_exit(error < 250 ? error : 252);
+}
+
+/* What the kernel has for itself and for the pages of processes. (MemFree says less: it lacks what CPUs keep on lists of free pages.) */
+static long used_memory(void)
+{
+	static const char *const names[] = { "Slab", "KernelStack", "PageTables", "Percpu", "AnonPages", "Shmem" };
+	long used = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		used += proc_bytes("/proc/meminfo", names[i]);
+	return used;
+}
+
+/* The same, without slabs that are empty. */
+static long settled_memory(void)
+{
+	glob_t slabs;
+	size_t slab;
+
+	if (!glob("/sys/kernel/slab/*/shrink", GLOB_NOSORT, NULL, &slabs)) {
+		for (slab = 0; slab < slabs.gl_pathc; slab++)
+			shm_write_file(slabs.gl_pathv[slab], "1");
+		globfree(&slabs);
+	}
+	return used_memory();
+}
+
+/* Runs it to its end, by an error of the kind's or by the cgroup's OOM killer. */
+static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *self, const struct kind *kind)
+{
+	long before, used, now, charged = 0, most = 0, looks = 0;
+	int status = 0, kills, i;
+	pid_t pid;
+
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
+	before = settled_memory();
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		consume(self->shm, &self->cgroup, kind);
+	while (!status) {
+		ASSERT_LE(0, waitpid(pid, &status, WNOHANG | WUNTRACED));
+		now = number_at(cgroup_file(&self->cgroup, "memory.current"), NULL);
+		used = used_memory() - before;
+		/* While the process dies, it is charged for less than what is not freed yet. */
+		if (now > charged)
+			charged = now;
+		if (used > most)
+			most = used;
+		if (used > may_be_used(kind, charged))
+			break;
+		looks += charged > self->max / 2;
+		usleep(20000);
+	}
+	EXPECT_LE(used, may_be_used(kind, charged))
+		TH_LOG("%ld KiB are used, %ld are charged", used / 1024, charged / 1024);
+	kills = number_at(cgroup_file(&self->cgroup, "memory.events"), "oom_kill");
+	TH_LOG("%s: %s; %ld KiB charged, %ld used", self->shm->name, kills ? "killed" : "an error", charged / 1024, most / 1024);
+	if (WIFSTOPPED(status)) {
+		kill(pid, SIGCONT);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFEXITED(status));
+		EXPECT_TRUE(WEXITSTATUS(status) == kind->errors[0] || WEXITSTATUS(status) == kind->errors[1])
+			TH_LOG("it ended with %d: %s", WEXITSTATUS(status), strerror(WEXITSTATUS(status)));
+		/* It has taken something. */
+		EXPECT_LT((long)MIB, charged);
+	} else if (status) {
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+			TH_LOG("it ended with status %#x", status);
+		EXPECT_LT(0, kills);
+		EXPECT_LT(0, looks);
+	}
+	/* Its children too. */
+	kill(-pid, SIGKILL);
+	if (!status)
+		waitpid(pid, &status, 0);
+	for (i = 0; i < 500 && number_at(cgroup_file(&self->cgroup, "cgroup.events"), "populated"); i++)
+		usleep(20000);
+	/* Namespaces end in a work item. */
+	for (i = 0; i < 100 && settled_memory() - before > SLACK; i++)
+		usleep(100000);
+	EXPECT_GE(SLACK, settled_memory() - before)
+		system("grep -E '^(Slab|KernelStack|PageTables|Percpu|AnonPages|Shmem):' /proc/meminfo | sed 's/^/# /'");
+	if (self->shm == &shm_rust)
+		EXPECT_EQ(self->references, module_settles(self->references));
+}
+
+#define TEST_KIND(name, uncharged, ...) \
+	TEST_F_TIMEOUT(exhaust, name, 300) \
+	{ \
+		static const struct kind kind = { make_##name, { __VA_ARGS__ }, uncharged }; \
+		exhaust(_metadata, self, &kind); \
+	}
+
+TEST_KIND(segments, 25, ENOMEM, ENOSPC)
+/* The kernel does not charge most of what a namespace itself is, with the built-in in it or not. */
+TEST_KIND(namespaces, 200, ENOMEM, ENOSPC)
+TEST_KIND(attached_segments, 25, ENOMEM, ENFILE)
+TEST_KIND(attaches, 25, ENOMEM, ENFILE)
+TEST_KIND(readers_of_the_table, 25, ENOMEM, ENFILE)
+
+TEST_HARNESS_MAIN
