@@ -399,6 +399,13 @@ impl<'a> Run<'a> {
             return Ok(false);
         }
         self.begin();
+        if call == Call::Exit {
+            for world in &mut self.worlds {
+                world
+                    .kill_dependents(slot)
+                    .map_err(|error| Failure::of("processes", error, ""))?;
+            }
+        }
         match (&op.action, &call) {
             (Action::Kill, _) => {
                 let ends = [self.worlds[0].kill(slot), self.worlds[1].kill(slot)];

@@ -300,6 +300,24 @@ pub fn set_capabilities(wanted: u64) -> Answer {
     call!(libc::SYS_capset, &raw const header, data.as_ptr())
 }
 
+/// The pid namespace of a process and those around it, up to ours.
+pub fn pid_namespaces(pid: i32) -> std::io::Result<Vec<u64>> {
+    use std::os::{fd::FromRawFd, unix::fs::MetadataExt};
+    const NS_GET_PARENT: u64 = 0xb702;
+    let mut namespace = std::fs::File::open(format!("/proc/{pid}/ns/pid"))?;
+    let mut all = Vec::new();
+    loop {
+        all.push(namespace.metadata()?.ino());
+        // SAFETY: Makes a descriptor, which is the file's alone.
+        let fd = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&namespace), NS_GET_PARENT) };
+        if fd < 0 {
+            return Ok(all);
+        }
+        // SAFETY: As above.
+        namespace = unsafe { std::fs::File::from_raw_fd(fd) };
+    }
+}
+
 /// From now on a change of uid leaves the capabilities alone.
 pub fn keep_capabilities() -> Answer {
     const SECBIT_NO_SETUID_FIXUP: c_long = 1 << 2;

@@ -179,6 +179,29 @@ impl World {
         Outcome::Ended
     }
 
+    /// Kills, one after the other, those that end with a process because it is the first of their pid namespace. They would end at the same
+    /// time, and which of them detaches last would be chance.
+    pub fn kill_dependents(&mut self, slot: usize) -> Result<(), String> {
+        let Some(first) = self.processes[slot].filter(|process| process.hello.pid == 1) else {
+            return Ok(());
+        };
+        let namespaces = |process: Process| {
+            sys::pid_namespaces(process.hello.outer_pid).map_err(|e| format!("pid namespace: {e}"))
+        };
+        let own = namespaces(first)?;
+        for other in (0..SLOTS).filter(|other| *other != slot) {
+            if let Some(process) = self.processes[other] {
+                if namespaces(process)?.contains(&own[0]) {
+                    self.kill_dependents(other)?;
+                    if !matches!(self.kill(other), Outcome::Ended) {
+                        return Err("a process does not end".into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Those that ended are no more. With the first of a pid namespace all in it end.
     fn forget_ended(&mut self) {
         for entry in &mut self.processes {
