@@ -16,6 +16,8 @@ use kernel::{
 };
 #[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
 use shm::sys::task::kprobe;
+#[cfg(CONFIG_SYSVIPC)]
+use shm::sys::task::task_work::TaskWork;
 use shm::{
     call::device::OpenDevice,
     registry::{
@@ -60,6 +62,8 @@ struct RustShm {
     #[cfg(CONFIG_SYSVIPC)]
     #[pin]
     _creator_leaves: kprobe::Kprobe<kprobe::CreatorLeaves, Arc<Namespaces>>,
+    #[cfg(CONFIG_SYSVIPC)]
+    _task_work: TaskWork,
     _namespaces: Arc<Namespaces>,
     _mounts: Arc<Mounts>,
     _callbacks: RcuCallbacks,
@@ -74,6 +78,8 @@ impl kernel::InPlaceModule for RustShm {
                 Namespaces::new(_mounts.clone(), OwnedQueue::new(c"rust_shm")?, Settings::new()?),
                 GFP_KERNEL,
             )?,
+            #[cfg(CONFIG_SYSVIPC)]
+            _task_work: TaskWork,
             #[cfg(CONFIG_IPC_NS)]
             _namespace_end <- kprobe::Kprobe::new(_namespaces.clone()),
             #[cfg(CONFIG_SYSVIPC)]

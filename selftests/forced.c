@@ -1013,6 +1013,68 @@ static void detach_elsewhere(struct __test_metadata *_metadata, const struct shm
 	}
 }
 
+/* Namespaces in which one thread makes a segment: more than are left at once. */
+#define MANY 200
+
+/* Enters ever new namespaces with shm_rmid_forced, and makes a segment in each. */
+static void make_everywhere(struct __test_metadata *_metadata, const struct shm_backend *shm, int *namespaces, int *ids)
+{
+	int i;
+
+	for (i = 0; i < MANY; i++) {
+		ASSERT_EQ(0, setns(namespaces[i], CLONE_NEWIPC));
+		ids[i] = shm->get(IPC_PRIVATE, shm_page_size(), 0600);
+		ASSERT_LE(0, ids[i]);
+	}
+}
+
+TEST_F_TIMEOUT(forced, creator_of_segments_in_many_namespaces_leaves, 120)
+{
+	struct gate left, leave;
+	int namespaces[MANY], i, by_exit;
+	pid_t child;
+
+	for (i = 0; i < MANY; i++) {
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		FORCE(1);
+		namespaces[i] = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, namespaces[i]);
+	}
+	for (by_exit = 0; by_exit < 2; by_exit++) {
+		ASSERT_EQ(0, gate_make(&left));
+		ASSERT_EQ(0, gate_make(&leave));
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child) {
+			make_everywhere(_metadata, self->shm, namespaces, self->note);
+			for (i = 0; i < MANY; i++) {
+				ASSERT_EQ(0, setns(namespaces[i], CLONE_NEWIPC));
+				EXPECT_THERE(self->note[i]);
+			}
+			if (!by_exit) {
+				ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+				gate_open(&left);
+				gate_wait(&leave);
+			}
+			_exit(!__test_passed(_metadata));
+		}
+		/* Here, a zombie's are gone too. */
+		if (by_exit) {
+			ASSERT_EQ(0, waitid(P_PID, child, &(siginfo_t){}, WEXITED | WNOWAIT));
+		} else {
+			gate_wait(&left);
+		}
+		for (i = 0; i < MANY; i++) {
+			ASSERT_EQ(0, setns(namespaces[i], CLONE_NEWIPC));
+			EXPECT_GONE(self->note[i]);
+		}
+		gate_open(&leave);
+		EXPECT_EQ(0, shm_wait(child));
+		gate_close(&left);
+		gate_close(&leave);
+	}
+}
+
 TEST_F(forced, last_detach_elsewhere)
 {
 	int i, id;

@@ -15,7 +15,8 @@ use crate::shm::sys::task::kprobe::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
 use crate::shm::sys::task::{
     ipc_ns,
-    kprobe, //
+    kprobe,
+    task_work, //
 };
 use crate::shm::{
     segment::{
@@ -150,11 +151,29 @@ impl kprobe::OnRmidForced for Arc<Namespaces> {
     }
 }
 
-/// Called by a kprobe, which must not sleep.
+/// Called by a kprobe, with preemption disabled.
 #[cfg(CONFIG_SYSVIPC)]
 impl kprobe::OnCreatorLeaves for Arc<Namespaces> {
     fn creator_leaves(&self) {
-        self.creators.leave(|namespace, moment| {
+        /// For so many namespaces that happens at once.
+        const AT_ONCE: usize = 64;
+        if !self.creator_leaves_some(AT_ONCE) {
+            let this = self.clone();
+            let rest = task_work::before_return(move || {
+                this.creator_leaves_some(usize::MAX);
+            });
+            if rest.is_err() {
+                self.creator_leaves_some(usize::MAX);
+            }
+        }
+    }
+}
+
+#[cfg(CONFIG_SYSVIPC)]
+impl Namespaces {
+    /// Returns whether the calling thread has left all namespaces.
+    fn creator_leaves_some(&self, most: usize) -> bool {
+        self.creators.leave(most, |namespace, moment| {
             let forced = ipc_ns::rmid_forced_in(namespace);
             if forced == Some(false) {
                 return;
@@ -170,6 +189,6 @@ impl kprobe::OnCreatorLeaves for Arc<Namespaces> {
                 // The thread is in another namespace, from which the sysctl cannot be read.
                 registry.orphans_may_be_due(moment);
             }
-        });
+        })
     }
 }

@@ -136,18 +136,18 @@ impl Creators {
     }
 
     /// Marks the calling thread as having left. Calls `f`, without a lock held, for each namespace
-    /// in which it has segments, with a moment at which it had left. Does not sleep, and `f` must
-    /// not.
+    /// in which it has segments, but not for more than `most`, with a moment at which it had left.
+    /// Returns whether there are no more. Does not sleep, and `f` must not.
     #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn leave(&self, mut f: impl FnMut(NamespaceId, Moment)) {
+    pub(crate) fn leave(&self, most: usize, mut f: impl FnMut(NamespaceId, Moment)) -> bool {
         let thread = ThreadId::current();
         let shard = self.shard(thread);
-        loop {
+        for _ in 0..most {
             let node = {
                 let mut creators = shard.creators.lock();
                 match creators.cursor_lower_bound_mut(&(thread, NamespaceId::FIRST)) {
                     Some(cursor) if cursor.current().0 .0 == thread => cursor.remove_current().1,
-                    _ => return,
+                    _ => return true,
                 }
             };
             let ((_, namespace), creator) = node.to_key_value();
@@ -155,6 +155,7 @@ impl Creators {
             // A later moment: a removal up to an earlier one may not have seen this store.
             f(namespace, self.moment());
         }
+        false
     }
 }
 

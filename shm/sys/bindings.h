@@ -12,6 +12,7 @@
 #include <linux/mman.h>
 #include <linux/pagemap.h>
 #include <linux/shmem_fs.h>
+#include <linux/task_work.h>
 #include <linux/xarray.h>
 
 #include <uapi/rust_shm.h>

@@ -29,6 +29,7 @@
 //! | `task/pid.rs` | a `struct pid` |
 //! | `task/thread.rs` | the calling thread; the scheduler |
 //! | `task/time.rs` | wall-clock time |
+//! | `task/task_work.rs` | what a task does itself before it returns to user space or ends |
 //! | `task/kprobe.rs` | a kprobe, where the kernel has no notifier |
 //! | `sync/rcu_arc.rs` | a reference-counted object that RCU readers can find |
 //! | `sync/id_table.rs` | an XArray of those |

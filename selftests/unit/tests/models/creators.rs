@@ -25,13 +25,13 @@ pub(super) fn come_and_go() {
             let own = Creators::add_segment(&creators, NAMESPACE).unwrap();
             drop(first);
             drop(own);
-            creators.leave(|_, _| unreachable!("without segments there is no creator"));
+            assert!(creators.leave(1, |_, _| unreachable!("without segments there is no creator")));
         }
     });
     let second = Creators::add_segment(&creators, NAMESPACE).unwrap();
     let mut left = 0;
-    creators.leave(|_, at| left = at);
+    assert!(!creators.leave(1, |_, at| left = at), "there may be more");
     assert!(second.is_orphan(left));
     other.join().unwrap();
-    creators.leave(|_, _| unreachable!("it has left"));
+    assert!(creators.leave(1, |_, _| unreachable!("it has left")));
 }

@@ -86,3 +86,13 @@ pub(crate) mod kprobe {
         fn creator_leaves(&self);
     }
 }
+
+pub(crate) mod task_work {
+    use kernel::prelude::*;
+
+    /// At once, which is before the task returns.
+    pub(crate) fn before_return(f: impl FnOnce()) -> Result {
+        f();
+        Ok(())
+    }
+}
