@@ -86,10 +86,11 @@ pub const RULES: &[Rule] = &[
         "Memory",
         Seen::Here,
         "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. \
-         This takes more memory and less time. The block is swapped and moved as one, and lies on one NUMA node: where `mbind` gives \
-         its parts different nodes, the policy of the first page holds for attaches on which `mbind` was not called. The parameter \
-         `huge` (`never`, `within_size`, `always`, as tmpfs's mount option) decides for segments that get their file from then on: at \
-         the first attach, or at get from 1 MiB on. Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
+         This takes more memory and less time. The block is swapped and moved as one (if it was only read, it is freed, and \
+         `MADV_COLLAPSE` finds nothing to bring back), and lies on one NUMA node: where `mbind` gives its parts different nodes, the \
+         policy of the first page holds for attaches on which `mbind` was not called. The parameter `huge` (`never`, `within_size`, \
+         `always`, as tmpfs's mount option) decides for segments that get their file from then on: at the first attach, or at get \
+         from 1 MiB on. Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
     ),
     rule(
         Name::FaultAround,
@@ -242,12 +243,16 @@ impl Applied {
 
     /// `LargestBlock`, or reclaim: a call that says which pages are mapped, and on which node, is not compared.
     pub fn says_what_is_mapped(&mut self, call: &Call) -> bool {
-        let says = match call {
-            Call::Bind { flags, .. } => flags & MPOL_MF_STRICT != 0,
-            Call::MovePages { .. } => true,
+        let varies = self.reclaim || !self.small_pages;
+        let found = match call {
+            Call::Bind { flags, .. } => varies && flags & MPOL_MF_STRICT != 0,
+            Call::MovePages { .. } => varies,
+            // EINVAL where nothing is in memory or swap.
+            Call::Advise { advice, .. } | Call::AdviseOther { advice, .. } => {
+                self.reclaim && *advice == libc::MADV_COLLAPSE
+            }
             _ => false,
         };
-        let found = says && (self.reclaim || !self.small_pages);
         if found && !self.small_pages {
             self.note(Name::LargestBlock);
         }
