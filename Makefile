@@ -8,14 +8,14 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED
+export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs tools oracle fuzz coverage bench help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs tools oracle fuzz coverage bench profile help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -96,6 +96,9 @@ run:
 bench:
 	@bench/run $(ARGS)
 
+## make profile ROW=attach [SIDE=rust_shm]   where the instructions of a row go, by function; a flame graph in build/profile/
+profile:
+	@qemu/oracle profile
 ## make vm CMD='...'      run a command in a guest with the module loaded, in /src; fails when it fails
 ##                        (make says 2 for any failure; CMD='...' qemu/vm says the command's own status)
 ##                        rshm and no-sysv are commands there after `make tools`

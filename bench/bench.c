@@ -1028,6 +1028,7 @@ static void usage(FILE *to, int status)
 		"  --long=n      the same for rows whose work is not repeated to fill the time; default: as --rounds\n"
 		"  --ms          how long a measurement of a short operation takes, about\n"
 		"  --json        one JSON object instead of tables\n"
+		"  --profile=s   repeats a row for ever on one side (builtin, rust_shm, limit): make profile\n"
 		"Without a row: all of basic and scale. Rows:\n");
 	for (n = 0; n < ARRAY_SIZE(rows); n++)
 		fprintf(to, "  %-9s %-17s %s%s\n", rows[n].group, rows[n].name, rows[n].title,
@@ -1093,9 +1094,11 @@ int main(int argc, char **argv)
 		{ "long", required_argument, NULL, 'l' },
 		{ "ms", required_argument, NULL, 'm' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "profile", required_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	enum side profiled = SIDES;
 	const char *header = "";
 	struct utsname uts;
 	char **names;
@@ -1106,7 +1109,7 @@ int main(int argc, char **argv)
 	if (!(personality(0xffffffff) & ADDR_NO_RANDOMIZE) && personality(ADDR_NO_RANDOMIZE) != -1)
 		execv("/proc/self/exe", argv);
 
-	while ((option = getopt_long(argc, argv, "r:l:m:jh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "r:l:m:jp:h", options, NULL)) != -1) {
 		switch (option) {
 		case 'r':
 			rounds = number(optarg, MAX_ROUNDS);
@@ -1119,6 +1122,12 @@ int main(int argc, char **argv)
 			break;
 		case 'j':
 			json = true;
+			break;
+		case 'p':
+			for (profiled = 0; profiled < SIDES && strcmp(side_names[profiled], optarg); profiled++)
+				;
+			if (profiled == SIDES)
+				usage(stderr, 2);
 			break;
 		default:
 			usage(option == 'h' ? stdout : stderr, option == 'h' ? 0 : 2);
@@ -1135,6 +1144,9 @@ int main(int argc, char **argv)
 	}
 
 	prepare();
+	for (n = 0; profiled != SIDES && n < ARRAY_SIZE(rows); n++)
+		if (!is_scale(&rows[n]) && wanted(&rows[n], names))
+			measure(&rows[n], profiled, ULONG_MAX);
 	uname(&uts);
 	if (json)
 		printf("{\"kernel\": \"%s\", \"cpus\": %ld, \"rounds\": %u, \"rows\": [", uts.release,
