@@ -115,8 +115,6 @@ pub(crate) struct NewSegment {
 /// A counted attach that is under way: the segment does not go meanwhile.
 pub(crate) struct Pinned<'a> {
     segment: &'a Arc<Shared>,
-    /// Nobody else was attached.
-    sole: bool,
 }
 
 /// Makes the file of a segment that is made with a key; its name is that of the built-in's.
@@ -228,15 +226,11 @@ impl Segment {
         if state.life == Life::Gone {
             return Err(EIDRM);
         }
-        let sole = state.attaches == 0;
         state.attaches += 1;
         if state.namespace.is_none() {
             state.namespace = namespace.get();
         }
-        Ok(Pinned {
-            segment: this,
-            sole,
-        })
+        Ok(Pinned { segment: this })
     }
 
     /// Sets owner and mode (IPC_SET), and returns what they are now. `EINVAL` if it is gone, as a
@@ -335,27 +329,19 @@ impl Pinned<'_> {
     /// A file to map, made when the segment has none yet.
     ///
     /// No two attaches that exist at the same time have the same file, as on the built-in:
-    /// neighbours do not merge, and a detach knows its own. While nobody is attached, the segment
-    /// keeps the file of an attach for the next, which takes it where that has the caller's
-    /// credentials: security modules may judge a mapping by those of its file.
+    /// neighbours do not merge, and a detach knows its own. The segment keeps the file that was
+    /// opened last, and gives it to a later attach if it is in no use by then, and the access and
+    /// the caller's credentials are the same: security modules may judge a mapping by its file.
     pub(crate) fn file(&self, access: Access) -> Result<AttachFile<Shared>> {
         let segment = self.segment;
-        let keep = self.sole && access == Access::ReadWrite;
-        if keep {
-            let state = segment.state.lock();
-            match &state.spare {
-                Some(spare) if spare.has_current_credentials() => return Ok(spare.clone()),
-                _ => {}
-            }
+        let spare = |state: &State| state.spare.as_ref()?.reuse(access);
+        if let Some(file) = spare(&segment.state.lock()) {
+            return Ok(file);
         }
         let pages = segment.pages_to_map()?;
         let file = AttachFile::open(&pages, access, segment.clone())?;
-        if keep {
-            let mut state = segment.state.lock();
-            let old = state.spare.replace(file.clone());
-            drop(state);
-            drop(old);
-        }
+        let old = segment.state.lock().spare.replace(file.clone());
+        drop(old);
         Ok(file)
     }
 }

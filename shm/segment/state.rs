@@ -89,7 +89,7 @@ pub(crate) struct State {
     pub(super) namespace: Option<IpcNamespace>,
     /// Its pages: made by the first attach, or by get where it is large or of huge pages.
     pub(super) pages: Option<ShmemFile>,
-    /// A file for an attach, kept for the next where nobody is attached. It holds the segment in
+    /// The file that was opened last for an attach, kept for a later one. It holds the segment in
     /// turn; that circle ends with [`Life::Gone`].
     pub(super) spare: Option<AttachFile<Shared>>,
     /// The table it is in.

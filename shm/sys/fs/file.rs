@@ -84,6 +84,15 @@ pub(crate) enum Access {
     ReadWrite,
 }
 
+impl Access {
+    fn flags(self) -> u32 {
+        match self {
+            Self::ReadOnly => bindings::O_RDONLY,
+            Self::ReadWrite => bindings::O_RDWR,
+        }
+    }
+}
+
 /// A counted file that maps an object of type `T`. It may be dropped in any context: the last count
 /// goes when the task returns to user space, or by a work item.
 ///
@@ -133,10 +142,7 @@ impl<T: MappedObject> AttachFile<T> {
 
     /// Opens a file for an attach of `object`, whose pages are in `pages`.
     pub(crate) fn open(pages: &ShmemRef, access: Access, object: Arc<T>) -> Result<Self> {
-        let flags = match access {
-            Access::ReadOnly => bindings::O_RDONLY,
-            Access::ReadWrite => bindings::O_RDWR,
-        } | bindings::O_LARGEFILE;
+        let flags = access.flags() | bindings::O_LARGEFILE;
         let module_ref = ModuleRef::get()?;
         // SAFETY: `pages` has a valid file, which holds its path; `current` holds its credentials.
         let file = from_err_ptr(unsafe {
@@ -162,16 +168,21 @@ impl<T: MappedObject> AttachFile<T> {
         })
     }
 
-    /// Whether it was opened with the credentials that the caller has now.
-    pub(crate) fn has_current_credentials(&self) -> bool {
+    /// Another reference, for a new attach, provided that this is the only one, and that
+    /// [`AttachFile::open()`] would open the same: a file with this access and the credentials that
+    /// the caller has now. Must be called with a lock held under which alone this reference is
+    /// cloned: then nobody else can get one.
+    pub(crate) fn reuse(&self, access: Access) -> Option<Self> {
+        let file = self.file.as_ptr();
         // SAFETY: By the type invariant the file is valid, and holds its credentials; `current`
-        // holds its own. The pointers are compared, not used.
-        unsafe {
-            ptr::eq(
-                (*self.file.as_ptr()).f_cred,
-                (*bindings::get_current()).cred,
-            )
-        }
+        // holds its own. Those pointers are compared, not used. The count is read once: 0 stands for
+        // one reference (`file_ref_read()`).
+        let same = unsafe {
+            (&raw const (*file).f_ref.refcnt.counter).read_volatile() == 0
+                && (*file).f_flags & bindings::O_ACCMODE == access.flags()
+                && ptr::eq((*file).f_cred, (*bindings::get_current()).cred)
+        };
+        same.then(|| self.clone())
     }
 
     /// The size of the file in bytes.
