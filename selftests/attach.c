@@ -303,6 +303,53 @@ TEST_F(attach, rdonly_next_to_writable)
 }
 
 /* /proc/self/mem may write past mprotect in a private mapping; a read-only attach is not one. */
+/*
+ * An attach may get what an earlier one has left (here a file), but never what another one has: neighbours stay apart, each keeps its
+ * access, and a detach takes its own.
+ */
+TEST_F(attach, in_turns_beside_each_other)
+{
+	char *left = self->hole, *right = self->hole + self->size;
+	int i, child_sees;
+
+	ASSERT_EQ(left, self->shm->attach(self->id, left, 0));
+	for (i = 0; i < 8; i++) {
+		int mine = i & 1 ? SHM_RDONLY : 0, others = i & 2 ? SHM_RDONLY : 0;
+
+		/* Left is attached: this is right's turn, twice. */
+		ASSERT_EQ(right, self->shm->attach(self->id, right, others));
+		ASSERT_EQ(0, self->shm->detach(right));
+		ASSERT_EQ(right, self->shm->attach(self->id, right, mine));
+		EXPECT_EQ(2, shm_nattch(self->shm, self->id));
+		if (mine == SHM_RDONLY) {
+			EXPECT_ERRNO(EACCES, mprotect(right, self->size, PROT_READ | PROT_WRITE));
+		} else {
+			right[i] = i + 1;
+			EXPECT_EQ(i + 1, *(volatile char *)(left + i));
+		}
+		/* A child has both: its left one goes, and neither its right one nor ours. */
+		SHM_CHILD {
+			ASSERT_EQ(0, self->shm->detach(left));
+			child_sees = ((volatile char *)right)[0];
+			EXPECT_EQ(1, child_sees);
+			ASSERT_EQ(left, self->shm->attach(self->id, left, others));
+			EXPECT_EQ(4, shm_nattch(self->shm, self->id));
+			ASSERT_EQ(0, self->shm->detach(right));
+			child_sees = ((volatile char *)left)[0];
+			EXPECT_EQ(1, child_sees);
+			EXPECT_ERRNO(EINVAL, self->shm->detach(right));
+		}
+		EXPECT_EQ(2, shm_nattch(self->shm, self->id));
+		ASSERT_EQ(0, self->shm->detach(left));
+		EXPECT_EQ(1, *(volatile char *)right);
+		EXPECT_ERRNO(EINVAL, self->shm->detach(left));
+		ASSERT_EQ(left, self->shm->attach(self->id, left, 0));
+		ASSERT_EQ(0, self->shm->detach(right));
+		EXPECT_EQ(1, *(volatile char *)left);
+		EXPECT_EQ(1, shm_nattch(self->shm, self->id));
+	}
+}
+
 TEST_F(attach, rdonly_is_not_written_through_proc_mem)
 {
 	char *reader = self->shm->attach(self->id, NULL, SHM_RDONLY);
