@@ -674,7 +674,9 @@ static void handler(int number)
 
 TEST_F(preload, signal_handlers)
 {
-	struct itimerval timer = { { 0, 3000 }, { 0, 3000 } };
+	/* Longer than what the handler does. */
+	const suseconds_t interval = 3000 * (suseconds_t)shm_slow();
+	struct itimerval timer = { { 0, interval }, { 0, interval } };
 	/* Without SA_RESTART: a call that a signal interrupts would say so. */
 	struct sigaction action = { .sa_handler = handler };
 	int line, rounds = 0;
