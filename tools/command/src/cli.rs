@@ -23,7 +23,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` ends as the program does.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 27] = [
+pub const EXAMPLES: [(&str, &str, &str); 33] = [
     ("ls", "rshm ls", "The segments of this IPC namespace."),
     (
         "ls",
@@ -80,6 +80,32 @@ pub const EXAMPLES: [(&str, &str, &str); 27] = [
         "chown",
         "rshm chown www-data:users 3",
         "Gives it to a user and a group.",
+    ),
+    (
+        "rm",
+        "rshm rm --orphans --older 7d --yes",
+        "Removes what nobody has used for a week, and whose maker has ended.",
+    ),
+    (
+        "cat",
+        "rshm cat 3 >backup",
+        "Keeps a copy of what is in a segment.",
+    ),
+    (
+        "dump",
+        "rshm dump 3 --offset 4K --length 64",
+        "Shows 64 bytes of its second page.",
+    ),
+    ("write", "rshm write 3 <backup", "Puts the copy back."),
+    (
+        "metrics",
+        "rshm metrics >/var/lib/node_exporter/rust_shm.prom.new",
+        "Numbers for the textfile collector, which reads rust_shm.prom: rename it then.",
+    ),
+    (
+        "ls",
+        "rshm ls --older 1d",
+        "Those that nobody has used for a day.",
     ),
     ("lock", "rshm lock 3", "Keeps it from being swapped out."),
     ("unlock", "rshm unlock 3", "Lets it be swapped out again."),
@@ -200,8 +226,16 @@ pub enum Command {
     Lock(Ids),
     /// Undo lock: pages may be swapped out again
     Unlock(Ids),
+    /// Write what is in a segment to standard output
+    Cat(Part),
+    /// Show what is in a segment, as hexdump -C
+    Dump(Part),
+    /// Write standard input into a segment
+    Write(WriteTo),
     /// Show the limits, or set them
     Limits(Limits),
+    /// Print numbers for Prometheus, as for the textfile collector of its node_exporter
+    Metrics,
     /// Watch segments
     Top(Top),
     /// Run a program whose System V shared memory is the module's
@@ -228,9 +262,18 @@ pub struct Filter {
     /// Only those owned by this user (a name, or a number)
     #[arg(short = 'u', long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub owner: Option<u32>,
+    /// Only those of this group (a name, or a number)
+    #[arg(short = 'g', long, value_name = "GROUP", value_parser = crate::names::parse_group)]
+    pub group: Option<u32>,
     /// Only those that nobody has attached
     #[arg(long)]
     pub unattached: bool,
+    /// Only those that nobody has attached, and whose maker has ended
+    #[arg(long)]
+    pub orphans: bool,
+    /// Only those without an attach, a detach or a change for so long: 90s, 30m, 12h, 7d
+    #[arg(long, value_name = "TIME", value_parser = units::parse_age)]
+    pub older: Option<u64>,
 }
 
 #[derive(Args, Debug)]
@@ -330,12 +373,12 @@ pub struct Rm {
     #[command(flatten)]
     pub filter: Filter,
     /// All there are, in this IPC namespace
-    #[arg(short, long, conflicts_with_all = ["owner", "unattached"])]
+    #[arg(short, long, conflicts_with_all = ["owner", "group", "unattached", "orphans", "older"])]
     pub all: bool,
     /// Only say which
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Do not ask (it asks before --all, --owner and --unattached)
+    /// Do not ask (it asks where no id and no key is given)
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -365,6 +408,29 @@ pub struct Ids {
     /// The segments
     #[arg(required = true, add = complete::ids())]
     pub ids: Vec<i32>,
+}
+
+#[derive(Args, Debug)]
+pub struct Part {
+    /// The segment
+    #[arg(add = complete::ids())]
+    pub id: i32,
+    /// From this byte on
+    #[arg(short, long, value_name = "BYTES", default_value = "0", hide_default_value = true, value_parser = units::parse_size)]
+    pub offset: u64,
+    /// At most so many bytes
+    #[arg(short = 'n', long, value_name = "BYTES", value_parser = units::parse_size)]
+    pub length: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub struct WriteTo {
+    /// The segment
+    #[arg(add = complete::ids())]
+    pub id: i32,
+    /// From this byte on
+    #[arg(short, long, value_name = "BYTES", default_value = "0", hide_default_value = true, value_parser = units::parse_size)]
+    pub offset: u64,
 }
 
 #[derive(Args, Debug)]

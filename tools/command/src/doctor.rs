@@ -103,7 +103,7 @@ pub fn run(device: &Path, doctor: &Doctor) -> Result {
             })
         };
         print_json(
-            &json!({ "findings": findings.0.iter().map(object).collect::<Vec<_>>(), "bad": bad }),
+            json!({ "findings": findings.0.iter().map(object).collect::<Vec<_>>(), "bad": bad }),
         )?;
     } else {
         let mut out = stdout();

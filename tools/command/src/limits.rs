@@ -70,7 +70,7 @@ pub fn run(device: &Device, limits: &Limits) -> Result {
 
     let (now, usage) = (device.limits()?, device.usage()?);
     if limits.json {
-        return print_json(&json!({
+        return print_json(json!({
             "shmmax": now.shmmax, "shmmin": now.shmmin, "shmall": now.shmall, "shmmni": now.shmmni,
             "segments": usage.segments, "pages": usage.pages, "resident_pages": usage.resident_pages,
             "swapped_pages": usage.swapped_pages,

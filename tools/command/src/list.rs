@@ -11,6 +11,7 @@ use crate::{
 use clap::ValueEnum;
 use rshm::{Device, Info};
 use serde_json::{json, Map, Value};
+use std::time::SystemTime;
 
 /// A column of `ls` and `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -182,13 +183,65 @@ fn columns(wanted: Option<&str>) -> Result<Vec<Column>> {
 
 impl Filter {
     pub fn is_any(&self) -> bool {
-        self.owner.is_some() || self.unattached
+        self.owner.is_some()
+            || self.group.is_some()
+            || self.unattached
+            || self.orphans
+            || self.older.is_some()
     }
 
     pub fn takes(&self, info: &Info) -> bool {
         self.owner.is_none_or(|owner| info.raw().uid == owner)
-            && (!self.unattached || info.attaches() == 0)
+            && self.group.is_none_or(|group| info.raw().gid == group)
+            && (!(self.unattached || self.orphans) || info.attaches() == 0)
+            && (!self.orphans || !maker_lives(info))
+            && self
+                .older
+                .is_none_or(|age| idle_since(info) <= now().saturating_sub(age))
     }
+}
+
+/// Whether the process that made it runs. Where its number says nothing here, as in another PID namespace, it is taken to run.
+fn maker_lives(info: &Info) -> bool {
+    let made = units::seconds(info.changed());
+    match info.creator_pid().zip(made) {
+        Some((pid, made)) => processes::command_then(pid, made).is_some(),
+        None => true,
+    }
+}
+
+/// When it was attached, detached or changed last, in seconds since 1970.
+fn idle_since(info: &Info) -> u64 {
+    let times = [info.attached(), info.detached(), info.changed()];
+    times
+        .into_iter()
+        .filter_map(units::seconds)
+        .max()
+        .unwrap_or(0)
+}
+
+fn now() -> u64 {
+    units::seconds(Some(SystemTime::now())).unwrap_or(0)
+}
+
+/// The object of a segment in JSON: columns, and for each name of a user or group the number.
+pub fn object(info: &Info, columns: &[Column]) -> Map<String, Value> {
+    let mut object: Map<_, _> = columns
+        .iter()
+        .map(|column| (column.name(), column.value(info)))
+        .collect();
+    let raw = info.raw();
+    for (column, name, id) in [
+        (Owner, "uid", raw.uid),
+        (Group, "gid", raw.gid),
+        (Creator, "cuid", raw.cuid),
+        (Cgroup, "cgid", raw.cgid),
+    ] {
+        if columns.contains(&column) {
+            object.insert(name.into(), json!(id));
+        }
+    }
+    object
 }
 
 impl Ls {
@@ -221,13 +274,8 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
         infos.reverse();
     }
     if ls.json {
-        let object = |info: &Info| {
-            columns
-                .iter()
-                .map(|column| (column.name(), column.value(info)))
-                .collect::<Map<_, _>>()
-        };
-        print_json(&json!({ "segments": infos.iter().map(object).collect::<Vec<_>>() }))?;
+        let segments: Vec<_> = infos.iter().map(|info| object(info, &columns)).collect();
+        print_json(json!({ "segments": segments }))?;
     } else {
         let mut table = Table::new(columns.iter().map(|column| column.heading()));
         let bytes = ls.bytes || !for_people();

@@ -10,12 +10,14 @@
 mod change;
 mod cli;
 mod complete;
+mod contents;
 mod create;
 mod doctor;
 mod elf;
 mod generate;
 mod limits;
 mod list;
+mod metrics;
 mod names;
 mod output;
 mod processes;
@@ -71,6 +73,10 @@ fn execute(cli: &Cli) -> Result {
             change::each(&device()?, &unlock.ids, |segment| segment.unlock())
         }
         Command::Run(run) => run::run(&cli.device, run),
+        Command::Cat(part) => contents::cat(&device()?, part),
+        Command::Dump(part) => contents::dump(&device()?, part),
+        Command::Write(to) => contents::write(&device()?, to),
+        Command::Metrics => metrics::run(&device()?),
         Command::Show(show) => show::run(&device()?, show),
         Command::Limits(limits) => limits::run(&device()?, limits),
         Command::Top(top) => top::run(&device()?, top),

@@ -250,8 +250,12 @@ impl Table {
     }
 }
 
-/// JSON, as all commands print it.
-pub fn print_json(value: &serde_json::Value) -> Result {
+/// The version of what is printed as JSON: Documentation/command.md says what may change within one.
+const JSON_VERSION: u32 = 1;
+
+/// JSON, as all commands print it: an object, with its version.
+pub fn print_json(mut value: serde_json::Value) -> Result {
+    value["version"] = JSON_VERSION.into();
     let mut out = stdout();
     writeln!(out, "{value:#}")?;
     Ok(out.flush()?)

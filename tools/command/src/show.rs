@@ -4,7 +4,7 @@
 
 use crate::{
     cli::Show,
-    list::Column,
+    list::{self, Column},
     output::{
         complain, count, for_people, print_json, stdout, styled, Failure, Result, Style, Table,
     },
@@ -14,7 +14,7 @@ use crate::{
 use clap::ValueEnum;
 use nix::unistd::Uid;
 use rshm::{Device, Info};
-use serde_json::{json, Map, Value};
+use serde_json::{json, Value};
 use std::{collections::HashSet, io::Write};
 
 pub fn run(device: &Device, show: &Show) -> Result {
@@ -54,7 +54,7 @@ pub fn run(device: &Device, show: &Show) -> Result {
 
     if show.json {
         let segments: Vec<Value> = infos.iter().map(|info| object(info, &report)).collect();
-        print_json(&json!({ "segments": segments, "processes_not_seen": report.denied }))?;
+        print_json(json!({ "segments": segments, "processes_not_seen": report.denied }))?;
     } else {
         for (number, info) in infos.iter().enumerate() {
             if number > 0 {
@@ -91,10 +91,7 @@ fn attached<'report>(info: &Info, report: &'report Report) -> &'report [Attached
 }
 
 fn object(info: &Info, report: &Report) -> Value {
-    let mut object: Map<_, _> = Column::value_variants()
-        .iter()
-        .map(|column| (column.name(), column.value(info)))
-        .collect();
+    let mut object = list::object(info, Column::value_variants());
     let processes = attached(info, report).iter().map(|process| {
         json!({
             "pid": process.pid,

@@ -109,6 +109,28 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "give seconds from 0.01 to 86400".into())
 }
 
+/// A time that has passed, in seconds: 90s, 30m, 12h, 7d, 2w.
+pub fn parse_age(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.char_indices().last() {
+        Some((at, _)) => text.split_at(at),
+        None => (text, text),
+    };
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        "w" => 7 * 86400,
+        _ => 0,
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .filter(|_| seconds != 0)
+        .and_then(|number| number.checked_mul(seconds))
+        .ok_or_else(|| "give a number and s, m, h, d or w, as 12h".into())
+}
+
 /// A size for people: three digits, as 64K, 1.5G.
 pub fn human(bytes: u64) -> String {
     let mut unit = 0;
