@@ -25,7 +25,9 @@ pub(super) fn come_and_go() {
             let own = Creators::add_segment(&creators, NAMESPACE).unwrap();
             drop(first);
             drop(own);
-            assert!(creators.leave(1, |_, _| unreachable!("without segments there is no creator")));
+            assert!(creators.leave(1, |_, _| unreachable!(
+                "without segments there is no creator"
+            )));
         }
     });
     let second = Creators::add_segment(&creators, NAMESPACE).unwrap();
