@@ -64,28 +64,30 @@ impl Credentials<'_> {
     /// Maps a user id into the caller's user namespace; unmapped ids become the overflow id
     /// (65534).
     pub(crate) fn uid_to_user(&self, uid: Uid) -> u32 {
-        let Some(user_ns) = self.inner_user_ns() else {
-            return uid.0;
-        };
         // SAFETY: By the type invariant; credentials hold their user namespace.
-        unsafe { bindings::from_kuid_munged(user_ns, bindings::kuid_t { val: uid.0 }) }
+        unsafe {
+            match (*self.cred.as_ptr()).user_ns {
+                first if is_first(first) => uid.0,
+                inner => bindings::from_kuid_munged(inner, bindings::kuid_t { val: uid.0 }),
+            }
+        }
     }
 
     /// The same for a group id.
     pub(crate) fn gid_to_user(&self, gid: Gid) -> u32 {
-        let Some(user_ns) = self.inner_user_ns() else {
-            return gid.0;
-        };
         // SAFETY: As above.
-        unsafe { bindings::from_kgid_munged(user_ns, bindings::kgid_t { val: gid.0 }) }
+        unsafe {
+            match (*self.cred.as_ptr()).user_ns {
+                first if is_first(first) => gid.0,
+                inner => bindings::from_kgid_munged(inner, bindings::kgid_t { val: gid.0 }),
+            }
+        }
     }
+}
 
-    /// The caller's user namespace. `None` for the first, which maps each id to itself.
-    fn inner_user_ns(&self) -> Option<*mut bindings::user_namespace> {
-        // SAFETY: By the type invariant.
-        let user_ns = unsafe { (*self.cred.as_ptr()).user_ns };
-        (user_ns != &raw mut bindings::init_user_ns).then_some(user_ns)
-    }
+/// Whether it is the first user namespace, which maps each id to itself.
+fn is_first(user_ns: *mut bindings::user_namespace) -> bool {
+    user_ns == &raw mut bindings::init_user_ns
 }
 
 /// Maps a user id from the caller's user namespace; `EINVAL` if it is unmapped.
