@@ -21,6 +21,9 @@ use std::time::Duration;
 const RING: u64 = 32;
 const RING_BYTES: usize = 1 << 16;
 
+/// How often a program runs to be made shorter.
+const MOST_TRIMS: usize = 60;
+
 /// libc's is too narrow.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
@@ -181,7 +184,8 @@ impl<'a> Worker<'a> {
         }
         let mut again = !trim || self.reaches(&program, &new)?;
         if again && trim {
-            // Half of its steps, a quarter, ... at a time.
+            // Half of its steps, a quarter, ... at a time, as long as it is worth it.
+            let mut runs = 0..MOST_TRIMS;
             let mut size = program.steps.len().next_power_of_two();
             while size > 1 {
                 size /= 2;
@@ -190,7 +194,7 @@ impl<'a> Worker<'a> {
                     let start = end.saturating_sub(size);
                     let mut shorter = program.clone();
                     shorter.steps.drain(start..end);
-                    if self.job.shared.stop.load(Relaxed) == 0 && self.reaches(&shorter, &new)? {
+                    if self.job.shared.stop.load(Relaxed) == 0 && runs.next().is_some() && self.reaches(&shorter, &new)? {
                         program = shorter;
                     }
                     end = start;
