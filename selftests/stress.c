@@ -1593,6 +1593,21 @@ struct use {
 	int references;	/* to the module */
 };
 
+/* Free pages that processors keep for themselves, which MemFree lacks. */
+static long bytes_kept_by_processors(void)
+{
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	long pages, sum = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, " count: %ld", &pages) == 1)
+			sum += pages;
+	if (file)
+		fclose(file);
+	return sum * (long)shm_page_size();
+}
+
 static void measure(struct use *use)
 {
 	glob_t caches;
@@ -1607,7 +1622,7 @@ static void measure(struct use *use)
 	}
 	/* Counters of the processors are added up. */
 	shm_write_file("/proc/sys/vm/stat_refresh", "1");
-	use->free = proc_bytes("/proc/meminfo", "MemFree");
+	use->free = proc_bytes("/proc/meminfo", "MemFree") + bytes_kept_by_processors();
 	use->slab = proc_bytes("/proc/meminfo", "Slab");
 	use->mlocked = proc_bytes("/proc/meminfo", "Mlocked");
 	use->unevictable = proc_bytes("/proc/meminfo", "Unevictable");
@@ -1619,7 +1634,7 @@ static void measure(struct use *use)
 /* What is more than before, and more than the kernel keeps in its own caches at any time: a word for it, or NULL. */
 static const char *too_much(const struct use *before, const struct use *after)
 {
-	return before->free - after->free > (long)(24 * MIB) ? "MemFree" :
+	return before->free - after->free > (long)(6 * MIB) ? "free memory" :
 	       after->slab - before->slab > (long)(8 * MIB) ? "Slab" :
 	       after->mlocked - before->mlocked > (long)(64 * KIB) ? "Mlocked" :
 	       after->unevictable - before->unevictable > (long)(256 * KIB) ? "Unevictable" :
@@ -1630,7 +1645,7 @@ static const char *too_much(const struct use *before, const struct use *after)
 
 static void show_use(const char *when, const struct use *use)
 {
-	printf("# %s: MemFree %ld kB, Slab %ld kB, Mlocked %ld kB, Unevictable %ld kB, PageTables %ld kB, Shmem %ld kB, references %d\n",
+	printf("# %s: free %ld kB, Slab %ld kB, Mlocked %ld kB, Unevictable %ld kB, PageTables %ld kB, Shmem %ld kB, references %d\n",
 	       when, use->free / 1024, use->slab / 1024, use->mlocked / 1024, use->unevictable / 1024, use->page_tables / 1024,
 	       use->shmem / 1024, use->references);
 }
