@@ -4,6 +4,7 @@
 #include "kselftest_harness.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -536,6 +537,54 @@ TEST_F(get, all_of_many_get_the_same_segment)
 		ASSERT_EQ(1, shm_count(self->shm));
 		ASSERT_EQ(0, self->shm->rmid(ids[0]));
 	}
+}
+
+/* Others come and go meanwhile, so many that a table of keys has to grow, and with keys that look alike. */
+TEST_F(get, found_while_others_come_and_go)
+{
+	enum { STAY = 100, OTHERS = 3000, FINDERS = 3 };
+	int ids[STAY], others[OTHERS], i, finder, status;
+	pid_t finders[FINDERS];
+
+	for (i = 0; i < STAY; i++) {
+		ids[i] = self->shm->get(SHM_KEY + (i << 16), 4096, IPC_CREAT | IPC_EXCL | 0600);
+		ASSERT_LE(0, ids[i]);
+	}
+	for (finder = 0; finder < FINDERS; finder++) {
+		finders[finder] = fork();
+		ASSERT_LE(0, finders[finder]);
+		if (finders[finder])
+			continue;
+		/* Until it is killed, or has missed one, or found another. */
+		for (i = 0; ; i = (i + 1) % STAY) {
+			if (self->shm->get(SHM_KEY + (i << 16), 0, 0) != ids[i])
+				_exit(1);
+			if (self->shm->get(SHM_KEY + (i << 16), 4096, IPC_CREAT | IPC_EXCL | 0600) != -1 || errno != EEXIST)
+				_exit(2);
+		}
+	}
+	for (i = 0; i < OTHERS; i++) {
+		others[i] = self->shm->get(SHM_KEY + 1 + (i << 4), 4096, IPC_CREAT | IPC_EXCL | 0600);
+		ASSERT_LE(0, others[i]);
+		if (i >= 50 && i % 3 == 0)
+			ASSERT_EQ(0, self->shm->rmid(others[i - 50]));
+	}
+	for (i = 0; i < OTHERS; i++) {
+		bool removed = (i + 50) % 3 == 0 && i + 50 < OTHERS;
+
+		if (removed)
+			EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY + 1 + (i << 4), 0, 0));
+		else
+			EXPECT_EQ(others[i], self->shm->get(SHM_KEY + 1 + (i << 4), 0, 0));
+	}
+	for (i = 0; i < OTHERS; i++)
+		self->shm->rmid(others[i]);
+	for (finder = 0; finder < FINDERS; finder++) {
+		kill(finders[finder], SIGKILL);
+		ASSERT_EQ(finders[finder], waitpid(finders[finder], &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+	}
+	EXPECT_EQ(STAY, shm_count(self->shm));
 }
 
 /* The sysctl that says what id the next segment is to have, as a checkpoint that is restored needs it. */

@@ -25,10 +25,7 @@ use crate::shm::{
         permission,
         uapi, //
     },
-    segment::{
-        memory,
-        Segment, //
-    },
+    segment::memory,
     sys::{
         fs::misc::DeviceFile,
         mm::{
@@ -222,8 +219,8 @@ impl OpenDevice {
                 creators: self.namespaces.creators(),
                 queue: self.namespaces.queue(),
             };
-            let limits = limits_of(namespace);
-            Registry::get(registry, namespace, &limits, &context, &wanted, || {
+            let limits = || limits_of(namespace);
+            Registry::get(registry, namespace, limits, &context, &wanted, || {
                 namespace.take_next_id()
             })
         })?;
@@ -338,24 +335,16 @@ impl OpenDevice {
         let mut pages = None;
         let mut id = 0;
         self.with_registry(|namespace, registry| {
-            let viewer = namespace.credentials();
-            let write = |segment: &Segment| {
-                if arg.cmd == uapi::SHM_STAT_ANY {
-                    segment.stat_any(viewer, &mut stat)?;
-                } else {
-                    segment.stat(namespace, viewer, &mut stat)?;
-                }
+            let caller = (arg.cmd != uapi::SHM_STAT_ANY).then_some(namespace);
+            registry.with(arg.id, arg.cmd == uapi::IPC_STAT, |segment| {
+                segment.stat(caller, namespace.credentials(), &mut stat)?;
+                stat.seq = registry.sequence(segment.id());
                 if arg.flags & uapi::CTL_HUGE != 0 {
                     pages = segment.to_count();
                 }
                 id = segment.id().number();
                 Ok(())
-            };
-            if arg.cmd == uapi::IPC_STAT {
-                registry.with(arg.id, write)
-            } else {
-                registry.with_index(arg.id, write)
-            }
+            })
         })?;
         if let Some(pages) = pages {
             stat.huge = memory::huge_bytes(pages.view()) as u64;

@@ -9,6 +9,7 @@ use crate::shm::{
     segment::state::Home,
     sys::task::{
         cred::Credentials,
+        ipc_ns::CurrentIpcNamespace,
         ipc_ns::NamespaceId, //
     }, //
 };
@@ -108,8 +109,9 @@ impl Cursor {
             self.next_index = index + 1;
             // Skips a segment that was removed concurrently. As in /proc/sysvipc/shm, permissions
             // are not checked.
+            let anybody = None::<&CurrentIpcNamespace<'_>>;
             let mut stat = uapi::Stat::default();
-            if segment.stat_any(viewer, &mut stat).is_err() {
+            if segment.stat(anybody, viewer, &mut stat).is_err() {
                 continue;
             }
             self.start += self.line.length as i64;

@@ -5,7 +5,6 @@
 use super::{
     commit,
     settings::Settings,
-    KeyEntry,
     Locked,
     Registry, //
 };
@@ -30,6 +29,7 @@ use crate::shm::{
         self,
         creator::Creators,
         memory,
+        state::Life,
         NewSegment,
         Segment,
         Shared, //
@@ -40,6 +40,7 @@ use crate::shm::{
             ShmemFile, //
         },
         sync::{
+            id_table::Room,
             module_ref::ModuleRef,
             queue::OwnedQueue, //
         },
@@ -48,7 +49,6 @@ use crate::shm::{
 };
 use kernel::{
     prelude::*,
-    rbtree::RBTreeNodeReservation,
     sync::{
         Arc,
         UniqueArc, //
@@ -116,6 +116,12 @@ impl Drop for PoolShare<'_> {
     }
 }
 
+/// A key as the table has it.
+fn bits(key: Key) -> u32 {
+    // CAST: Of the same size.
+    key.0 as u32
+}
+
 impl From<LimitError> for Error {
     fn from(error: LimitError) -> Self {
         match error {
@@ -126,43 +132,67 @@ impl From<LimitError> for Error {
 }
 
 impl Registry {
-    /// Finds or makes a segment, as `ipcget()`. `next_id` is called when a segment is made, for the
-    /// id that it is to have; without one, the registry chooses.
+    /// Finds or makes a segment, as `ipcget()`. `limits` and `next_id` are called when a segment is
+    /// made, for those that hold and for the id that it is to have; without one, the registry chooses.
     pub(crate) fn get(
         this: &Arc<Self>,
         caller: &impl Caller,
-        limits: &Limits,
+        limits: impl FnOnce() -> Limits,
         context: &Context<'_>,
         wanted: &Wanted,
         next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
         if wanted.key != Key::PRIVATE {
-            if let Some(found) = Self::existing(&this.table.lock(), caller, wanted) {
+            // Without the lock of the table it may be missed.
+            let found = this.existing(caller, wanted);
+            if let Some(found) = found.or_else(|| this.existing_for_sure(caller, wanted)) {
                 return found;
             }
             if !wanted.create {
                 return Err(ENOENT);
             }
         }
-        Self::create(this, caller, limits, context, wanted, next_id)
+        Self::create(this, caller, &limits(), context, wanted, next_id)
     }
 
-    /// What `get` says to a segment that has the key; `None` if there is none. In the order of
-    /// `ipcget_public()`.
-    fn existing(table: &Locked<'_>, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
+    /// What `get` says to a segment that has the key; `None` if there is none, or if one was missed,
+    /// which happens only without the lock of the table.
+    fn existing(&self, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
         if wanted.key == Key::PRIVATE {
             return None;
         }
-        let entry = table.keys.get(&wanted.key)?;
-        let allows = |request| entry.ownership.allows(caller, request);
+        self.table.with_key(bits(wanted.key), |segment| {
+            Self::answer(segment, caller, wanted)
+        })
+    }
+
+    /// The same, where nothing is missed.
+    fn existing_for_sure(&self, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
+        let _locked = self.table.lock();
+        self.existing(caller, wanted)
+    }
+
+    /// What `get` says to a segment, if that is the one with the key. In the order of
+    /// `ipcget_public()`.
+    fn answer(segment: &Segment, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
+        if segment.first_key() != wanted.key {
+            return None;
+        }
+        let state = segment.lock();
+        if state.life != Life::Live {
+            return None;
+        }
         Some(if wanted.create && wanted.exclusive {
             Err(EEXIST)
-        } else if entry.segment.size() < wanted.size {
+        } else if segment.size() < wanted.size {
             Err(EINVAL)
-        } else if !allows(permission::Request::from_mode(wanted.mode)) {
+        } else if !state
+            .ownership
+            .allows(caller, permission::Request::from_mode(wanted.mode))
+        {
             Err(EACCES)
         } else {
-            Ok(entry.segment.id())
+            Ok(segment.id())
         })
     }
 
@@ -260,10 +290,10 @@ impl Registry {
         // All that is made here is older than the lock, and so dropped after it where it was made
         // in vain.
         let mut provision = this.provide(caller, limits, context, wanted)?;
-        let key_node = if wanted.key == Key::PRIVATE {
-            None
-        } else {
-            Some(RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?)
+        let key = (wanted.key != Key::PRIVATE).then(|| bits(wanted.key));
+        let mut room = match key {
+            Some(_) => this.table.room_for_key()?,
+            None => Room::NONE,
         };
         let (uid, gid) = (caller.euid(), cred::egid());
         let ownership = permission::Ownership {
@@ -287,7 +317,7 @@ impl Registry {
         let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
 
         let mut table = this.table.lock();
-        if let Some(found) = Self::existing(&table, caller, wanted) {
+        if let Some(found) = this.existing(caller, wanted) {
             return found;
         }
         this.room(&table, limits, wanted)?;
@@ -301,7 +331,7 @@ impl Registry {
             }
         };
         // The lock may have been given up for a moment.
-        let checked = match Self::existing(&table, caller, wanted) {
+        let checked = match this.existing(caller, wanted) {
             Some(found) => Err(found),
             None => this.room(&table, limits, wanted).map_err(Err),
         };
@@ -317,11 +347,7 @@ impl Registry {
             None => table.cycle.next(id_layout, index),
         };
         segment.as_mut().value_mut().set_id(id);
-        let segment = table.publish(index, segment);
-        if let Some(node) = key_node {
-            let entry = KeyEntry { segment, ownership };
-            table.keys.insert(node.into_node(wanted.key, entry));
-        }
+        table.publish(index, segment, key, &mut room);
         table.in_use += 1;
         table.created = table.created.wrapping_add(1);
         table.total_pages += pages;

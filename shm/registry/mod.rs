@@ -5,7 +5,7 @@
 //! There is one [`Registry`] for each namespace that has used the device, made on first use and
 //! owned by [`Namespaces`](namespace::Namespaces) until the namespace ends, and by each of its
 //! segments. Its [`Table`] is guarded by the lock of the [`IdTable`], a spinlock; finding a segment
-//! by id takes no lock.
+//! by id or by key takes no lock of it.
 
 pub(crate) mod commit;
 pub(crate) mod create;
@@ -51,18 +51,12 @@ use kernel::{
     impl_has_work,
     new_work,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNode, //
-    },
     sync::Arc,
     workqueue, //
 };
 
 /// What a registry keeps beside the segments themselves.
 struct Table {
-    /// What a key finds.
-    keys: RBTree<Key, KeyEntry>,
     /// How many segments there are.
     in_use: u32,
     /// How many there have been.
@@ -71,13 +65,6 @@ struct Table {
     total_pages: usize,
     cycle: Cycle,
     pool: commit::Pool,
-}
-
-/// A segment with a key, and what decides who may find it: so that it is found without its lock.
-struct KeyEntry {
-    segment: Arc<Shared>,
-    /// That of the segment's state. Both change under the lock of the table.
-    ownership: Ownership,
 }
 
 type Locked<'a> = id_table::Guard<'a, Segment, Table>;
@@ -121,7 +108,6 @@ impl Registry {
         id_layout: IdLayout,
     ) -> impl PinInit<Self> {
         let table = Table {
-            keys: RBTree::new(),
             in_use: 0,
             created: 0,
             total_pages: 0,
@@ -139,32 +125,29 @@ impl Registry {
         })
     }
 
-    /// Calls `f` with the segment that has an id, without a lock and without sleeping. `EINVAL` if
-    /// there is none, as `ipc_obtain_object_check()`.
-    pub(crate) fn with<R>(&self, id: i32, f: impl FnOnce(&Segment) -> Result<R>) -> Result<R> {
+    /// Calls `f` with a segment, without a lock and without sleeping. `EINVAL` if there is none. `exactly`
+    /// that with this id, as `ipc_obtain_object_check()`, or the one at the id's index, whatever its
+    /// sequence number, as `ipc_obtain_object_idr()`.
+    pub(crate) fn with<R>(
+        &self,
+        id: i32,
+        exactly: bool,
+        f: impl FnOnce(&Segment) -> Result<R>,
+    ) -> Result<R> {
         let id = Id::from_user(id).ok_or(EINVAL)?;
         self.table
             .with(self.id_layout.index(id), |segment| {
-                if segment.id() == id {
-                    f(segment)
-                } else {
-                    Err(EINVAL)
+                if exactly && segment.id() != id {
+                    return Err(EINVAL);
                 }
+                f(segment)
             })
             .unwrap_or(Err(EINVAL))
     }
 
-    /// The same for the segment at the index that a number has, whatever its sequence number: as
-    /// `ipc_obtain_object_idr()`.
-    pub(crate) fn with_index<R>(
-        &self,
-        number: i32,
-        f: impl FnOnce(&Segment) -> Result<R>,
-    ) -> Result<R> {
-        let id = Id::from_user(number).ok_or(EINVAL)?;
-        self.table
-            .with(self.id_layout.index(id), f)
-            .unwrap_or(Err(EINVAL))
+    /// The sequence number in an id.
+    pub(crate) fn sequence(&self, id: Id) -> u32 {
+        self.id_layout.sequence(id)
     }
 
     /// A reference to the segment that has an id. `EINVAL` if there is none.
@@ -184,13 +167,7 @@ impl Registry {
     /// Sets owner and mode of the segment that has an id (IPC_SET). `EINVAL` if there is none;
     /// `EPERM`.
     pub(crate) fn set(&self, caller: &impl Caller, id: i32, new: &uapi::Stat) -> Result {
-        let segment = self.find(id)?;
-        let mut table = self.table.lock();
-        let (key, ownership) = segment.set(caller, new)?;
-        if let Some(entry) = table.keys.get_mut(&key) {
-            entry.ownership = ownership;
-        }
-        Ok(())
+        self.find(id)?.set(caller, new)
     }
 
     /// Locks the segment that has an id in memory, or unlocks it (SHM_LOCK, SHM_UNLOCK). `EINVAL`
@@ -218,12 +195,10 @@ impl Registry {
             return Err(EPERM);
         }
         if state.is_attached() {
-            let key = core::mem::replace(&mut state.key, Key::PRIVATE);
+            state.key = Key::PRIVATE;
             state.life = Life::Destroyed;
             drop(state);
-            let entry = table.forget_key(key);
-            drop(table);
-            drop(entry);
+            table.forget_key(self.id_layout.index(segment.id()));
         } else {
             let removed = self.take_out(&mut table, segment, state);
             drop(table);
@@ -239,7 +214,6 @@ impl Registry {
         segment: &Segment,
         mut state: impl DerefMut<Target = State>,
     ) -> Removed {
-        let key = state.key;
         let released = state.end();
         drop(state);
         let pages = segment.pages();
@@ -247,7 +221,6 @@ impl Registry {
         table.total_pages -= pages;
         Removed {
             _released: released,
-            _entry: table.forget_key(key),
             _deferred: table.remove(self.id_layout.index(segment.id())),
             _surplus: segment
                 .is_pooled()
@@ -319,10 +292,6 @@ impl Home for Registry {
         }
     }
 
-    fn sequence(&self, id: Id) -> u32 {
-        self.id_layout.sequence(id)
-    }
-
     fn namespace(&self) -> NamespaceId {
         self.namespace
     }
@@ -332,20 +301,9 @@ impl Home for Registry {
     }
 }
 
-impl Table {
-    fn forget_key(&mut self, key: Key) -> Option<RBTreeNode<Key, KeyEntry>> {
-        if key == Key::PRIVATE {
-            None
-        } else {
-            self.keys.remove_node(&key)
-        }
-    }
-}
-
 /// What is left when a segment has been taken out of the table; to be dropped without a lock held.
 struct Removed {
     _released: Released,
-    _entry: Option<RBTreeNode<Key, KeyEntry>>,
     _deferred: Option<RcuDeferred<Segment>>,
     _surplus: Option<KBox<commit::Chunk>>,
 }

@@ -37,26 +37,36 @@ use kernel::{
 pub(super) struct Orphans {
     /// Orphans of creators that left by then must be removed.
     due: Atomic<Moment>,
-    /// Orphans of creators that left by then have been removed.
-    done: Atomic<Moment>,
     /// Creators that could not read the sysctl had left by then.
     undecided: Atomic<Moment>,
-    /// The sysctl was read for creators that left by then.
-    decided: Atomic<Moment>,
+    /// How often something was asked for: to see that there is nothing to do.
+    asked: Atomic<u64>,
+    /// What was asked for up to then is done.
+    settled: Atomic<u64>,
     /// Held while orphans are removed.
     #[pin]
-    sweeping: Mutex<()>,
+    done: Mutex<Done>,
+}
+
+/// What has been done of the same name.
+struct Done {
+    due: Moment,
+    undecided: Moment,
 }
 
 impl Orphans {
     /// Creates the state of a registry without orphans.
     pub(super) fn new() -> impl PinInit<Self> {
+        let done = Done {
+            due: 0,
+            undecided: 0,
+        };
         pin_init!(Self {
             due: Atomic::new(0),
-            done: Atomic::new(0),
             undecided: Atomic::new(0),
-            decided: Atomic::new(0),
-            sweeping <- new_mutex!((), "rust_shm::Orphans::sweeping"),
+            asked: Atomic::new(0),
+            settled: Atomic::new(0),
+            done <- new_mutex!(done, "rust_shm::Orphans::done"),
         })
     }
 
@@ -71,11 +81,11 @@ impl Orphans {
         }
     }
 
-    /// Returns whether there is nothing to do. Reads first what has been decided: since then it is
-    /// due.
-    fn is_idle(&self) -> bool {
-        self.undecided.load(Relaxed) == self.decided.load(Acquire)
-            && self.due.load(Relaxed) == self.done.load(Acquire)
+    /// Asks for what `to` says, by `moment`.
+    #[cfg(CONFIG_SYSVIPC)]
+    fn ask(&self, to: &Atomic<Moment>, moment: Moment) {
+        Self::advance(to, moment);
+        self.asked.fetch_add(1, Release);
     }
 }
 
@@ -83,38 +93,44 @@ impl Registry {
     /// Requests the removal of the orphans of creators that have left by `moment`. Does not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_are_due(&self, moment: Moment) {
-        Orphans::advance(&self.orphans.due, moment);
+        self.orphans.ask(&self.orphans.due, moment);
     }
 
     /// The same, provided that the sysctl is set, which the next call checks. Does not sleep.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn orphans_may_be_due(&self, moment: Moment) {
-        Orphans::advance(&self.orphans.undecided, moment);
+        self.orphans.ask(&self.orphans.undecided, moment);
     }
 
     /// Removes orphans as requested. Must be called before the table is used, by a task in the
     /// namespace. May sleep.
     pub(crate) fn destroy_orphaned(&self, namespace: &CurrentIpcNamespace<'_>) {
         let orphans = &self.orphans;
-        if orphans.is_idle() {
-            return;
+        if orphans.asked.load(Relaxed) != orphans.settled.load(Acquire) {
+            self.destroy_as_asked(namespace);
         }
-        let _sweeping = orphans.sweeping.lock();
-        let undecided = orphans.undecided.load(Acquire);
-        if undecided != orphans.decided.load(Relaxed) {
+    }
+
+    #[cold]
+    fn destroy_as_asked(&self, namespace: &CurrentIpcNamespace<'_>) {
+        let orphans = &self.orphans;
+        let mut done = orphans.done.lock();
+        let asked = orphans.asked.load(Acquire);
+        let undecided = orphans.undecided.load(Relaxed);
+        if undecided != done.undecided {
             if namespace.rmid_forced() {
                 Orphans::advance(&orphans.due, undecided);
             }
-            orphans.decided.store(undecided, Release);
+            done.undecided = undecided;
         }
-        self.sweep();
+        self.sweep(&mut done);
+        orphans.settled.store(asked, Release);
     }
 
-    /// Removes the orphans that are due. Must be called with `sweeping` held.
-    fn sweep(&self) {
-        let orphans = &self.orphans;
-        let due = orphans.due.load(Acquire);
-        if due == orphans.done.load(Relaxed) {
+    /// Removes the orphans that are due.
+    fn sweep(&self, done: &mut Done) {
+        let due = self.orphans.due.load(Acquire);
+        if due == done.due {
             return;
         }
         let mut index = 0;
@@ -122,7 +138,7 @@ impl Registry {
             self.remove_orphan(&segment, due);
             index = at + 1;
         }
-        orphans.done.store(due, Release);
+        done.due = due;
     }
 
     /// Removes a segment if its creator had left by `due`, and nobody is attached.
@@ -147,7 +163,6 @@ impl WorkItem<1> for Registry {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let _sweeping = this.orphans.sweeping.lock();
-        this.sweep();
+        this.sweep(&mut this.orphans.done.lock());
     }
 }

@@ -8,7 +8,7 @@
 use super::command_line::CommandLine;
 
 /// The key by which programs find a segment (`key_t`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key(pub(crate) i32);
 
 impl Key {

@@ -177,6 +177,11 @@ impl Segment {
         self.id
     }
 
+    /// The key that it was made with.
+    pub(crate) fn first_key(&self) -> Key {
+        self.first_key
+    }
+
     /// Its size in bytes, as asked for.
     pub(crate) fn size(&self) -> usize {
         self.size
@@ -233,10 +238,10 @@ impl Segment {
         Ok(Pinned { segment: this })
     }
 
-    /// Sets owner and mode (IPC_SET), and returns what they are now. `EINVAL` if it is gone, as a
+    /// Sets owner and mode (IPC_SET). `EINVAL` if it is gone, as a
     /// look-up under the lock of the table has it (`shmctl_down()`); `EPERM` for a caller that may
     /// not.
-    pub(crate) fn set(&self, caller: &impl Caller, new: &uapi::Stat) -> Result<(Key, Ownership)> {
+    pub(crate) fn set(&self, caller: &impl Caller, new: &uapi::Stat) -> Result {
         let mut state = self.state.lock();
         if state.life == Life::Gone {
             return Err(EINVAL);
@@ -250,7 +255,7 @@ impl Segment {
         state.ownership.gid = gid;
         state.ownership.mode = new.mode & PERMISSION_BITS;
         state.changed = time::now();
-        Ok((state.key, state.ownership))
+        Ok(())
     }
 
     /// Locks it in memory, or unlocks it (SHM_LOCK, SHM_UNLOCK). As `shmctl_do_lock()` and

@@ -67,32 +67,19 @@ impl Usage {
 }
 
 impl Segment {
-    /// Writes its state as the caller sees it to `stat` (IPC_STAT), all but `huge`; `EACCES` for a
-    /// caller that may not read it, `EIDRM` if it is gone.
+    /// Writes its state as `viewer` sees it to `stat` (IPC_STAT), all but `seq` and `huge`. `EACCES` for
+    /// a caller that may not read it; without one, any may (SHM_STAT_ANY). `EIDRM` if it is gone.
     pub(crate) fn stat(
         &self,
-        caller: &impl permission::Caller,
+        caller: Option<&impl permission::Caller>,
         viewer: &Credentials<'_>,
         stat: &mut uapi::Stat,
     ) -> Result {
         let state = self.state.lock();
-        if !state.ownership.allows(caller, permission::Request::READ) {
+        let may_read = |caller| state.ownership.allows(caller, permission::Request::READ);
+        if !caller.is_none_or(may_read) {
             return Err(EACCES);
         }
-        self.write_stat(&state, viewer, stat)
-    }
-
-    /// The same, for any caller (SHM_STAT_ANY).
-    pub(crate) fn stat_any(&self, viewer: &Credentials<'_>, stat: &mut uapi::Stat) -> Result {
-        self.write_stat(&self.state.lock(), viewer, stat)
-    }
-
-    fn write_stat(
-        &self,
-        state: &state::State,
-        viewer: &Credentials<'_>,
-        stat: &mut uapi::Stat,
-    ) -> Result {
         if state.life == state::Life::Gone {
             return Err(EIDRM);
         }
@@ -118,8 +105,6 @@ impl Segment {
         stat.atime = state.attached;
         stat.dtime = state.detached;
         stat.ctime = state.changed;
-        let home = state.home.as_ref();
-        stat.seq = home.map_or(0, |home| home.sequence(self.id));
         let (rss, swap) = state.rss_and_swap();
         stat.rss = (rss * PAGE_SIZE) as u64;
         stat.swap = (swap * PAGE_SIZE) as u64;

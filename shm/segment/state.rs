@@ -42,9 +42,6 @@ pub(crate) trait Home: Send + Sync {
     /// Takes the segment out, if it is to be destroyed and still not attached. May sleep.
     fn reap(&self, segment: &Segment);
 
-    /// The sequence number in an id.
-    fn sequence(&self, id: id::Id) -> u32;
-
     /// The number of the namespace.
     fn namespace(&self) -> NamespaceId;
 

@@ -33,7 +33,12 @@ mod shm {
 
     pub(crate) mod sys {
         pub(crate) mod sync {
+            #[path = "../../../selftests/unit/tests/stand_ins/id_table.rs"]
+            pub(crate) mod id_table;
+            mod key_table;
             pub(crate) mod once;
+            #[path = "../../../selftests/unit/tests/stand_ins/rcu_arc.rs"]
+            mod rcu_arc;
             pub(crate) use crate::stand_ins::queue;
         }
 
@@ -148,6 +153,7 @@ mod stand_ins {
 
 mod models {
     mod creators;
+    mod keys;
     mod memory;
     mod orphans;
     mod turns;
@@ -155,6 +161,9 @@ mod models {
     /// What is explored.
     pub(crate) const ALL: &[(&str, fn())] = &[
         ("creators::come_and_go", creators::come_and_go),
+        ("keys::come", keys::come),
+        ("keys::come_and_go", keys::come_and_go),
+        ("keys::are_divided", keys::are_divided),
         ("memory::faults_of_a_block", memory::faults_of_a_block),
         ("memory::a_helper_fails", memory::a_helper_fails),
         ("orphans::first_calls", orphans::first_calls),
@@ -194,7 +203,7 @@ fn in_process(model: &str, weak: &Site) -> Outcome {
     let output = String::from_utf8_lossy(&output.stdout);
     let met = output.lines().filter_map(|line| line.strip_prefix("met "));
     Ok(met
-        .filter(|site| site.contains("/shm/"))
+        .filter(|site| site.contains("/shm/") && !site.contains("stand_ins"))
         .map(Site::from)
         .collect())
 }

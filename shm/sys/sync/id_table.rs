@@ -5,12 +5,16 @@
 //! Lookups take no lock. A [`Guard`] holds the spinlock of the array; it can change the array, and
 //! gives access to the state `S`.
 
+pub(crate) use super::key_table::Room;
 use crate::shm::sys::{
     bindings,
-    sync::rcu_arc::{
-        RcuArc,
-        RcuDeferred,
-        RcuObject, //
+    sync::{
+        key_table::KeyTable,
+        rcu_arc::{
+            RcuArc,
+            RcuDeferred,
+            RcuObject, //
+        }, //
     }, //
 };
 use core::{
@@ -58,6 +62,7 @@ pub(crate) struct IdTable<T: Send + Sync, S> {
     xa: Opaque<bindings::xarray>,
     next: UnsafeCell<u32>,
     state: UnsafeCell<S>,
+    keys: KeyTable<T>,
     _owns: PhantomData<RcuArc<T>>,
 }
 
@@ -78,6 +83,7 @@ impl<T: Send + Sync, S> IdTable<T, S> {
             }),
             next: UnsafeCell::new(0),
             state: UnsafeCell::new(state),
+            keys: KeyTable::new(),
             _owns: PhantomData,
         })
     }
@@ -104,6 +110,17 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         // removal, and the critical section lasts until `f` has returned.
         let object = unsafe { &*entry.cast_const().cast::<RcuObject<T>>() };
         Some(f(object))
+    }
+
+    /// Calls `f` with objects, those that have this key among them, until it answers; under RCU: `f`
+    /// must not sleep. May miss an object, unless the lock is held.
+    pub(crate) fn with_key<R>(&self, key: u32, f: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        self.keys.search(key, f)
+    }
+
+    /// Allocates what [`publish()`](Guard::publish) needs for an object with a key. `ENOMEM`.
+    pub(crate) fn room_for_key(&self) -> Result<Room<T>> {
+        self.keys.room()
     }
 
     /// Returns the entry at `index`, or null. Must be called under RCU. As `xa_load()`, which would
@@ -180,7 +197,7 @@ impl<T: Send + Sync, S> PinnedDrop for IdTable<T, S> {
 ///
 /// The lock of the table is held.
 pub(crate) struct Guard<'a, T: Send + Sync, S> {
-    table: &'a IdTable<T, S>,
+    pub(super) table: &'a IdTable<T, S>,
     _not_send: NotThreadSafe,
 }
 
@@ -238,12 +255,15 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         }
     }
 
-    /// Stores an object at a reserved index, where readers can find it, and returns a reference.
+    /// Stores an object at a reserved index, where readers can find it, also by its key if it has one.
     pub(crate) fn publish(
         &mut self,
         index: u32,
-        object: Pin<UniqueArc<RcuObject<T>>>,
-    ) -> RcuArc<T> {
+        mut object: Pin<UniqueArc<RcuObject<T>>>,
+        key: Option<u32>,
+        room: &mut Room<T>,
+    ) {
+        object.as_mut().set_link(self.table.keys.link(key));
         let object = Arc::from(object);
         let entry = Arc::into_raw(object.clone());
         // This cannot fail: the index is reserved, so no memory is allocated.
@@ -258,7 +278,20 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
                 bindings::GFP_NOWAIT,
             )
         };
-        object
+        // Who finds it by its key finds it by its index, too.
+        self.insert_key(&object, room);
+    }
+
+    /// Lets the object at `index` be found by its index only.
+    pub(crate) fn forget_key(&mut self, index: u32) {
+        if let Some(object) = self.table.get(index) {
+            self.remove_key(&object);
+        }
+    }
+
+    /// Its keys.
+    pub(super) fn keys(&self) -> &KeyTable<T> {
+        &self.table.keys
     }
 
     /// Releases a reserved index.
@@ -276,6 +309,7 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         }
         // SAFETY: By the table's invariant the entry owned a reference, which is now ours.
         let object = unsafe { Arc::from_raw(entry.cast_const().cast::<RcuObject<T>>()) };
+        self.remove_key(&object);
         // SAFETY: An object is published only while it is unique, so not while a deferred drop is
         // pending: it was in this table only, once, and has no other `RcuDeferred`.
         Some(unsafe { RcuDeferred::new(object) })

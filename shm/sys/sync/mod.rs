@@ -3,6 +3,7 @@
 //! Objects that are shared: reference counts, RCU, work items.
 
 pub(crate) mod id_table;
+mod key_table;
 pub(crate) mod module_ref;
 pub(crate) mod once;
 pub(crate) mod queue;

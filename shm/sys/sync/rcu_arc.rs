@@ -6,6 +6,7 @@
 //! a grace period ([`RcuDeferred`]). So a reader may use an object that it has found until the end
 //! of its read-side critical section, or take a reference.
 
+use super::key_table::Link;
 use core::mem::ManuallyDrop;
 use kernel::{
     bindings,
@@ -31,6 +32,7 @@ pub(crate) type RcuArc<T> = Arc<RcuObject<T>>;
 pub(crate) struct RcuObject<T> {
     #[pin]
     head: Opaque<bindings::callback_head>,
+    link: Link<T>,
     #[pin]
     value: T,
 }
@@ -45,6 +47,7 @@ impl<T: Send + Sync> RcuObject<T> {
     pub(crate) fn new(value: impl PinInit<T>) -> impl PinInit<Self> {
         pin_init!(Self {
             head: Opaque::uninit(),
+            link: Link::new(),
             value <- value,
         })
     }
@@ -52,6 +55,16 @@ impl<T: Send + Sync> RcuObject<T> {
     /// Returns the value of an object that is not shared yet.
     pub(crate) fn value_mut(self: Pin<&mut Self>) -> Pin<&mut T> {
         self.project().value
+    }
+
+    /// What its key is found by.
+    pub(super) fn link(&self) -> &Link<T> {
+        &self.link
+    }
+
+    /// Sets that of an object that is not shared yet.
+    pub(super) fn set_link(self: Pin<&mut Self>, link: Link<T>) {
+        *self.project().link = link;
     }
 
     /// # Safety

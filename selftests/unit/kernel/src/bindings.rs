@@ -11,6 +11,15 @@ use loom::sync::atomic::{
 
 pub const TASK_KILLABLE: u32 = 0x102;
 
+/// A number that gives each key itself as its hash.
+///
+/// # Safety
+///
+/// None.
+pub unsafe fn get_random_u64() -> u64 {
+    1 << 32
+}
+
 /// An action of a wait; only named.
 ///
 /// # Safety

@@ -19,6 +19,31 @@ pub struct Flags;
 pub const GFP_KERNEL: Flags = Flags;
 pub const GFP_KERNEL_ACCOUNT: Flags = Flags;
 
+/// A vector with the constructors of the kernel's.
+pub struct KVVec<T>(Vec<T>);
+
+impl<T> KVVec<T> {
+    pub fn with_capacity(capacity: usize, _flags: Flags) -> Result<Self> {
+        Ok(Self(Vec::with_capacity(capacity)))
+    }
+
+    pub fn push_within_capacity(&mut self, value: T) -> Result<(), T> {
+        if self.0.len() == self.0.capacity() {
+            return Err(value);
+        }
+        self.0.push(value);
+        Ok(())
+    }
+}
+
+impl<T> core::ops::Deref for KVVec<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
 /// As the kernel's, which knows the error.
 #[macro_export]
 macro_rules! try_pin_init {

@@ -23,6 +23,32 @@ pub mod barrier {
     pub use super::atomic::smp_mb;
 }
 
+pub mod rcu {
+    /// What is freed after a grace period is not freed here.
+    pub struct Guard(());
+
+    pub fn read_lock() -> Guard {
+        Guard(())
+    }
+}
+
+/// Its own orderings are the kernel's.
+pub struct SetOnce<T>(OnceLock<T>);
+
+impl<T> SetOnce<T> {
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    pub fn as_ref(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    pub fn populate(&self, value: T) -> bool {
+        self.0.set(value).is_ok()
+    }
+}
+
 /// An `Arc` whose constructors are the kernel's.
 pub struct Arc<T>(std::sync::Arc<Pin<Box<T>>>);
 

@@ -75,6 +75,16 @@ values! {
     bool: |word| word != 0;
 }
 
+impl<T> Value for *const T {
+    fn into_word(self) -> u64 {
+        self.expose_provenance() as u64
+    }
+
+    fn from_word(word: u64) -> Self {
+        ptr::with_exposed_provenance(word as usize)
+    }
+}
+
 /// Its word is one of the run's, at the first use, and has the difference to the first value: so this can be made in a
 /// constant.
 pub struct Atomic<T: Value> {
