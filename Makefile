@@ -8,7 +8,7 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE
+export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
@@ -92,7 +92,8 @@ rust-project.json:
 run:
 	@$(TOOLBOX) enter -- qemu/in-toolbox demo
 
-## make bench [ARGS='row...']   the same work on the built-in and on the module, side by side
+## make bench [ARGS='row...']   the same work on the built-in and on the module, side by side; ARGS=many: by how many segments there are
+##     PLOT=1             draws it: build/bench/*.svg
 bench:
 	@bench/run $(ARGS)
 

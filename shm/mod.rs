@@ -43,7 +43,7 @@
 //!   attach: the VMA holds an `AttachFile`, which holds the segment.
 //! - A `Segment` owns its `ShmemFile`, which has the pages. It also holds its registry, and a spare
 //!   `AttachFile`, which holds the segment; `State::end()` breaks these two cycles.
-//! - Segments, attach files and open devices each hold a reference to the module.
+//! - A registry with segments, attach files and open devices each hold a reference to the module.
 //!
 //! # Lock order
 //!

@@ -41,7 +41,6 @@ use crate::shm::{
         },
         sync::{
             id_table::Room,
-            module_ref::ModuleRef,
             queue::OwnedQueue, //
         },
         task::cred, //
@@ -312,7 +311,6 @@ impl Registry {
             is_huge: wanted.huge.is_some(),
             commit: provision.commit,
             pages: provision.pages.take(),
-            module: ModuleRef::get()?,
         });
         let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
 
@@ -333,7 +331,10 @@ impl Registry {
         // The lock may have been given up for a moment.
         let checked = match this.existing(caller, wanted) {
             Some(found) => Err(found),
-            None => this.room(&table, limits, wanted).map_err(Err),
+            None => this
+                .room(&table, limits, wanted)
+                .and_then(|pages| table.keep_module().map(|()| pages))
+                .map_err(Err),
         };
         let pages = match checked {
             Ok(pages) => pages,

@@ -41,6 +41,7 @@ use crate::shm::{
     sys::{
         sync::{
             id_table,
+            module_ref::ModuleRef,
             rcu_arc::RcuDeferred, //
         },
         task::ipc_ns::NamespaceId, //
@@ -59,6 +60,8 @@ use kernel::{
 struct Table {
     /// How many segments there are.
     in_use: u32,
+    /// Keeps the module loaded while there is one: all CPUs count in one word, and segments in others.
+    module: Option<ModuleRef>,
     /// How many there have been.
     created: u32,
     /// Their size in pages.
@@ -70,19 +73,23 @@ struct Table {
 type Locked<'a> = id_table::Guard<'a, Segment, Table>;
 
 /// The segments of a namespace.
+///
+/// In this order, what each call reads shares no cache line with what is written when a segment is made
+/// or goes: the reference count before it, and the last part of the table.
 #[pin_data]
+#[repr(C)]
 pub(crate) struct Registry {
-    #[pin]
-    table: id_table::IdTable<Segment, Table>,
-    mounts: Arc<Mounts>,
-    namespace: NamespaceId,
-    id_layout: IdLayout,
-    #[pin]
-    orphans: orphans::Orphans,
     #[pin]
     end: workqueue::Work<Registry>,
     #[pin]
     sweep_later: workqueue::Work<Registry, 1>,
+    #[pin]
+    orphans: orphans::Orphans,
+    mounts: Arc<Mounts>,
+    namespace: NamespaceId,
+    id_layout: IdLayout,
+    #[pin]
+    table: id_table::IdTable<Segment, Table>,
 }
 
 impl_has_work! {
@@ -109,6 +116,7 @@ impl Registry {
     ) -> impl PinInit<Self> {
         let table = Table {
             in_use: 0,
+            module: None,
             created: 0,
             total_pages: 0,
             cycle: Cycle::new(),
@@ -157,6 +165,18 @@ impl Registry {
             .get(self.id_layout.index(id))
             .filter(|segment| segment.id() == id)
             .ok_or(EINVAL)
+    }
+
+    /// Calls `f` with each segment at `index` or above and where it is, until it answers; without a lock
+    /// and without sleeping.
+    pub(crate) fn walk<R>(
+        &self,
+        index: u32,
+        mut f: impl FnMut(u32, &Segment) -> Option<R>,
+    ) -> Option<R> {
+        let last = self.id_layout.max_segments() - 1;
+        self.table
+            .walk(index, last, |index, segment| f(index, segment))
     }
 
     /// The first segment at `index` or above, and where it is.
@@ -221,6 +241,7 @@ impl Registry {
         table.total_pages -= pages;
         Removed {
             _released: released,
+            _module: (table.in_use == 0).then(|| table.module.take()).flatten(),
             _deferred: table.remove(self.id_layout.index(segment.id())),
             _surplus: segment
                 .is_pooled()
@@ -245,13 +266,19 @@ impl Registry {
             let table = self.table.lock();
             (table.in_use, table.total_pages, self.highest(&table))
         };
+        /// Readers do not wait for more.
+        const AT_ONCE: u32 = 64;
         let (mut shm_rss, mut shm_swp) = (0, 0);
-        let mut index = 0;
-        while let Some((at, segment)) = self.first_from(index) {
-            let (rss, swap) = segment.rss_and_swap();
-            shm_rss += rss as u64;
-            shm_swp += swap as u64;
-            index = at + 1;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let mut left = AT_ONCE;
+            next = self.walk(from, |index, segment| {
+                let (rss, swap) = segment.rss_and_swap();
+                shm_rss += rss as u64;
+                shm_swp += swap as u64;
+                left -= 1;
+                (left == 0).then_some(index + 1)
+            });
         }
         let usage = uapi::Usage {
             used_ids,
@@ -301,11 +328,23 @@ impl Home for Registry {
     }
 }
 
+impl Table {
+    /// Keeps the module loaded from now on, until the last segment goes. `ENODEV` if it is being
+    /// unloaded.
+    fn keep_module(&mut self) -> Result {
+        if self.module.is_none() {
+            self.module = Some(ModuleRef::get()?);
+        }
+        Ok(())
+    }
+}
+
 /// What is left when a segment has been taken out of the table; to be dropped without a lock held.
 struct Removed {
     _released: Released,
     _deferred: Option<RcuDeferred<Segment>>,
     _surplus: Option<KBox<commit::Chunk>>,
+    _module: Option<ModuleRef>,
 }
 
 /// The namespace has ended: what nobody is attached to goes, the rest with its last detach

@@ -82,8 +82,9 @@ pub(crate) struct Creators {
     clock: Atomic<Moment>,
 }
 
-/// The creators whose thread ids have the same hash.
+/// The creators whose thread ids have the same hash; on a cache line of their own.
 #[pin_data]
+#[repr(align(64))]
 struct Shard {
     #[pin]
     creators: SpinLock<RBTree<Key, Arc<Creator>>>,

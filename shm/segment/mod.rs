@@ -49,10 +49,7 @@ use crate::shm::{
             }, //
         },
         mm::memlock::LockedPages,
-        sync::{
-            module_ref::ModuleRef,
-            rcu_arc::RcuObject, //
-        },
+        sync::rcu_arc::RcuObject,
         task::{
             cred,
             ipc_ns::CurrentIpcNamespace,
@@ -108,8 +105,6 @@ pub(crate) struct NewSegment {
     pub(crate) commit: Commit,
     /// Its pages, where they are made before the first attach.
     pub(crate) pages: Option<ShmemFile>,
-    /// A reference to the module.
-    pub(crate) module: ModuleRef,
 }
 
 /// A counted attach that is under way: the segment does not go meanwhile.
@@ -147,7 +142,6 @@ impl Segment {
             pages: new.pages,
             spare: None,
             home: Some(new.home),
-            module: Some(new.module),
         });
         pin_init!(Self {
             id: Id::NONE,

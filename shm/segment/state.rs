@@ -20,7 +20,6 @@ use crate::shm::{
             shmem_file::ShmemFile, //
         },
         mm::memlock::LockedPages,
-        sync::module_ref::ModuleRef,
         task::{
             ipc_ns::{
                 IpcNamespace,
@@ -91,8 +90,6 @@ pub(crate) struct State {
     pub(super) spare: Option<AttachFile<Shared>>,
     /// The table it is in.
     pub(super) home: Option<Arc<dyn Home>>,
-    /// Keeps the module loaded.
-    pub(super) module: Option<ModuleRef>,
 }
 
 /// What a segment held that goes with it; to be dropped without a lock held.
@@ -103,7 +100,6 @@ pub(crate) struct Released {
     _creator: Option<creator::CreatorRef>,
     _locked: Option<KBox<LockedPages>>,
     _namespace: Option<IpcNamespace>,
-    _module: Option<ModuleRef>,
 }
 
 impl Drop for Released {
@@ -222,7 +218,6 @@ impl State {
             _creator: self.creator.take(),
             _locked: self.locked.take(),
             _namespace: self.namespace.take(),
-            _module: self.module.take(),
         }
     }
 

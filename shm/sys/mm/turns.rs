@@ -26,8 +26,9 @@ pub(crate) struct MmTurns {
     shares: [Share; Self::COUNT],
 }
 
-/// The turns of some address spaces.
+/// The turns of some address spaces; on a cache line of their own.
 #[pin_data]
+#[repr(align(64))]
 struct Share {
     #[pin]
     taken: SpinLock<RBTree<MmId, ()>>,

@@ -20,6 +20,7 @@ use crate::shm::sys::{
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
+    mem::ManuallyDrop,
     ops::{
         Deref,
         DerefMut, //
@@ -44,6 +45,9 @@ const fn internal(entry: usize) -> usize {
     entry << 2 | 2
 }
 
+/// As in `include/linux/xarray.h`: a search that has not begun.
+const XAS_RESTART: *mut bindings::xa_node = ptr::without_provenance_mut(3);
+
 /// `XA_RETRY_ENTRY`.
 const RETRY_ENTRY: usize = internal(256);
 /// `XA_ZERO_ENTRY`.
@@ -57,12 +61,13 @@ const ZERO_ENTRY: usize = internal(257);
 ///   no object is in two tables, or twice in one. (A reserved entry is not present.)
 /// - `state` and `next` are accessed with the lock of `xa` held.
 #[pin_data(PinnedDrop)]
+#[repr(C)]
 pub(crate) struct IdTable<T: Send + Sync, S> {
+    keys: KeyTable<T>,
     #[pin]
     xa: Opaque<bindings::xarray>,
     next: UnsafeCell<u32>,
     state: UnsafeCell<S>,
-    keys: KeyTable<T>,
     _owns: PhantomData<RcuArc<T>>,
 }
 
@@ -126,19 +131,13 @@ impl<T: Send + Sync, S> IdTable<T, S> {
     /// Returns the entry at `index`, or null. Must be called under RCU. As `xa_load()`, which would
     /// nest another critical section.
     fn load(&self, index: u32) -> *mut c_void {
-        let mut state = bindings::xa_state {
-            xa: self.xa.get(),
-            xa_index: index as usize,
-            // As `XAS_RESTART`.
-            xa_node: ptr::without_provenance_mut(3),
-            ..pin_init::zeroed()
-        };
+        let mut state = self.start(index);
         loop {
             // SAFETY: `xa` is initialised.
             let entry = unsafe { bindings::xas_load(&mut state) };
             match entry as usize {
                 // The tree has changed concurrently.
-                RETRY_ENTRY => state.xa_node = ptr::without_provenance_mut(3),
+                RETRY_ENTRY => state.xa_node = XAS_RESTART,
                 // Reserved.
                 ZERO_ENTRY => return ptr::null_mut(),
                 _ => return entry,
@@ -146,33 +145,63 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         }
     }
 
+    /// A search that starts at `index`.
+    fn start(&self, index: u32) -> bindings::xa_state {
+        bindings::xa_state {
+            xa: self.xa.get(),
+            xa_index: index as usize,
+            xa_node: XAS_RESTART,
+            ..pin_init::zeroed()
+        }
+    }
+
+    /// Calls `f` with each object from `index` to `last` and its index, until it answers; under RCU: `f`
+    /// must not sleep.
+    pub(crate) fn walk<R>(
+        &self,
+        index: u32,
+        last: u32,
+        mut f: impl FnMut(u32, &RcuObject<T>) -> Option<R>,
+    ) -> Option<R> {
+        let _rcu = rcu::read_lock();
+        let mut state = self.start(index);
+        loop {
+            // SAFETY: `xa` is initialised; the search is under RCU.
+            let entry = unsafe { bindings::xas_find(&mut state, last as usize) };
+            match entry as usize {
+                RETRY_ENTRY => state.xa_node = XAS_RESTART,
+                ZERO_ENTRY => {}
+                0 => return None,
+                _ => {
+                    // SAFETY: As in `with()`.
+                    let object = unsafe { &*entry.cast_const().cast::<RcuObject<T>>() };
+                    // CAST: It is at most `last`.
+                    if let Some(answer) = f(state.xa_index as u32, object) {
+                        return Some(answer);
+                    }
+                }
+            }
+        }
+    }
+
     /// Returns a reference to the object at `index`.
     pub(crate) fn get(&self, index: u32) -> Option<RcuArc<T>> {
-        let last = index as usize;
-        self.find(&mut { last }, last)
+        self.walk(index, index, |_, object| Some(Self::counted(object)))
     }
 
     /// Returns the first object at `index` or above, with its index.
     pub(crate) fn first_from(&self, index: u32) -> Option<(u32, RcuArc<T>)> {
-        let mut at = index as usize;
-        let object = self.find(&mut at, u32::MAX as usize)?;
-        // CAST: `at` is at most `u32::MAX`.
-        Some((at as u32, object))
+        self.walk(index, u32::MAX, |index, object| {
+            Some((index, Self::counted(object)))
+        })
     }
 
-    fn find(&self, at: &mut usize, last: usize) -> Option<RcuArc<T>> {
-        let _rcu = rcu::read_lock();
-        // SAFETY: `xa` is initialised; the search is under RCU.
-        let entry = unsafe { bindings::xa_find(self.xa.get(), at, last, bindings::XA_PRESENT) };
-        if entry.is_null() {
-            return None;
-        }
+    /// A reference to an object that was found in the table, in this critical section.
+    fn counted(object: &RcuObject<T>) -> RcuArc<T> {
         // SAFETY: As in `with()`, the reference count is not zero before the end of this critical
         // section. The `Arc` is not dropped: its reference remains the table's.
-        let object = core::mem::ManuallyDrop::new(unsafe {
-            Arc::from_raw(entry.cast_const().cast::<RcuObject<T>>())
-        });
-        Some(Arc::clone(&object))
+        let object = ManuallyDrop::new(unsafe { Arc::from_raw(ptr::from_ref(object)) });
+        Arc::clone(&object)
     }
 }
 
@@ -296,14 +325,18 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
 
     /// Releases a reserved index.
     pub(crate) fn release(&mut self, index: u32) {
-        // SAFETY: By the type invariant the lock is held. A reserved entry owns nothing.
-        unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
+        // A reserved entry owns nothing.
+        self.erase(index);
+    }
+
+    fn erase(&mut self, index: u32) -> *mut c_void {
+        // SAFETY: By the type invariant the lock is held.
+        unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) }
     }
 
     /// Removes the object at `index`. The result should be dropped after the lock is released.
     pub(crate) fn remove(&mut self, index: u32) -> Option<RcuDeferred<T>> {
-        // SAFETY: By the type invariant the lock is held.
-        let entry = unsafe { bindings::__xa_erase(self.table.xa.get(), index as usize) };
+        let entry = self.erase(index);
         if entry.is_null() {
             return None;
         }
@@ -317,23 +350,16 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
 
     /// Returns the highest index in use up to `last`, by binary search, as `ipc_search_maxidx()`.
     pub(crate) fn highest(&self, last: u32) -> Option<u32> {
-        let (mut found, mut low, mut high) = (None, 0usize, last as usize);
+        let (mut found, mut low, mut high) = (None, 0, last);
         while low <= high {
             let middle = low + (high - low) / 2;
-            let mut at = middle;
-            // SAFETY: `xa` is initialised; the result is not used as a pointer.
-            let entry = unsafe {
-                bindings::xa_find(self.table.xa.get(), &mut at, high, bindings::XA_PRESENT)
-            };
-            if entry.is_null() {
-                if middle == 0 {
-                    break;
+            match self.table.walk(middle, high, |index, _| Some(index)) {
+                Some(at) => {
+                    found = Some(at);
+                    low = at + 1;
                 }
-                high = middle - 1;
-            } else {
-                // CAST: `at` is at most `last`.
-                found = Some(at as u32);
-                low = at + 1;
+                None if middle == 0 => break,
+                None => high = middle - 1,
             }
         }
         found

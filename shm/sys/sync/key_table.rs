@@ -57,22 +57,23 @@ impl<T> Link<T> {
     }
 }
 
-/// The chains.
+/// The chains. What readers read comes first: what is behind this is written when a segment is made.
 ///
 /// # Invariants
 ///
 /// - Only a caller that holds the lock of the table around this changes anything but `arrays`.
 /// - An object is in the chain that its hash says, or in none; and is valid until a grace period after it was
 ///   taken out.
+#[repr(C)]
 pub(super) struct KeyTable<T> {
-    /// Each is allocated before its first chain is used.
-    arrays: [SetOnce<KVVec<Next<T>>>; ARRAYS],
     /// How many chains there are: those of an array, and one more for each that has been divided.
     /// Who reads an old value looks into a chain that is empty, or not there yet, and misses.
     chains: Atomic<u32>,
-    objects: Atomic<u32>,
     /// Unknown to users, who could choose keys for one chain otherwise.
     factor: u64,
+    /// Each is allocated before its first chain is used.
+    arrays: [SetOnce<KVVec<Next<T>>>; ARRAYS],
+    objects: Atomic<u32>,
 }
 
 impl<T: Send + Sync> KeyTable<T> {

@@ -30,7 +30,11 @@ const BUSY: usize = 1;
 /// # Invariants
 ///
 /// A slot is 0, or a number with [`BUSY`], and then a [`Turn`] has it.
-pub(crate) struct OnceTable([Atomic<usize>; SLOTS]);
+pub(crate) struct OnceTable([Slot; SLOTS]);
+
+/// Each on a cache line of its own: those who do different work do not meet.
+#[repr(align(64))]
+struct Slot(Atomic<usize>);
 
 /// The caller's turn to do the work. It ends when this is dropped.
 ///
@@ -43,7 +47,7 @@ impl OnceTable {
     /// Nothing is being done.
     pub(crate) const fn new() -> Self {
         // INVARIANT: All slots are 0.
-        Self([const { Atomic::new(0) }; SLOTS])
+        Self([const { Slot(Atomic::new(0)) }; SLOTS])
     }
 
     /// Begins the work with this number. `None` if somebody else was doing it: the caller has waited
@@ -53,7 +57,7 @@ impl OnceTable {
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
         let word = (number as u64).wrapping_mul(SPREAD);
         // CAST: The upper bits say which slot; the number stays unique with its lowest bit given up.
-        let slot = self.0.get((word >> 58) as usize)?;
+        let Slot(slot) = self.0.get((word >> 58) as usize)?;
         let busy = word as usize | BUSY;
         match slot.cmpxchg(0, busy, Acquire) {
             // INVARIANT: The slot was free.

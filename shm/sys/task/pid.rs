@@ -18,17 +18,21 @@ unsafe impl Send for Pid {}
 // SAFETY: Its numbers never change.
 unsafe impl Sync for Pid {}
 
+/// The pid of the calling process, or null. As `task_tgid()`, which has no Rust helper.
+fn of_current() -> *mut bindings::pid {
+    // SAFETY: `current` is valid, and so is its `signal` while it runs. No other task changes the pids
+    // of `current`.
+    unsafe {
+        let signal = (*bindings::get_current()).signal;
+        (*signal).pids[bindings::pid_type_PIDTYPE_TGID as usize]
+    }
+}
+
 impl Pid {
     /// Returns the pid of the calling process (`task_tgid(current)`); `None` in a context without
     /// one.
     pub(crate) fn current() -> Option<Self> {
-        // SAFETY: `current` is valid, and so is its `signal` while it runs. No other task changes
-        // the pids of `current`. As `task_tgid()`, which has no Rust helper.
-        let pid = unsafe {
-            let signal = (*bindings::get_current()).signal;
-            (*signal).pids[bindings::pid_type_PIDTYPE_TGID as usize]
-        };
-        let pid = NonNull::new(pid)?;
+        let pid = NonNull::new(of_current())?;
         // SAFETY: `current` holds a reference to its own pid, so the count is not zero. As
         // `get_pid()`, which has no Rust helper.
         unsafe { bindings::refcount_inc(&raw mut (*pid.as_ptr()).count) };
@@ -44,11 +48,7 @@ impl Pid {
 
     /// Returns whether this is the pid of the calling process.
     pub(crate) fn is_current(&self) -> bool {
-        // SAFETY: As in `current()`; the pointer is only compared.
-        let pid = unsafe {
-            (*(*bindings::get_current()).signal).pids[bindings::pid_type_PIDTYPE_TGID as usize]
-        };
-        pid == self.0.as_ptr()
+        of_current() == self.0.as_ptr()
     }
 }
 

@@ -35,6 +35,7 @@ pub mod rcu {
 /// Its own orderings are the kernel's.
 pub struct SetOnce<T>(OnceLock<T>);
 
+#[allow(clippy::new_without_default)]
 impl<T> SetOnce<T> {
     pub const fn new() -> Self {
         Self(OnceLock::new())
