@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Draws what `bench/run --json` has measured: plot.py results.json directory
+"""Draws what `bench/run --json` has measured: plot.py results.json... directory
 
 calls.svg   bars: calls on the built-in, on the module, and the bare limit, in microseconds
 touches.svg bars: first touches, as parts of what the built-in takes
@@ -42,6 +42,19 @@ def number(value):
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
+def mark(value):
+    for above, letter in ((10**6, "M"), (10**3, "k")):
+        if value >= above:
+            return f"{value // above}{letter}"
+    return str(value)
+
+
+def above(value):
+    """The next of 1, 2, 4, 6, 8, 10, 20 ...: what an axis ends with."""
+    power = 10 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value)
+
+
 def legend(sides, x, y):
     for side in sides:
         yield f'<rect class="{side}" x="{x}" y="{y - 10}" width="12" height="12" rx="2"/>'
@@ -73,7 +86,7 @@ def panel(x, y, title, unit, series, logarithmic):
     """One diagram: series is {side: [(at, value)]}; all begin at 0, and the marks below are those of the first."""
     width, height = 250, 150
     points = next(iter(series.values()))
-    top = max(value for line in series.values() for _, value in line) * 1.1
+    top = above(max(value for line in series.values() for _, value in line))
     place = (lambda at: math.log(at / points[0][0]) / math.log(points[-1][0] / points[0][0])) if logarithmic else (
         lambda at: [mark for mark, _ in points].index(at) / (len(points) - 1))
     yield f'<text x="{x}" y="{y - 10}">{title}</text>'
@@ -83,7 +96,7 @@ def panel(x, y, title, unit, series, logarithmic):
         yield f'<text class="small" x="{x + 40}" y="{line + 4}" text-anchor="end">{number(top * step / 2)}</text>'
     yield f'<text class="small" x="{x + 45}" y="{y + height + 32}">{unit}</text>'
     for at, _ in points:
-        yield f'<text class="small" x="{x + 45 + place(at) * width:.1f}" y="{y + height + 16}" text-anchor="middle">{at:,}</text>'
+        yield f'<text class="small" x="{x + 45 + place(at) * width:.1f}" y="{y + height + 16}" text-anchor="middle">{mark(at)}</text>'
     for side, line in series.items():
         path = " ".join(f"{x + 45 + place(at) * width:.1f},{y + height - value / top * height:.1f}" for at, value in line)
         yield f'<polyline class="{side}" points="{path}"/>'
@@ -91,6 +104,7 @@ def panel(x, y, title, unit, series, logarithmic):
 
 def curves(rows, names, key, title, below, logarithmic):
     parts = [f'<text x="20" y="28" font-weight="bold">{title}</text>']
+    rows = [row for row in rows if row["name"] in names]
     sides = [side for side in SIDES if any(side in row for row in rows)]
     parts.extend(legend(sides, 20, 50))
     place = 0
@@ -100,17 +114,17 @@ def curves(rows, names, key, title, below, logarithmic):
             continue
         value = lambda row, side: row[side]["median"] if isinstance(row[side], dict) else row[side]
         series = {side: [(row[key], value(row, side)) for row in mine] for side in sides if side in mine[0]}
-        x, y = 20 + place % 2 * 340, 95 + place // 2 * 220
+        x, y = 20 + place % 2 * 340, 100 + place // 2 * 220
         parts.extend(panel(x, y, f'{mine[0]["title"]}, {mine[0]["unit"]}', below, series, logarithmic))
         place += 1
     return svg(20 + 340 * 2, 95 + (place + 1) // 2 * 220, parts)
 
 
 def main():
-    if len(sys.argv) != 3:
+    *files, directory = sys.argv[1:] or [None]
+    if not files:
         sys.exit(__doc__)
-    guests = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
-    rows = [row for guest in guests for row in guest["rows"]]
+    rows = [row for file in files for guest in json.loads(pathlib.Path(file).read_text(encoding="utf-8")) for row in guest["rows"]]
     pictures = {}
     named = {row["name"]: row for row in rows}
 
@@ -126,7 +140,7 @@ def main():
     if of(MANY):
         pictures["many"] = curves(rows, MANY, "number", "What a call takes, by how many segments there are", "segments", True)
     for name, picture in pictures.items():
-        path = pathlib.Path(sys.argv[2]) / f"{name}.svg"
+        path = pathlib.Path(directory) / f"{name}.svg"
         path.write_text(picture, encoding="utf-8")
         print(path)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Draws three rows of the table in Documentation/numbers.md: numbers.py >numbers.svg. `make check` compares."""
+"""Draws three rows of the table in Documentation/performance.md: numbers.py >numbers.svg. `make check` compares."""
 import pathlib
 import re
 
@@ -24,7 +24,7 @@ STYLE = """
 
 def cells():
     """The table: what is measured, and the text of the columns."""
-    for line in (pathlib.Path(__file__).parent / "../numbers.md").read_text(encoding="utf-8").splitlines():
+    for line in (pathlib.Path(__file__).parent / "../performance.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("|"):
             name, *rest = (cell.strip() for cell in line.strip("|").split("|"))
             yield name, rest

@@ -32,15 +32,18 @@ pub(crate) type RcuArc<T> = Arc<RcuObject<T>>;
 pub(crate) struct RcuObject<T> {
     #[pin]
     head: Opaque<bindings::callback_head>,
+    /// What its key is found by.
     link: Link<T>,
     #[pin]
     value: T,
 }
 
-// SAFETY: Only `call_rcu()` uses `head`, and it may run the callback on any CPU.
-unsafe impl<T: Send> Send for RcuObject<T> {}
-// SAFETY: As above; a shared reference gives access to `value` only.
-unsafe impl<T: Sync> Sync for RcuObject<T> {}
+// SAFETY: Only `call_rcu()` uses `head`, and it may run the callback on any CPU. `link` points to
+// objects of the same kind, which are shared.
+unsafe impl<T: Send + Sync> Send for RcuObject<T> {}
+// SAFETY: As above; a shared reference gives access to `value`, and to `link`, which is atomic where it
+// changes.
+unsafe impl<T: Send + Sync> Sync for RcuObject<T> {}
 
 impl<T: Send + Sync> RcuObject<T> {
     /// Creates an object.
