@@ -164,7 +164,7 @@ impl<T: Send + Sync> KeyTable<T> {
                 Ok(Room(Some((bits, array))))
             }
             Err(_) if chains != 0 => Ok(Room(None)),
-            Err(e) => Err(e.into()),
+            Err(_) => Err(ENOMEM),
         }
     }
 
