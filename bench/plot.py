@@ -3,7 +3,7 @@
 """Draws what `bench/run --json` has measured: plot.py results.json... directory
 
 calls.svg   bars: calls on the built-in, on the module, and the bare limit, in microseconds
-touches.svg bars: first touches, as parts of what the built-in takes
+touches.svg bars: first touches, as parts of what the built-in takes; longer ones are cut
 scaling.svg curves: by the number of processes
 many.svg    curves: by the number of segments
 Only those whose rows are in the file are drawn.
@@ -134,7 +134,7 @@ def main():
     if of(CALLS):
         pictures["calls"] = bars(of(CALLS), "What a call takes", lambda row, side: row[side]["median"])
     if of(TOUCHES):
-        pictures["touches"] = bars(of(TOUCHES), "What memory takes, to the built-in", lambda row, side: row[side]["median"] / row["builtin"]["median"])
+        pictures["touches"] = bars(of(TOUCHES), "What memory takes, to the built-in", lambda row, side: min(row[side]["median"] / row["builtin"]["median"], 1.1))
     if of(SCALING):
         pictures["scaling"] = curves(rows, SCALING, "processes", "Calls by all processes together", "processes", False)
     if of(MANY):

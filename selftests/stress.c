@@ -652,7 +652,7 @@ static int do_stat(void)
 	return answer("IPC_STAT", good, EINVAL, EIDRM, 0);
 }
 
-/* Any, or that of a segment that somebody has had: an id is its index in the lower 15 bits, or 24. */
+/* Any, or that of a segment that somebody has had: the lower bits of its id. */
 static int some_index(void)
 {
 	return pick(2) ? pick(2 * SEGMENTS) : some_id() & 0x7fff;

@@ -20,8 +20,9 @@ use nix::{
 };
 use procfs::process::Process;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs, io,
+    os::unix::fs::MetadataExt,
     path::PathBuf,
 };
 
@@ -58,6 +59,86 @@ pub struct Attached {
     pub mapped: u64,
     /// Whether one of them may be written to.
     pub writes: bool,
+    /// The user that it belongs to.
+    pub uid: Option<u32>,
+    /// What of it is in memory, as the process sees it; none if that cannot be read.
+    pub memory: Option<Memory>,
+}
+
+/// What a process has of a segment, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// In its page tables (`Rss`).
+    pub resident: u64,
+    /// The same, each page divided by how many processes have it (`Pss`).
+    pub share: u64,
+    /// Mapped by huge pages (`ShmemPmdMapped`).
+    pub huge: u64,
+    /// On each NUMA node, where it is on several (`numa_maps(5)`).
+    pub nodes: BTreeMap<u32, u64>,
+}
+
+impl Memory {
+    /// Adds a line of smaps that belongs to a mapping, such as `Rss:  64 kB`.
+    fn add(&mut self, line: &str) -> Option<()> {
+        let (name, value) = line.split_once(':')?;
+        let field = match name {
+            "Rss" => &mut self.resident,
+            "Pss" => &mut self.share,
+            "ShmemPmdMapped" => &mut self.huge,
+            _ => return None,
+        };
+        *field += value.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024;
+        Some(())
+    }
+
+    /// Adds a line of numa_maps, such as `7f12 default file=/SYSV00000000 N0=16 N1=2 kernelpagesize_kB=4`.
+    fn add_nodes(&mut self, line: &str) -> Option<()> {
+        let page = line
+            .split_ascii_whitespace()
+            .find_map(|word| word.strip_prefix("kernelpagesize_kB="))?
+            .parse::<u64>()
+            .ok()?;
+        for word in line.split_ascii_whitespace() {
+            let node = word.strip_prefix('N').and_then(|word| word.split_once('='));
+            let Some((node, pages)) = node else { continue };
+            let (node, pages) = (node.parse().ok()?, pages.parse::<u64>().ok()?);
+            *self.nodes.entry(node).or_default() += pages.checked_mul(page)?.checked_mul(1024)?;
+        }
+        Some(())
+    }
+
+    /// Of a segment in a process: all mappings of it.
+    fn of(pid: u32, id: i32, kernels: &HashSet<String>) -> Option<Self> {
+        let read = |name| fs::read(format!("/proc/{pid}/{name}")).ok();
+        let mut all = Self::default();
+        let mut within = false;
+        let mut starts = HashSet::new();
+        for line in String::from_utf8_lossy(&read("smaps")?).lines() {
+            if let Some(start) = line.split_once('-').map(|(start, _)| start) {
+                if start.bytes().all(|c| c.is_ascii_hexdigit()) {
+                    within = Mapping::parse(line).is_some_and(|mapping| {
+                        mapping.id == id && !kernels.contains(mapping.device)
+                    });
+                    if within {
+                        starts.insert(start.trim_start_matches('0').to_owned());
+                    }
+                    continue;
+                }
+            }
+            if within {
+                all.add(line);
+            }
+        }
+        // A kernel without NUMA has no such file.
+        for line in String::from_utf8_lossy(&read("numa_maps").unwrap_or_default()).lines() {
+            let start = line.split_ascii_whitespace().next().unwrap_or("");
+            if starts.contains(start.trim_start_matches('0')) {
+                all.add_nodes(line);
+            }
+        }
+        Some(all)
+    }
 }
 
 /// Who has which segments attached.
@@ -196,6 +277,8 @@ pub fn attached(ids: &HashSet<i32>) -> io::Result<Report> {
                     mappings: 0,
                     mapped: 0,
                     writes: false,
+                    uid: fs::metadata(format!("/proc/{pid}")).ok().map(|of| of.uid()),
+                    memory: Memory::of(pid, mapping.id, &kernels),
                 });
             }
             if let Some(last) = all.last_mut() {
@@ -245,6 +328,36 @@ mod tests {
         ] {
             assert_eq!(Mapping::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn lines_of_smaps_and_numa_maps() {
+        let mut memory = Memory::default();
+        for line in [
+            "Rss:        2048 kB",
+            "Pss:  1024 kB",
+            "ShmemPmdMapped:     2048 kB",
+        ] {
+            assert_eq!(memory.add(line), Some(()), "{line}");
+        }
+        for line in [
+            "Size: 4096 kB",
+            "VmFlags: rd wr sh",
+            "Rss: much kB",
+            "Rss: 1 MB",
+        ] {
+            assert_eq!(memory.add(line), None, "{line}");
+        }
+        assert_eq!(
+            (memory.resident, memory.share, memory.huge),
+            (2 << 20, 1 << 20, 2 << 20)
+        );
+        memory.add_nodes(
+            "7f12 default file=/SYSV00000000\\040(deleted) dirty=18 N0=16 N1=2 kernelpagesize_kB=4",
+        );
+        memory.add_nodes("7f13 bind:1 file=/SYSV00000000 N1=2 kernelpagesize_kB=4");
+        memory.add_nodes("7f13 bind:1 file=/SYSV00000000 N1=2");
+        assert_eq!(memory.nodes, BTreeMap::from([(0, 65536), (1, 16384)]));
     }
 
     #[test]

@@ -5,10 +5,11 @@
 use crate::{
     cli::Show,
     list::{self, Column},
+    names,
     output::{
         complain, count, for_people, print_json, stdout, styled, Failure, Result, Style, Table,
     },
-    processes::{self, Attached, Report},
+    processes::{self, Attached, Memory, Report},
     units,
 };
 use clap::ValueEnum;
@@ -99,6 +100,12 @@ fn object(info: &Info, report: &Report) -> Value {
             "mappings": process.mappings,
             "mapped": process.mapped,
             "writes": process.writes,
+            "uid": process.uid,
+            "user": process.uid.map(names::user),
+            "resident": process.memory.as_ref().map(|memory| memory.resident),
+            "share": process.memory.as_ref().map(|memory| memory.share),
+            "huge": process.memory.as_ref().map(|memory| memory.huge),
+            "nodes": process.memory.as_ref().map(|memory| &memory.nodes),
         })
     });
     object.insert("processes".into(), processes.collect());
@@ -107,6 +114,32 @@ fn object(info: &Info, report: &Report) -> Value {
         json!(report.elsewhere.get(&info.id()).copied().unwrap_or(0)),
     );
     Value::Object(object)
+}
+
+fn of_memory(process: &Attached, text: &dyn Fn(&Memory) -> String) -> String {
+    process.memory.as_ref().map(text).unwrap_or_default()
+}
+
+/// A bar of what of a segment is in memory by huge pages, in memory else, and swapped out, as parts of it.
+fn bar(info: &Info) -> String {
+    const WIDTH: u64 = 50;
+    let whole = u128::from(info.size().max(1));
+    let upto = |bytes: u64| (u128::from(bytes) * u128::from(WIDTH)).div_ceil(whole);
+    let huge = info.huge().unwrap_or(0);
+    let resident = info.resident();
+    let marks = [
+        ('#', upto(huge)),
+        ('=', upto(resident)),
+        ('~', upto(resident + info.swap())),
+        ('.', u128::from(WIDTH)),
+    ];
+    let mut text = String::new();
+    for (mark, end) in marks {
+        while (text.len() as u128) < end.min(WIDTH.into()) {
+            text.push(mark);
+        }
+    }
+    format!("[{text}] # huge = resident ~ swapped . not touched")
 }
 
 fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
@@ -121,25 +154,42 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
             crate::output::printable(text)
         )?;
     }
+    if for_people() {
+        let name = styled(Style::Bold, &format!("{:<9}", "MEMORY"));
+        writeln!(out, "{name} {}", bar(info))?;
+    }
     drop(out);
 
     let processes = attached(info, report);
     if !processes.is_empty() {
         let headings = [
             ("PID", true),
+            ("USER", false),
             ("COMMAND", false),
             ("ACCESS", false),
             ("MAPPINGS", true),
             ("MAPPED", true),
+            ("RSS", true),
+            ("PSS", true),
+            ("HUGE", true),
+            ("NODES", false),
         ];
         let mut table = Table::new(headings.map(|(name, right)| (name.to_owned(), right)));
         for process in processes {
             table.row(vec![
                 process.pid.to_string(),
+                process.uid.map(names::user).unwrap_or_default(),
                 process.command.clone(),
                 if process.writes { "rw" } else { "r" }.into(),
                 process.mappings.to_string(),
                 units::size(process.mapped, bytes),
+                of_memory(process, &|memory| units::size(memory.resident, bytes)),
+                of_memory(process, &|memory| units::size(memory.share, bytes)),
+                of_memory(process, &|memory| units::size(memory.huge, bytes)),
+                of_memory(process, &|memory| {
+                    let on = |(node, part): (_, &u64)| format!("{node}:{}", units::size(*part, bytes));
+                    memory.nodes.iter().map(on).collect::<Vec<_>>().join(" ")
+                }),
             ]);
         }
         writeln!(stdout())?;
