@@ -47,7 +47,8 @@ impl Line {
         self.text.get(self.first..self.length).unwrap_or(&[])
     }
 
-    /// Adds spaces, and a number, flush right in so many columns; `None` if there is no room. ([`core::fmt`] takes four times as long: it writes each space by itself.)
+    /// Adds spaces, and a number, flush right in so many columns; `None` if there is no room.
+    /// ([`core::fmt`] takes four times as long: it writes each space by itself.)
     fn add<const RADIX: u64>(&mut self, spaces: usize, number: i64, columns: usize) -> Option<()> {
         let mut text = [b' '; 24];
         let mut places = text.iter_mut().rev();
