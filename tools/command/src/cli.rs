@@ -23,7 +23,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` ends as the program does.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 33] = [
+pub const EXAMPLES: [(&str, &str, &str); 35] = [
     ("ls", "rshm ls", "The segments of this IPC namespace."),
     (
         "ls",
@@ -34,6 +34,16 @@ pub const EXAMPLES: [(&str, &str, &str); 33] = [
         "ls",
         "rshm ls -o +atime,command --unattached",
         "Those that nobody has attached, with two more columns.",
+    ),
+    (
+        "ls",
+        "rshm ls -A -s size -r",
+        "Those of all IPC namespaces, as containers have them.",
+    ),
+    (
+        "rm",
+        "rshm rm --namespace 4026532290 --all",
+        "All of another IPC namespace, of which ls -A and lsns(8) tell the number.",
     ),
     (
         "ls",
@@ -203,6 +213,9 @@ pub struct Cli {
     /// The device, where udev was told to put it elsewhere
     #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub device: PathBuf,
+    /// Works in the IPC namespace with this number, as lsns(8) prints it; for root
+    #[arg(long, global = true, value_name = "NUMBER")]
+    pub namespace: Option<u64>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -283,6 +296,9 @@ pub struct Ls {
     pub ids: Vec<i32>,
     #[command(flatten)]
     pub filter: Filter,
+    /// Those of the IPC namespaces of all processes, with the number of each and its first process; for root
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
     /// Only those made by this user
     #[arg(long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub creator: Option<u32>,

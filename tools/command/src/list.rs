@@ -5,6 +5,7 @@
 use crate::{
     cli::{Filter, Ls},
     names,
+    namespaces::Namespace,
     output::{for_people, print_json, Failure, Result, Table},
     processes, units,
 };
@@ -257,9 +258,8 @@ impl Ls {
     }
 }
 
-pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
-    let columns = columns(ls.output.as_deref())?;
-    let device = open()?;
+/// What is asked for, of the namespace that the caller is in.
+fn listed(device: &Device, ls: &Ls, columns: &[Column]) -> Result<Vec<Info>> {
     let mut infos = if columns.contains(&Huge) || ls.sort == Some(Huge) {
         device.list_with_huge(|info| ls.takes(info))?
     } else {
@@ -273,19 +273,59 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
     if ls.reverse {
         infos.reverse();
     }
-    if ls.json {
-        let segments: Vec<_> = infos.iter().map(|info| object(info, &columns)).collect();
-        print_json(json!({ "segments": segments }))?;
-    } else {
-        let mut table = Table::new(columns.iter().map(|column| column.heading()));
-        let bytes = ls.bytes || !for_people();
-        for info in &infos {
-            table.row(
-                columns
-                    .iter()
-                    .map(|column| column.text(info, bytes))
-                    .collect(),
+    Ok(infos)
+}
+
+pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
+    let columns = columns(ls.output.as_deref())?;
+    let device = open()?;
+    let mut infos = Vec::new();
+    if ls.all_namespaces {
+        for namespace in Namespace::all()? {
+            let process = namespace.process();
+            let there = namespace.within(|| listed(&device, ls, &columns))?;
+            infos.extend(
+                there
+                    .into_iter()
+                    .map(|info| (Some((namespace.number, process.clone())), info)),
             );
+        }
+    } else {
+        infos.extend(
+            listed(&device, ls, &columns)?
+                .into_iter()
+                .map(|info| (None, info)),
+        );
+    }
+    if ls.json {
+        let segments = infos.iter().map(|(namespace, info)| {
+            let mut object = object(info, &columns);
+            if let Some((number, process)) = namespace {
+                object.insert("namespace".into(), json!(number));
+                object.insert("process".into(), json!(process));
+            }
+            object
+        });
+        print_json(json!({ "segments": segments.collect::<Vec<_>>() }))?;
+    } else {
+        let mut headings: Vec<_> = columns.iter().map(|column| column.heading()).collect();
+        if ls.all_namespaces {
+            headings.splice(
+                0..0,
+                [("NAMESPACE".into(), true), ("PROCESS".into(), false)],
+            );
+        }
+        let mut table = Table::new(headings);
+        let bytes = ls.bytes || !for_people();
+        for (namespace, info) in &infos {
+            let mut row: Vec<_> = columns
+                .iter()
+                .map(|column| column.text(info, bytes))
+                .collect();
+            if let Some((number, process)) = namespace {
+                row.splice(0..0, [number.to_string(), process.clone()]);
+            }
+            table.row(row);
         }
         table.print(!ls.noheadings)?;
     }
@@ -293,7 +333,7 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
     let mut missing = ls
         .ids
         .iter()
-        .filter(|&&id| !infos.iter().any(|info| info.id() == id));
+        .filter(|&&id| !infos.iter().any(|(_, info)| info.id() == id));
     match missing.next() {
         Some(id) => Err(Failure::failed(format_args!(
             "there is no segment {id}, or the filters leave it out"

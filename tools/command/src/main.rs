@@ -3,7 +3,7 @@
 //! `rshm`: looks after the shared memory segments of the rust_shm module.
 //!
 //! [`cli`] is what may be typed. Each command has a file; what several need is in [`output`],
-//! [`units`], [`names`], [`processes`] and [`elf`].
+//! [`units`], [`names`], [`namespaces`], [`processes`] and [`elf`].
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod limits;
 mod list;
 mod metrics;
 mod names;
+mod namespaces;
 mod output;
 mod processes;
 mod remove;
@@ -30,6 +31,7 @@ mod units;
 use clap::{CommandFactory, Parser};
 use clap_complete::env::CompleteEnv;
 use cli::{Cli, Command};
+use namespaces::Namespace;
 use output::{complain, Result};
 use rshm::Device;
 use std::process::ExitCode;
@@ -61,6 +63,9 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: &Cli) -> Result {
+    if let Some(number) = cli.namespace {
+        Namespace::find(number)?.enter()?;
+    }
     let device = || Device::open_path(&cli.device);
     match &cli.command {
         Command::Ls(ls) => list::run(device, ls),

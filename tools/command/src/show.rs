@@ -187,7 +187,8 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
                 of_memory(process, &|memory| units::size(memory.share, bytes)),
                 of_memory(process, &|memory| units::size(memory.huge, bytes)),
                 of_memory(process, &|memory| {
-                    let on = |(node, part): (_, &u64)| format!("{node}:{}", units::size(*part, bytes));
+                    let on =
+                        |(node, part): (_, &u64)| format!("{node}:{}", units::size(*part, bytes));
                     memory.nodes.iter().map(on).collect::<Vec<_>>().join(" ")
                 }),
             ]);
