@@ -6,6 +6,7 @@ use crate::{
     change::{ModeChange, Owner},
     complete,
     list::Column,
+    top::Field,
     units,
 };
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
@@ -23,7 +24,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` ends as the program does.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 33] = [
+pub const EXAMPLES: [(&str, &str, &str); 34] = [
     ("ls", "rshm ls", "The segments of this IPC namespace."),
     (
         "ls",
@@ -128,6 +129,11 @@ pub const EXAMPLES: [(&str, &str, &str); 33] = [
         "top",
         "rshm top --batch -n 3 -d 10",
         "Three tables, ten seconds apart, for a script.",
+    ),
+    (
+        "top",
+        "rshm top --json -d 60 >>segments.jsonl",
+        "A line of JSON each minute, to be drawn later.",
     ),
     (
         "run",
@@ -463,7 +469,7 @@ pub struct Top {
     /// End after as many tables
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub iterations: Option<u64>,
-    /// Sort by this column, the largest first (but the smallest id)
+    /// Sort by this column: sizes, counts, times and rates from the largest on, the rest from the first
     #[arg(
         short,
         long,
@@ -471,10 +477,16 @@ pub struct Top {
         value_enum,
         default_value = "resident"
     )]
-    pub sort: Column,
+    pub sort: Field,
+    /// The other way round
+    #[arg(short, long)]
+    pub reverse: bool,
     /// Sizes in bytes
     #[arg(short, long)]
     pub bytes: bool,
+    /// As JSON: an object for each look, in a line of its own
+    #[arg(short = 'J', long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]

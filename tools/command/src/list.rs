@@ -131,13 +131,13 @@ impl Column {
         }
     }
 
-    /// Puts numbers in order as numbers, the rest as text.
-    pub fn sort(self, infos: &mut [Info]) {
-        infos.sort_by_cached_key(|info| match self.value(info) {
+    /// What to sort by: numbers as numbers, the rest as text.
+    pub fn key(self, info: &Info) -> (i64, String) {
+        match self.value(info) {
             Value::Number(number) => (number.as_i64().unwrap_or(i64::MAX), String::new()),
             Value::Null => (-1, String::new()),
             other => (0, other.to_string()),
-        });
+        }
     }
 }
 
@@ -268,7 +268,7 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
         infos
     };
     if let Some(column) = ls.sort {
-        column.sort(&mut infos);
+        infos.sort_by_cached_key(|info| column.key(info));
     }
     if ls.reverse {
         infos.reverse();

@@ -167,39 +167,6 @@ impl Table {
             .push(row.iter().map(|cell| printable(cell)).collect());
     }
 
-    /// Marks the column of this name.
-    pub fn mark(&mut self, name: &str) {
-        for heading in &mut self.headings {
-            if heading == name {
-                heading.push('*');
-            }
-        }
-    }
-
-    /// Leaves columns out, of these names and in this order, until the lines are at most so wide. Returns how
-    /// many.
-    pub fn fit(&mut self, width: usize, names: &[&str]) -> usize {
-        let mut left_out = 0;
-        for name in names {
-            let widths = widths(
-                self.headings.len(),
-                [&self.headings].into_iter().chain(&self.rows),
-            );
-            if widths.iter().map(|width| width + 2).sum::<usize>() <= width + 2 {
-                break;
-            }
-            if let Some(at) = self.headings.iter().position(|heading| heading == name) {
-                self.headings.remove(at);
-                self.right.remove(at);
-                for row in &mut self.rows {
-                    row.remove(at);
-                }
-                left_out += 1;
-            }
-        }
-        left_out
-    }
-
     /// The lines: aligned for people, otherwise with tabs between the columns. An empty cell is a
     /// hyphen, so that each line has as many words.
     pub fn lines(&self, for_people: bool, headings: bool) -> Vec<String> {
@@ -261,6 +228,14 @@ pub fn print_json(mut value: serde_json::Value) -> Result {
     Ok(out.flush()?)
 }
 
+/// The same in one line, of which more follow.
+pub fn print_json_line(mut value: serde_json::Value) -> Result {
+    value["version"] = JSON_VERSION.into();
+    let mut out = stdout();
+    writeln!(out, "{value}")?;
+    Ok(out.flush()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,9 +274,5 @@ mod tests {
             ["5\troot?[2J\t-", "100\tärger\t1"]
         );
         assert_eq!(table.lines(false, true)[0], "ID\tOWNER\tN");
-        table.mark("N");
-        assert_eq!(table.fit(16, &["OWNER"]), 1);
-        assert_eq!(table.lines(true, true), [" ID  N*", "  5   -", "100   1"]);
-        assert_eq!(table.fit(7, &["ID"]), 0);
     }
 }
