@@ -9,7 +9,7 @@ use crate::{
     top::Field,
     units,
 };
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use rshm::Key;
 use std::{ffi::OsString, path::PathBuf};
@@ -165,12 +165,19 @@ pub const EXAMPLES: [(&str, &str, &str); 34] = [
     ("completions", "rshm completions fish", "For fish to read."),
 ];
 
-pub const ENVIRONMENT: [(&str, &str); 5] = [
+pub const ENVIRONMENT: [(&str, &str); 6] = [
+    (
+        "CLICOLOR_FORCE",
+        "If it is not empty, there are colours also where output is no terminal.",
+    ),
     (
         "LD_PRELOAD",
         "rshm run puts its library in front of what is there.",
     ),
-    ("NO_COLOR", "If it is not empty, there are no colours."),
+    (
+        "NO_COLOR",
+        "If it is not empty, there are no colours (--color says otherwise).",
+    ),
     ("PATH", "rshm run looks for the program there."),
     (
         "RUST_SHM_FALLBACK",
@@ -209,6 +216,15 @@ pub struct Cli {
     /// The device, where udev was told to put it elsewhere
     #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub device: PathBuf,
+    /// When to use colours: auto is on a terminal
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub color: ColorChoice,
     #[command(subcommand)]
     pub command: Command,
 }

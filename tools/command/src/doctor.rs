@@ -5,7 +5,7 @@
 use crate::{
     cli::Doctor,
     elf::Class,
-    output::{print_json, stdout, styled, Failure, Result, Style},
+    output::{print_json, stdout, styled, Failure, Result, BAD, DOUBTFUL, GOOD},
     run, units,
 };
 use rshm::{abi, Device};
@@ -109,9 +109,9 @@ pub fn run(device: &Path, doctor: &Doctor) -> Result {
         let mut out = stdout();
         for finding in &findings.0 {
             let word = match finding.state {
-                State::Good => styled(Style::Good, "ok     "),
-                State::Doubtful => styled(Style::Doubtful, "warning"),
-                State::Bad => styled(Style::Bad, "bad    "),
+                State::Good => styled(GOOD, "ok     "),
+                State::Doubtful => styled(DOUBTFUL, "warning"),
+                State::Bad => styled(BAD, "bad    "),
             };
             writeln!(out, "{word}  {}: {}", finding.about, finding.text)?;
             if let Some(advice) = &finding.advice {

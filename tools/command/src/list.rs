@@ -5,7 +5,7 @@
 use crate::{
     cli::{Filter, Ls},
     names,
-    output::{for_people, print_json, Failure, Result, Table},
+    output::{for_people, print_json, Failure, Kind, Result, Table},
     processes, units,
 };
 use clap::ValueEnum;
@@ -69,12 +69,13 @@ impl Column {
         format!("{self:?}").to_lowercase()
     }
 
-    pub fn heading(self) -> (String, bool) {
-        let right = matches!(
-            self,
-            Id | Size | Resident | Huge | Swap | Attached | Cpid | Lpid
-        );
-        (self.name().to_uppercase(), right)
+    pub fn heading(self) -> (String, Kind) {
+        let kind = match self {
+            Id | Size | Resident | Huge | Swap | Attached | Cpid | Lpid => Kind::Number,
+            Owner | Group | Creator | Cgroup | Status | Command => Kind::Text,
+            Key | Mode | Perms | Atime | Dtime | Ctime => Kind::Word,
+        };
+        (self.name().to_uppercase(), kind)
     }
 
     pub fn value(self, info: &Info) -> Value {

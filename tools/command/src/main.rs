@@ -49,6 +49,12 @@ fn main() -> ExitCode {
             None => error.exit(),
         },
     };
+    let color = match cli.color {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    color.write_global();
     match execute(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -6,7 +6,7 @@ use crate::{
     cli::Show,
     list::{self, Column},
     output::{
-        complain, count, for_people, print_json, stdout, styled, Failure, Result, Style, Table,
+        complain, count, for_people, print_json, stdout, styled, Failure, Kind, Result, Table, BOLD,
     },
     processes::{self, Attached, Report},
     units,
@@ -117,7 +117,7 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
         writeln!(
             out,
             "{} {}",
-            styled(Style::Bold, &format!("{:<9}", column.name())),
+            styled(BOLD, &format!("{:<9}", column.name())),
             crate::output::printable(text)
         )?;
     }
@@ -126,13 +126,13 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
     let processes = attached(info, report);
     if !processes.is_empty() {
         let headings = [
-            ("PID", true),
-            ("COMMAND", false),
-            ("ACCESS", false),
-            ("MAPPINGS", true),
-            ("MAPPED", true),
+            ("PID", Kind::Number),
+            ("COMMAND", Kind::Text),
+            ("ACCESS", Kind::Word),
+            ("MAPPINGS", Kind::Number),
+            ("MAPPED", Kind::Number),
         ];
-        let mut table = Table::new(headings.map(|(name, right)| (name.to_owned(), right)));
+        let mut table = Table::new(headings.map(|(name, kind)| (name.to_owned(), kind)));
         for process in processes {
             table.row(vec![
                 process.pid.to_string(),

@@ -8,7 +8,7 @@
 use crate::{
     cli::Top,
     list::{self, Column},
-    output::{self, count, for_people, printable, reason, stdout, Failure, Result},
+    output::{self, count, for_people, printable, reason, stdout, Failure, Kind, Result},
     processes, units,
 };
 use clap::{builder::PossibleValue, ValueEnum};
@@ -119,10 +119,10 @@ const KEYS: [&str; 8] = [
 ];
 
 impl Field {
-    fn heading(self) -> (String, bool) {
+    fn heading(self) -> (String, Kind) {
         match self {
             Field::Column(column) => column.heading(),
-            _ => (self.name().to_uppercase().replace("/S", "/s"), true),
+            _ => (self.name().to_uppercase().replace("/S", "/s"), Kind::Number),
         }
     }
 
@@ -382,10 +382,8 @@ fn batch(device: &Device, top: &Top, delay: Duration) -> Result {
                 writeln!(out)?;
             }
             writeln!(out, "{}\n{}\n", sums[0], sums[1])?;
-            for line in table.lines(for_people(), true) {
-                writeln!(out, "{line}")?;
-            }
             out.flush()?;
+            table.print(true)?;
         }
         before = Some(now);
         rest = rest.map(|rest| rest - 1);
@@ -690,7 +688,7 @@ impl App {
         let line = |number: usize| {
             TableRow::new(columns.iter().map(|(field, _, cells)| {
                 let line = Line::raw(cells[number].clone());
-                if field.heading().1 {
+                if field.heading().1 == Kind::Number {
                     line.right_aligned()
                 } else {
                     line
