@@ -24,7 +24,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` ends as the program does.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 34] = [
+pub const EXAMPLES: [(&str, &str, &str); 37] = [
     ("ls", "rshm ls", "The segments of this IPC namespace."),
     (
         "ls",
@@ -40,6 +40,16 @@ pub const EXAMPLES: [(&str, &str, &str); 34] = [
         "ls",
         "rshm ls --json -o id,size",
         "Ids and sizes for a program.",
+    ),
+    (
+        "ls",
+        "rshm ls -A --builtin",
+        "All segments of this machine: of all containers, and the kernel's own too.",
+    ),
+    (
+        "ls",
+        "rshm ls --watch=5 --unattached",
+        "Those that nobody has attached, every five seconds.",
     ),
     (
         "show",
@@ -71,6 +81,11 @@ pub const EXAMPLES: [(&str, &str, &str); 34] = [
         "rm",
         "rshm rm --unattached --owner www-data --dry-run",
         "Says what would be removed.",
+    ),
+    (
+        "rm",
+        "rshm rm --namespace 4026532510 --orphans",
+        "The same in the IPC namespace of a container.",
     ),
     (
         "chmod",
@@ -216,6 +231,9 @@ pub struct Cli {
     /// The device, where udev was told to put it elsewhere
     #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub device: PathBuf,
+    /// Act in this IPC namespace, as root: its number, as lsns -t ipc and ls -A show it
+    #[arg(long, global = true, value_name = "NUMBER")]
+    pub namespace: Option<u64>,
     /// When to use colours: auto is on a terminal
     #[arg(
         long,
@@ -305,6 +323,12 @@ pub struct Ls {
     pub ids: Vec<i32>,
     #[command(flatten)]
     pub filter: Filter,
+    /// Of all IPC namespaces, with their numbers, for root
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// Also the kernel's own segments, as ipcs -m shows them
+    #[arg(long)]
+    pub builtin: bool,
     /// Only those made by this user
     #[arg(long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub creator: Option<u32>,
@@ -326,9 +350,12 @@ pub struct Ls {
     /// The other way round
     #[arg(short, long)]
     pub reverse: bool,
-    /// Sizes in bytes
+    /// Sizes in bytes, and times in full
     #[arg(short, long)]
     pub bytes: bool,
+    /// Again and again, every so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = units::parse_seconds, conflicts_with = "json")]
+    pub watch: Option<f64>,
     /// No line of column names
     #[arg(short, long)]
     pub noheadings: bool,

@@ -3,7 +3,7 @@
 //! `rshm`: looks after the shared memory segments of the rust_shm module.
 //!
 //! [`cli`] is what may be typed. Each command has a file; what several need is in [`output`],
-//! [`units`], [`names`], [`processes`] and [`elf`].
+//! [`units`], [`names`], [`namespaces`], [`processes`] and [`elf`].
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod limits;
 mod list;
 mod metrics;
 mod names;
+mod namespaces;
 mod output;
 mod processes;
 mod remove;
@@ -67,6 +68,9 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: &Cli) -> Result {
+    if let Some(number) = cli.namespace {
+        namespaces::enter(number)?;
+    }
     let device = || Device::open_path(&cli.device);
     match &cli.command {
         Command::Ls(ls) => list::run(device, ls),

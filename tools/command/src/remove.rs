@@ -104,10 +104,13 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, rm: &Rm) -> Result {
 fn describe(info: &Info) -> String {
     let (size, owner) = (units::human(info.size()), names::user(info.raw().uid));
     let attaches = info.attaches();
+    let key = match info.key() {
+        key if key.is_private() => "no key".into(),
+        key => format!("key {key}"),
+    };
     format!(
-        "{} (key {}, {size}, owner {owner}, {attaches} attached)",
-        info.id(),
-        info.key()
+        "{} ({key}, {size}, owner {owner}, {attaches} attached)",
+        info.id()
     )
 }
 

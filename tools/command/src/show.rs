@@ -112,7 +112,10 @@ fn object(info: &Info, report: &Report) -> Value {
 fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
     let mut out = stdout();
     for column in Column::value_variants() {
-        let text = column.text(info, bytes);
+        let mut text = column.text(info, bytes);
+        if let (false, Some(time)) = (bytes, units::local(column.time(info))) {
+            text = format!("{time} ({text})");
+        }
         let text = if text.is_empty() { "-" } else { &text };
         writeln!(
             out,

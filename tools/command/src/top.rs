@@ -8,6 +8,7 @@
 use crate::{
     cli::Top,
     list::{self, Column},
+    namespaces,
     output::{self, count, for_people, printable, reason, stdout, Failure, Kind, Result},
     processes, units,
 };
@@ -42,9 +43,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     fs,
     io::{self, IsTerminal, Write},
-    mem,
-    os::unix::fs::MetadataExt,
-    panic,
+    mem, panic,
     sync::{
         atomic::{AtomicUsize, Ordering},
         Arc, LazyLock,
@@ -234,8 +233,10 @@ impl Look {
 }
 
 fn counts() -> Option<Counts> {
-    let namespace = fs::metadata("/proc/self/ns/ipc").map_or(0, |file| file.ino());
-    parse_counts(&fs::read_to_string(SEGMENTS).ok()?, namespace)
+    parse_counts(
+        &fs::read_to_string(SEGMENTS).ok()?,
+        namespaces::own().unwrap_or(0),
+    )
 }
 
 /// Of our namespace. Columns are found by name: there may be more some day.
