@@ -5,17 +5,18 @@
 use crate::{
     cli::Show,
     list::{self, Column},
+    names,
     output::{
         complain, count, for_people, print_json, stdout, styled, Failure, Kind, Result, Table, BOLD,
     },
-    processes::{self, Attached, Report},
+    processes::{self, Attached, Memory, Report},
     units,
 };
 use clap::ValueEnum;
 use nix::unistd::Uid;
 use rshm::{Device, Info};
 use serde_json::{json, Value};
-use std::{collections::HashSet, io::Write};
+use std::{collections::HashSet, io::Write, iter};
 
 pub fn run(device: &Device, show: &Show) -> Result {
     let has_key = |info: &Info| {
@@ -99,6 +100,15 @@ fn object(info: &Info, report: &Report) -> Value {
             "mappings": process.mappings,
             "mapped": process.mapped,
             "writes": process.writes,
+            "user": process.user.map(names::user),
+            "uid": process.user,
+            "resident": memory(process, |memory| memory.resident),
+            "proportional": memory(process, |memory| memory.proportional),
+            "huge": memory(process, |memory| memory.huge),
+            "swap": memory(process, |memory| memory.swap),
+            "nodes": process.memory.iter().flat_map(|memory| &memory.nodes).map(|(node, bytes)| {
+                json!({ "node": node, "bytes": bytes })
+            }).collect::<Vec<_>>(),
         })
     });
     object.insert("processes".into(), processes.collect());
@@ -107,6 +117,28 @@ fn object(info: &Info, report: &Report) -> Value {
         json!(report.elsewhere.get(&info.id()).copied().unwrap_or(0)),
     );
     Value::Object(object)
+}
+
+/// How much of a segment is where, in so many letters, and what they mean.
+pub fn bar(info: &Info, width: u64) -> String {
+    let (resident, swap) = (info.resident(), info.swap());
+    let all = info.size().max(resident + swap).max(1);
+    let mut bar = String::new();
+    for (letter, end) in [
+        ('#', info.huge().unwrap_or(0)),
+        ('=', resident),
+        ('~', resident + swap),
+        ('.', all),
+    ] {
+        // Of what there is at all, a letter is shown if there is room.
+        let end = (u128::from(end) * u128::from(width)).div_ceil(u128::from(all)) as usize;
+        bar.extend(iter::repeat_n(letter, end.saturating_sub(bar.len())));
+    }
+    format!("[{bar}] # huge pages  = small pages  ~ swapped out  . not there")
+}
+
+fn memory(process: &Attached, of: fn(&Memory) -> u64) -> Option<u64> {
+    process.memory.as_ref().map(of)
 }
 
 fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
@@ -123,6 +155,9 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
             styled(BOLD, &format!("{:<9}", column.name())),
             crate::output::printable(text)
         )?;
+        if *column == Column::Swap && for_people() {
+            writeln!(out, "          {}", bar(info, 40))?;
+        }
     }
     drop(out);
 
@@ -130,19 +165,36 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
     if !processes.is_empty() {
         let headings = [
             ("PID", Kind::Number),
+            ("USER", Kind::Text),
             ("COMMAND", Kind::Text),
             ("ACCESS", Kind::Word),
             ("MAPPINGS", Kind::Number),
             ("MAPPED", Kind::Number),
+            ("RSS", Kind::Number),
+            ("PSS", Kind::Number),
+            ("HUGE", Kind::Number),
+            ("SWAP", Kind::Number),
+            ("NODES", Kind::Word),
         ];
         let mut table = Table::new(headings.map(|(name, kind)| (name.to_owned(), kind)));
         for process in processes {
+            let size = |of: fn(&Memory) -> u64| {
+                memory(process, of).map_or(String::new(), |size| units::size(size, bytes))
+            };
+            let nodes = process.memory.iter().flat_map(|memory| &memory.nodes);
+            let nodes = nodes.map(|(node, size)| format!("{node}:{}", units::size(*size, bytes)));
             table.row(vec![
                 process.pid.to_string(),
+                process.user.map_or(String::new(), names::user),
                 process.command.clone(),
                 if process.writes { "rw" } else { "r" }.into(),
                 process.mappings.to_string(),
                 units::size(process.mapped, bytes),
+                size(|memory| memory.resident),
+                size(|memory| memory.proportional),
+                size(|memory| memory.huge),
+                size(|memory| memory.swap),
+                nodes.collect::<Vec<_>>().join(","),
             ]);
         }
         writeln!(stdout())?;
@@ -165,4 +217,31 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rshm::abi::Stat;
+
+    #[test]
+    fn a_bar_shows_what_is_where() {
+        let bar = |segsz, rss, swap| {
+            let stat = Stat {
+                segsz,
+                rss,
+                swap,
+                ..Stat::default()
+            };
+            bar(&Info::from_raw(0, stat), 8)
+                .split(']')
+                .next()
+                .map(str::to_owned)
+                .unwrap()
+        };
+        assert_eq!(bar(8 << 20, 4 << 20, 2 << 20), "[====~~..");
+        assert_eq!(bar(8 << 20, 4096, 0), "[=.......");
+        assert_eq!(bar(1, 4096, 0), "[========");
+        assert_eq!(bar(u64::MAX / 2, 0, 0), "[........");
+    }
 }

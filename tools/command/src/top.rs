@@ -8,9 +8,9 @@
 use crate::{
     cli::Top,
     list::{self, Column},
-    namespaces,
+    names, namespaces,
     output::{self, count, for_people, printable, reason, stdout, Failure, Kind, Result},
-    processes, units,
+    processes, show, units,
 };
 use clap::{builder::PossibleValue, ValueEnum};
 use ratatui_core::{
@@ -552,11 +552,20 @@ impl App {
         let report = processes::attached(&HashSet::from([id])).unwrap_or_default();
         for process in report.attached.get(&id).into_iter().flatten() {
             self.attached.push(format!(
-                "{:>8}  {:<16} {:<2}  {:>6} mapped",
+                "{:>8}  {:<10} {:<16} {:<2}  {:>6} mapped{}",
                 process.pid,
+                process.user.map_or(String::new(), names::user),
                 printable(&process.command),
                 if process.writes { "rw" } else { "r" },
                 units::size(process.mapped, self.bytes),
+                process
+                    .memory
+                    .as_ref()
+                    .map_or(String::new(), |memory| format!(
+                        ", RSS {}, PSS {}",
+                        units::size(memory.resident, self.bytes),
+                        units::size(memory.proportional, self.bytes)
+                    )),
             ));
         }
         if self.attached.is_empty() {
@@ -612,7 +621,7 @@ impl App {
         let height = match self.pane {
             Pane::None => 0,
             Pane::Keys => KEYS.len() as u16 + 1,
-            Pane::Segment => 5 + self.attached.len() as u16,
+            Pane::Segment => 6 + self.attached.len() as u16,
         };
         let [top, table, pane, status] = area.layout(&Layout::vertical([
             Constraint::Length(3),
@@ -626,7 +635,7 @@ impl App {
         match self.pane {
             Pane::None => {}
             Pane::Keys => frame.render_widget(
-                Paragraph::new(KEYS.map(Line::from).to_vec()).block(titled("keys".into())),
+                Paragraph::new(KEYS.map(Line::from).to_vec()).block(titled("keys ".into())),
                 pane,
             ),
             Pane::Segment => self.draw_segment(frame, pane),
@@ -710,7 +719,7 @@ impl App {
 
     fn draw_segment(&self, frame: &mut Frame, area: Rect) {
         let Some(info) = self.chosen() else {
-            return frame.render_widget(titled("no segment".into()), area);
+            return frame.render_widget(titled("no segment ".into()), area);
         };
         let column = |column: Column| {
             let text = printable(&column.text(info, self.bytes));
@@ -721,7 +730,7 @@ impl App {
             }
         };
         let title = format!(
-            "segment {}: key {}, owner {}, group {}, mode {}, status {}",
+            "segment {}: key {}, owner {}, group {}, mode {}, status {} ",
             info.id(),
             column(Column::Key),
             column(Column::Owner),
@@ -733,7 +742,7 @@ impl App {
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let [text, spark, who] = inner.layout(&Layout::vertical([
-            Constraint::Length(3),
+            Constraint::Length(4),
             Constraint::Length(1),
             Constraint::Min(0),
         ]));
@@ -745,6 +754,7 @@ impl App {
                 column(Column::Swap),
                 column(Column::Size)
             ),
+            show::bar(info, 40),
             format!(
                 "made by {}, last used by {}",
                 column(Column::Cpid),
