@@ -24,7 +24,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` ends as the program does.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 37] = [
+pub const EXAMPLES: [(&str, &str, &str); 38] = [
     ("ls", "rshm ls", "The segments of this IPC namespace."),
     (
         "ls",
@@ -171,6 +171,7 @@ pub const EXAMPLES: [(&str, &str, &str); 37] = [
         "The setting of LD_PRELOAD, for a unit of systemd.",
     ),
     ("doctor", "rshm doctor", "What is wrong, and what to do."),
+    ("doctor", "rshm doctor --fix", "And does it, if you say so."),
     ("doctor", "rshm doctor --json", "The same for a program."),
     (
         "completions",
@@ -556,6 +557,12 @@ pub struct Doctor {
     /// The preload library, as for run
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub library: Option<PathBuf>,
+    /// Repair what can be repaired by a command: asks for each, and runs it (by sudo, if this is not root)
+    #[arg(long, conflicts_with = "json")]
+    pub fix: bool,
+    /// Do not ask
+    #[arg(short, long, requires = "fix")]
+    pub yes: bool,
     /// As JSON
     #[arg(short = 'J', long)]
     pub json: bool,

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use std::{
     fmt,
-    io::{self, IsTerminal, Write},
+    io::{self, BufRead, IsTerminal, Write},
 };
 
 /// Why a command ends, and with which status.
@@ -79,6 +79,23 @@ impl Write for Stdout {
 /// So many of them.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Asks a question that is answered by yes or no. Where there is nobody to ask, it fails, and says what it would do and what to add.
+pub fn ask(question: &str, would: &str, add: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format_args!(
+            "this would {would}, and there is nobody to ask: add {add}"
+        )));
+    }
+    let mut out = io::stderr();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|error| {
+        Failure::failed(format_args!("cannot read the answer: {}", reason(&error)))
+    })?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Says something that is wrong but does not end the command.

@@ -5,12 +5,12 @@
 use crate::{
     cli::Rm,
     names,
-    output::{complain, count, reason, stdout, Failure, Result},
+    output::{self, complain, count, stdout, Failure, Result},
     units,
 };
 use indicatif::ProgressBar;
 use rshm::{Device, Info};
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Of as many, a bar is worth while.
 const MANY: usize = 1000;
@@ -119,24 +119,19 @@ fn segments(chosen: &[Info]) -> String {
 }
 
 fn ask(chosen: &[Info]) -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format_args!(
-            "this would remove {}, and there is nobody to ask: add --yes, or --dry-run to see which",
-            segments(chosen)
-        )));
-    }
     let mut out = io::stderr();
-    for info in chosen.iter().take(10) {
-        writeln!(out, "{}", describe(info))?;
+    if io::stdin().is_terminal() {
+        for info in chosen.iter().take(10) {
+            writeln!(out, "{}", describe(info))?;
+        }
+        if chosen.len() > 10 {
+            writeln!(out, "... and {} more", chosen.len() - 10)?;
+        }
     }
-    if chosen.len() > 10 {
-        writeln!(out, "... and {} more", chosen.len() - 10)?;
-    }
-    write!(out, "Remove {}? [y/N] ", segments(chosen))?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| {
-        Failure::failed(format_args!("cannot read the answer: {}", reason(&error)))
-    })?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    let segments = segments(chosen);
+    output::ask(
+        &format!("Remove {segments}?"),
+        &format!("remove {segments}"),
+        "--yes, or --dry-run to see which",
+    )
 }
