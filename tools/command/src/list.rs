@@ -408,10 +408,6 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
     let columns = columns(usual, ls.output.as_deref())?;
     let device = open()?;
     loop {
-        if ls.watch.is_some() && for_people() {
-            // From the top of an empty screen.
-            write!(stdout(), "\x1b[H\x1b[2J")?;
-        }
         look(&device, ls, &columns)?;
         let Some(seconds) = ls.watch else {
             return Ok(());
@@ -425,7 +421,7 @@ fn look(device: &Device, ls: &Ls, columns: &[Column]) -> Result {
     let mut all = Vec::new();
     if ls.all_namespaces {
         namespaces::each(|number| {
-            all.extend(find(device, ls, huge, Some(number))?);
+            all.extend(find(device, ls, huge, number)?);
             Ok(())
         })?;
     } else {
@@ -436,6 +432,10 @@ fn look(device: &Device, ls: &Ls, columns: &[Column]) -> Result {
     }
     if ls.reverse {
         all.reverse();
+    }
+    if ls.watch.is_some() && for_people() {
+        // From the top of an empty screen.
+        write!(stdout(), "\x1b[H\x1b[2J")?;
     }
     if ls.json {
         let segments: Vec<_> = all.iter().map(|found| found.object(columns)).collect();

@@ -79,18 +79,21 @@ pub fn enter(number: u64) -> Result {
     }
 }
 
-/// Does this in each of them, for root, and returns to where it was.
-pub fn each(mut f: impl FnMut(u64) -> Result) -> Result {
+/// Does this in each of them, for root, and returns to where it was. A kernel without namespaces has one, without a number.
+pub fn each(mut f: impl FnMut(Option<u64>) -> Result) -> Result {
     if !Uid::effective().is_root() {
         return Err(Failure::failed(
             "only root can look into all IPC namespaces: use sudo",
         ));
     }
+    if own().is_none() {
+        return f(None);
+    }
     let home = File::open(OWN).map_err(cannot_look)?;
     let all = all().map_err(cannot_look)?;
     for (&number, path) in &all {
         match enter_by(number, path) {
-            Ok(()) => f(number)?,
+            Ok(()) => f(Some(number))?,
             // Its last process has ended.
             Err(_) if !path.exists() => {}
             Err(failure) => return Err(failure),
