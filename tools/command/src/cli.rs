@@ -6,9 +6,10 @@ use crate::{
     change::{ModeChange, Owner},
     complete,
     list::Column,
+    top::Field,
     units,
 };
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use rshm::Key;
 use std::{ffi::OsString, path::PathBuf};
@@ -23,7 +24,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` ends as the program does.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 35] = [
+pub const EXAMPLES: [(&str, &str, &str); 38] = [
     ("ls", "rshm ls", "The segments of this IPC namespace."),
     (
         "ls",
@@ -37,18 +38,18 @@ pub const EXAMPLES: [(&str, &str, &str); 35] = [
     ),
     (
         "ls",
-        "rshm ls -A -s size -r",
-        "Those of all IPC namespaces, as containers have them.",
-    ),
-    (
-        "rm",
-        "rshm rm --namespace 4026532290 --all",
-        "All of another IPC namespace, of which ls -A and lsns(8) tell the number.",
+        "rshm ls --json -o id,size",
+        "Ids and sizes for a program.",
     ),
     (
         "ls",
-        "rshm ls --json -o id,size",
-        "Ids and sizes for a program.",
+        "rshm ls -A --builtin",
+        "All segments of this machine: of all containers, and the kernel's own too.",
+    ),
+    (
+        "ls",
+        "rshm ls --watch=5 --unattached",
+        "Those that nobody has attached, every five seconds.",
     ),
     (
         "show",
@@ -80,6 +81,11 @@ pub const EXAMPLES: [(&str, &str, &str); 35] = [
         "rm",
         "rshm rm --unattached --owner www-data --dry-run",
         "Says what would be removed.",
+    ),
+    (
+        "rm",
+        "rshm rm --namespace 4026532510 --orphans",
+        "The same in the IPC namespace of a container.",
     ),
     (
         "chmod",
@@ -140,6 +146,11 @@ pub const EXAMPLES: [(&str, &str, &str); 35] = [
         "Three tables, ten seconds apart, for a script.",
     ),
     (
+        "top",
+        "rshm top --json -d 60 >>segments.jsonl",
+        "A line of JSON each minute, to be drawn later.",
+    ),
+    (
         "run",
         "rshm run -- pg_ctl -D data start",
         "PostgreSQL with segments of the module.",
@@ -160,6 +171,7 @@ pub const EXAMPLES: [(&str, &str, &str); 35] = [
         "The setting of LD_PRELOAD, for a unit of systemd.",
     ),
     ("doctor", "rshm doctor", "What is wrong, and what to do."),
+    ("doctor", "rshm doctor --fix", "And does it, if you say so."),
     ("doctor", "rshm doctor --json", "The same for a program."),
     (
         "completions",
@@ -169,12 +181,19 @@ pub const EXAMPLES: [(&str, &str, &str); 35] = [
     ("completions", "rshm completions fish", "For fish to read."),
 ];
 
-pub const ENVIRONMENT: [(&str, &str); 5] = [
+pub const ENVIRONMENT: [(&str, &str); 6] = [
+    (
+        "CLICOLOR_FORCE",
+        "If it is not empty, there are colours also where output is no terminal.",
+    ),
     (
         "LD_PRELOAD",
         "rshm run puts its library in front of what is there.",
     ),
-    ("NO_COLOR", "If it is not empty, there are no colours."),
+    (
+        "NO_COLOR",
+        "If it is not empty, there are no colours (--color says otherwise).",
+    ),
     ("PATH", "rshm run looks for the program there."),
     (
         "RUST_SHM_FALLBACK",
@@ -213,9 +232,18 @@ pub struct Cli {
     /// The device, where udev was told to put it elsewhere
     #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub device: PathBuf,
-    /// Works in the IPC namespace with this number, as lsns(8) prints it; for root
+    /// Act in this IPC namespace, as root: its number, as lsns -t ipc and ls -A show it
     #[arg(long, global = true, value_name = "NUMBER")]
     pub namespace: Option<u64>,
+    /// When to use colours: auto is on a terminal
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "auto"
+    )]
+    pub color: ColorChoice,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -296,9 +324,12 @@ pub struct Ls {
     pub ids: Vec<i32>,
     #[command(flatten)]
     pub filter: Filter,
-    /// Those of the IPC namespaces of all processes, with the number of each and its first process; for root
+    /// Of all IPC namespaces, with their numbers, for root
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     pub all_namespaces: bool,
+    /// Also the kernel's own segments, as ipcs -m shows them
+    #[arg(long)]
+    pub builtin: bool,
     /// Only those made by this user
     #[arg(long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub creator: Option<u32>,
@@ -320,9 +351,12 @@ pub struct Ls {
     /// The other way round
     #[arg(short, long)]
     pub reverse: bool,
-    /// Sizes in bytes
+    /// Sizes in bytes, and times in full
     #[arg(short, long)]
     pub bytes: bool,
+    /// Again and again, every so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = units::parse_seconds, conflicts_with = "json")]
+    pub watch: Option<f64>,
     /// No line of column names
     #[arg(short, long)]
     pub noheadings: bool,
@@ -479,7 +513,7 @@ pub struct Top {
     /// End after as many tables
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub iterations: Option<u64>,
-    /// Sort by this column, the largest first (but the smallest id)
+    /// Sort by this column: sizes, counts, times and rates from the largest on, the rest from the first
     #[arg(
         short,
         long,
@@ -487,10 +521,16 @@ pub struct Top {
         value_enum,
         default_value = "resident"
     )]
-    pub sort: Column,
+    pub sort: Field,
+    /// The other way round
+    #[arg(short, long)]
+    pub reverse: bool,
     /// Sizes in bytes
     #[arg(short, long)]
     pub bytes: bool,
+    /// As JSON: an object for each look, in a line of its own
+    #[arg(short = 'J', long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -517,6 +557,12 @@ pub struct Doctor {
     /// The preload library, as for run
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub library: Option<PathBuf>,
+    /// Repair what can be repaired by a command: asks for each, and runs it (by sudo, if this is not root)
+    #[arg(long, conflicts_with = "json")]
+    pub fix: bool,
+    /// Do not ask
+    #[arg(short, long, requires = "fix")]
+    pub yes: bool,
     /// As JSON
     #[arg(short = 'J', long)]
     pub json: bool,

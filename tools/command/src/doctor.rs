@@ -5,9 +5,12 @@
 use crate::{
     cli::Doctor,
     elf::Class,
-    output::{print_json, stdout, styled, Failure, Result, Style},
+    output::{
+        ask, complain, print_json, reason, stdout, styled, Failure, Result, BAD, DOUBTFUL, GOOD,
+    },
     run, units,
 };
+use nix::unistd::Uid;
 use rshm::{abi, Device};
 use serde_json::json;
 use std::{
@@ -15,7 +18,11 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
+    process,
 };
+
+/// Where a module that is loaded is seen.
+const MODULE: &str = "/sys/module/rust_shm";
 
 /// The oldest kernel that the module is written for.
 const OLDEST: (u32, u32) = (7, 3);
@@ -35,9 +42,11 @@ struct Finding {
     text: String,
     /// What to do.
     advice: Option<String>,
+    /// A command for root's shell that does it.
+    fix: Option<String>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Findings(Vec<Finding>);
 
 impl Findings {
@@ -47,6 +56,7 @@ impl Findings {
             state: State::Good,
             text: text.into(),
             advice: None,
+            fix: None,
         });
     }
 
@@ -62,7 +72,31 @@ impl Findings {
             state,
             text: text.into(),
             advice: Some(advice.into()),
+            fix: None,
         });
+    }
+
+    /// As [`other`](Self::other): the advice is this command.
+    fn fixable(
+        &mut self,
+        about: &'static str,
+        state: State,
+        text: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let fix = fix.into();
+        self.0.push(Finding {
+            about,
+            state,
+            text: text.into(),
+            advice: Some(format!("rshm doctor --fix, or as root: {fix}")),
+            fix: Some(fix),
+        });
+    }
+
+    fn bad(&self) -> usize {
+        let bad = |finding: &&Finding| finding.state == State::Bad;
+        self.0.iter().filter(bad).count()
     }
 }
 
@@ -73,22 +107,8 @@ fn read(path: impl AsRef<Path>) -> Option<String> {
 }
 
 pub fn run(device: &Path, doctor: &Doctor) -> Result {
-    let mut findings = Findings::default();
-    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let loaded = Path::new("/sys/module/rust_shm").exists();
-
-    kernel(&mut findings, &release);
-    configuration(&mut findings, config(&release).as_deref());
-    module(&mut findings, &release, loaded);
-    opens(&mut findings, device, loaded);
-    probes(&mut findings);
-    libraries(&mut findings, doctor.library.as_deref());
-    let bad = findings
-        .0
-        .iter()
-        .filter(|finding| finding.state == State::Bad)
-        .count();
-
+    let mut findings = examine(device, doctor);
+    let mut failed = false;
     if doctor.json {
         let object = |finding: &Finding| {
             json!({
@@ -100,30 +120,86 @@ pub fn run(device: &Path, doctor: &Doctor) -> Result {
                 },
                 "text": finding.text,
                 "advice": finding.advice,
+                "fix": finding.fix,
             })
         };
-        print_json(
-            json!({ "findings": findings.0.iter().map(object).collect::<Vec<_>>(), "bad": bad }),
-        )?;
+        print_json(json!({
+            "findings": findings.0.iter().map(object).collect::<Vec<_>>(), "bad": findings.bad(),
+        }))?;
     } else {
-        let mut out = stdout();
-        for finding in &findings.0 {
-            let word = match finding.state {
-                State::Good => styled(Style::Good, "ok     "),
-                State::Doubtful => styled(Style::Doubtful, "warning"),
-                State::Bad => styled(Style::Bad, "bad    "),
-            };
-            writeln!(out, "{word}  {}: {}", finding.about, finding.text)?;
-            if let Some(advice) = &finding.advice {
-                writeln!(out, "         -> {advice}")?;
-            }
-        }
-        out.flush()?;
+        print(&findings)?;
     }
-    if bad > 0 {
+    let mut done = false;
+    for fix in findings.0.iter().filter_map(|finding| finding.fix.as_ref()) {
+        if doctor.fix
+            && (doctor.yes || ask(&format!("Run {fix}?"), &format!("run {fix}"), "--yes")?)
+        {
+            failed |= !execute(fix)?;
+            done = true;
+        }
+    }
+    if done {
+        findings = examine(device, doctor);
+        writeln!(stdout())?;
+        print(&findings)?;
+    }
+    if failed || findings.bad() > 0 {
         return Err(Failure::new(1, ""));
     }
     Ok(())
+}
+
+/// Whether the command went well.
+fn execute(fix: &str) -> Result<bool> {
+    let words: &[&str] = match Uid::effective().is_root() {
+        true => &["sh", "-c"],
+        false => &["sudo", "sh", "-c"],
+    };
+    let status = process::Command::new(words[0])
+        .args(&words[1..])
+        .arg(fix)
+        .status()
+        .map_err(|error| {
+            Failure::failed(format_args!("cannot run {}: {}", words[0], reason(&error)))
+        })?;
+    if !status.success() {
+        complain(format_args!("{fix}: {status}"));
+    }
+    Ok(status.success())
+}
+
+fn examine(device: &Path, doctor: &Doctor) -> Findings {
+    let mut findings = Findings::default();
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let loaded = Path::new(MODULE).exists();
+
+    kernel(&mut findings, &release);
+    configuration(&mut findings, config(&release).as_deref());
+    module(&mut findings, &release, loaded);
+    opens(&mut findings, device, loaded);
+    probes(&mut findings);
+    if let (true, Some(buddies)) = (loaded, read("/proc/buddyinfo")) {
+        let huge = read(format!("{MODULE}/parameters/huge"));
+        blocks(&mut findings, huge.as_deref(), &buddies);
+    }
+    libraries(&mut findings, doctor.library.as_deref());
+    findings
+}
+
+fn print(findings: &Findings) -> io::Result<()> {
+    let mut out = stdout();
+    for finding in &findings.0 {
+        let word = match finding.state {
+            State::Good => styled(GOOD, "ok     "),
+            State::Doubtful => styled(DOUBTFUL, "warning"),
+            State::Bad => styled(BAD, "bad    "),
+        };
+        writeln!(out, "{word}  {}: {}", finding.about, finding.text)?;
+        if let Some(advice) = &finding.advice {
+            writeln!(out, "         -> {advice}")?;
+        }
+    }
+    out.flush()
 }
 
 /// Major and minor number of a release.
@@ -238,7 +314,19 @@ fn find_module(directory: &Path, depth: u32) -> Option<PathBuf> {
 fn module(findings: &mut Findings, release: &str, loaded: bool) {
     const ABOUT: &str = "module";
     if loaded {
-        findings.good(ABOUT, "is loaded");
+        let ours = env!("CARGO_PKG_VERSION");
+        match read(format!("{MODULE}/version")) {
+            Some(its) if its != ours => findings.other(
+                ABOUT,
+                State::Doubtful,
+                format!("is loaded, of version {its}; this program is of {ours}"),
+                "install both of the same version, and load the module anew",
+            ),
+            its => findings.good(
+                ABOUT,
+                format!("is loaded, of version {}", its.as_deref().unwrap_or("?")),
+            ),
+        }
         return;
     }
     // Where DKMS and packages put it; not all of the kernel's own.
@@ -246,17 +334,20 @@ fn module(findings: &mut Findings, release: &str, loaded: bool) {
     let found = ["updates", "extra"]
         .iter()
         .find_map(|directory| find_module(&place.join(directory), 3));
-    let advice = match found {
-        Some(file) => format!(
-            "sudo modprobe rust_shm (it is installed: {})",
-            file.display()
+    match found {
+        Some(file) => findings.fixable(
+            ABOUT,
+            State::Bad,
+            format!("is not loaded; it is installed as {}", file.display()),
+            "modprobe rust_shm",
         ),
-        None => {
-            "build it for this kernel and load it: see \"On a machine of your own\" in the README"
-                .into()
-        }
-    };
-    findings.other(ABOUT, State::Bad, "is not loaded", advice);
+        None => findings.other(
+            ABOUT,
+            State::Bad,
+            "is not loaded",
+            "build it for this kernel and load it: see \"On a machine of your own\" in the README",
+        ),
+    }
     let locked = read("/sys/kernel/security/lockdown").is_some_and(|text| !text.contains("[none]"));
     if locked {
         findings.other(
@@ -345,15 +436,48 @@ fn opens(findings: &mut Findings, path: &Path, loaded: bool) {
 fn probes(findings: &mut Findings) {
     const ABOUT: &str = "kprobes";
     match read("/sys/kernel/debug/kprobes/enabled").as_deref() {
-        Some("0") => findings.other(
+        Some("0") => findings.fixable(
             ABOUT,
             State::Doubtful,
             "are off: segments of IPC namespaces that end are left over",
-            "echo 1 | sudo tee /sys/kernel/debug/kprobes/enabled",
+            "echo 1 >/sys/kernel/debug/kprobes/enabled",
         ),
         Some(_) => findings.good(ABOUT, "are on"),
         // The kernel has none, or they are root's to look at: root will be told.
         None => {}
+    }
+}
+
+/// Whether free memory is in blocks of 2 MiB, which a first touch takes where it can; by `/proc/buddyinfo`.
+fn blocks(findings: &mut Findings, huge: Option<&str>, buddies: &str) {
+    const ABOUT: &str = "huge pages";
+    const ORDER: usize = 9; // 2 MiB
+    let (mut free, mut in_blocks) = (0, 0);
+    for line in buddies.lines() {
+        // Node 0, zone Normal, and how many blocks there are of each order.
+        let counts = line.split_whitespace().skip(4);
+        for (order, count) in counts.enumerate() {
+            let pages = count.parse::<u64>().unwrap_or(0) << order;
+            free += pages;
+            in_blocks += if order < ORDER { 0 } else { pages };
+        }
+    }
+    let page = procfs::page_size();
+    let text = format!(
+        "huge={}, and of {} of free memory {} is in blocks of 2 MiB",
+        huge.unwrap_or("?"),
+        units::human(free * page),
+        units::human(in_blocks * page)
+    );
+    if in_blocks * 10 < free && huge != Some("never") {
+        findings.fixable(
+            ABOUT,
+            State::Doubtful,
+            format!("{text}: new segments get few huge pages"),
+            "echo 1 >/proc/sys/vm/compact_memory",
+        );
+    } else {
+        findings.good(ABOUT, text);
     }
 }
 
@@ -448,6 +572,30 @@ mod tests {
                 "{config:?}"
             );
         }
+    }
+
+    #[test]
+    fn fragmented_memory() {
+        let whole = "Node 0, zone      DMA      1      1      1      1      1      1      1      0      1      1      3\n\
+                     Node 0, zone   Normal  10 20 30 0 0 0 0 0 0 4 100\n";
+        let fragmented = "Node 0, zone   Normal  9000 0 0 0 0 0 0 0 0 1 0\n";
+        for (huge, text, state) in [
+            ("always", whole, State::Good),
+            ("always", fragmented, State::Doubtful),
+            ("never", fragmented, State::Good),
+            ("always", "", State::Good),
+        ] {
+            let found = states(|findings| blocks(findings, Some(huge), text));
+            assert_eq!(found, [state], "{huge} {text}");
+        }
+        let mut findings = Findings::default();
+        blocks(&mut findings, Some("always"), fragmented);
+        assert!(
+            findings.0[0]
+                .text
+                .starts_with("huge=always, and of 37.2M of free memory 2M is"),
+            "{findings:?}"
+        );
     }
 
     #[test]

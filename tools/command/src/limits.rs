@@ -4,7 +4,7 @@
 
 use crate::{
     cli::Limits,
-    output::{for_people, print_json, reason, Failure, Result, Table},
+    output::{for_people, print_json, reason, Failure, Kind, Result, Table},
     units,
 };
 use rshm::Device;
@@ -78,12 +78,12 @@ pub fn run(device: &Device, limits: &Limits) -> Result {
     }
     let bytes = limits.bytes || !for_people();
     let headings = [
-        ("LIMIT", false),
-        ("VALUE", true),
-        ("USED", true),
-        ("MEANING", false),
+        ("LIMIT", Kind::Word),
+        ("VALUE", Kind::Number),
+        ("USED", Kind::Number),
+        ("MEANING", Kind::Text),
     ];
-    let mut table = Table::new(headings.map(|(name, right)| (name.to_owned(), right)));
+    let mut table = Table::new(headings.map(|(name, kind)| (name.to_owned(), kind)));
     let mut row = |name: &str, value: String, used: String, meaning: &str| {
         table.row(vec![name.into(), value, used, meaning.into()]);
     };

@@ -4,15 +4,20 @@
 
 use crate::{
     cli::{Filter, Ls},
-    names,
-    namespaces::Namespace,
-    output::{for_people, print_json, Failure, Result, Table},
+    names, namespaces,
+    output::{for_people, print_json, reason, stdout, Failure, Kind, Result, Table},
     processes, units,
 };
 use clap::ValueEnum;
-use rshm::{Device, Info};
+use rshm::{abi::Stat, Device, Info};
 use serde_json::{json, Map, Value};
-use std::time::SystemTime;
+use std::{
+    collections::HashMap,
+    fs,
+    io::Write,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 /// A column of `ls` and `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,9 +62,17 @@ pub enum Column {
     Dtime,
     /// Creation, or last change
     Ctime,
+    /// Number of its IPC namespace, as lsns -t ipc shows it
+    Namespace,
+    /// Whether it is of the module or the kernel's own
+    From,
 }
 
 use Column::*;
+
+/// What [`Column::From`] says.
+const MODULE: &str = "module";
+const KERNEL: &str = "kernel";
 
 const USUAL: [Column; 10] = [
     Id, Key, Owner, Mode, Size, Resident, Huge, Swap, Attached, Status,
@@ -70,12 +83,13 @@ impl Column {
         format!("{self:?}").to_lowercase()
     }
 
-    pub fn heading(self) -> (String, bool) {
-        let right = matches!(
-            self,
-            Id | Size | Resident | Huge | Swap | Attached | Cpid | Lpid
-        );
-        (self.name().to_uppercase(), right)
+    pub fn heading(self) -> (String, Kind) {
+        let kind = match self {
+            Id | Size | Resident | Huge | Swap | Attached | Cpid | Lpid | Namespace => Kind::Number,
+            Owner | Group | Creator | Cgroup | Status | Command => Kind::Text,
+            Key | Mode | Perms | Atime | Dtime | Ctime | From => Kind::Word,
+        };
+        (self.name().to_uppercase(), kind)
     }
 
     pub fn value(self, info: &Info) -> Value {
@@ -104,21 +118,35 @@ impl Column {
             Atime => json!(units::seconds(info.attached())),
             Dtime => json!(units::seconds(info.detached())),
             Ctime => json!(units::seconds(info.changed())),
+            Namespace => json!(namespaces::own()),
+            From => json!(MODULE),
         }
     }
 
-    /// The cell of a table.
-    pub fn text(self, info: &Info, bytes: bool) -> String {
+    /// Of the columns that are times.
+    pub fn time(self, info: &Info) -> Option<SystemTime> {
         match self {
-            Size => units::size(info.size(), bytes),
-            Resident => units::size(info.resident(), bytes),
+            Atime => info.attached(),
+            Dtime => info.detached(),
+            Ctime => info.changed(),
+            _ => None,
+        }
+    }
+
+    /// The cell of a table. What is exact has bytes, and times in full.
+    pub fn text(self, info: &Info, exact: bool) -> String {
+        match self {
+            Key if info.key().is_private() => String::new(),
+            Size => units::size(info.size(), exact),
+            Resident => units::size(info.resident(), exact),
             Huge => info
                 .huge()
-                .map_or(String::new(), |huge| units::size(huge, bytes)),
-            Swap => units::size(info.swap(), bytes),
-            Atime => units::local(info.attached()).unwrap_or_default(),
-            Dtime => units::local(info.detached()).unwrap_or_default(),
-            Ctime => units::local(info.changed()).unwrap_or_default(),
+                .map_or(String::new(), |huge| units::size(huge, exact)),
+            Swap => units::size(info.swap(), exact),
+            Atime | Dtime | Ctime => {
+                let shown = if exact { units::local } else { units::ago };
+                shown(self.time(info)).unwrap_or_default()
+            }
             _ => match self.value(info) {
                 Value::String(text) => text,
                 Value::Null => String::new(),
@@ -132,13 +160,18 @@ impl Column {
         }
     }
 
-    /// Puts numbers in order as numbers, the rest as text.
-    pub fn sort(self, infos: &mut [Info]) {
-        infos.sort_by_cached_key(|info| match self.value(info) {
-            Value::Number(number) => (number.as_i64().unwrap_or(i64::MAX), String::new()),
-            Value::Null => (-1, String::new()),
-            other => (0, other.to_string()),
-        });
+    /// What to sort by.
+    pub fn key(self, info: &Info) -> (i64, String) {
+        key(self.value(info))
+    }
+}
+
+/// To sort values: numbers as numbers, the rest as text.
+fn key(value: Value) -> (i64, String) {
+    match value {
+        Value::Number(number) => (number.as_i64().unwrap_or(i64::MAX), String::new()),
+        Value::Null => (-1, String::new()),
+        other => (0, other.to_string()),
     }
 }
 
@@ -155,12 +188,12 @@ pub fn status(info: &Info) -> Vec<&'static str> {
 }
 
 /// The columns that -o asks for.
-fn columns(wanted: Option<&str>) -> Result<Vec<Column>> {
+fn columns(usual: Vec<Column>, wanted: Option<&str>) -> Result<Vec<Column>> {
     let Some(wanted) = wanted else {
-        return Ok(USUAL.to_vec());
+        return Ok(usual);
     };
     let (mut columns, names) = match wanted.strip_prefix('+') {
-        Some(more) => (USUAL.to_vec(), more),
+        Some(more) => (usual, more),
         None => (Vec::new(), wanted),
     };
     for name in names.split(',') {
@@ -258,74 +291,161 @@ impl Ls {
     }
 }
 
-/// What is asked for, of the namespace that the caller is in.
-fn listed(device: &Device, ls: &Ls, columns: &[Column]) -> Result<Vec<Info>> {
-    let mut infos = if columns.contains(&Huge) || ls.sort == Some(Huge) {
+/// A segment, and where it is.
+struct Found {
+    info: Info,
+    namespace: Option<u64>,
+    builtin: bool,
+}
+
+impl Found {
+    fn value(&self, column: Column) -> Value {
+        match column {
+            Namespace => json!(self.namespace),
+            From if self.builtin => json!(KERNEL),
+            _ => column.value(&self.info),
+        }
+    }
+
+    fn text(&self, column: Column, exact: bool) -> String {
+        match self.value(column) {
+            Value::Number(number) if column == Namespace => number.to_string(),
+            Value::String(text) if column == From => text,
+            _ => column.text(&self.info, exact),
+        }
+    }
+
+    fn object(&self, columns: &[Column]) -> Value {
+        let mut object = object(&self.info, columns);
+        for column in [Namespace, From] {
+            if columns.contains(&column) {
+                object.insert(column.name(), self.value(column));
+            }
+        }
+        Value::Object(object)
+    }
+}
+
+/// The kernel's own segments, of the IPC namespace that this process is in.
+fn builtin() -> Result<Vec<Info>> {
+    const TABLE: &str = "/proc/sysvipc/shm";
+    let text = fs::read_to_string(TABLE).map_err(|error| {
+        Failure::failed(format_args!(
+            "cannot list the kernel's own segments: {TABLE}: {}",
+            reason(&error)
+        ))
+    })?;
+    parse_builtin(&text)
+        .ok_or_else(|| Failure::failed(format_args!("{TABLE} is not as it is known")))
+}
+
+/// Columns are found by name.
+fn parse_builtin(text: &str) -> Option<Vec<Info>> {
+    let mut lines = text.lines();
+    let headings: Vec<_> = lines.next()?.split_whitespace().collect();
+    let line = |line: &str| {
+        let words: HashMap<_, _> = headings
+            .iter()
+            .copied()
+            .zip(line.split_whitespace())
+            .collect();
+        let number = |name: &str| words.get(name)?.parse::<i64>().ok();
+        let narrow = |name: &str| u32::try_from(number(name)?).ok();
+        let size = |name: &str| u64::try_from(number(name)?).ok();
+        let stat = Stat {
+            key: number("key")? as i32,
+            uid: narrow("uid")?,
+            gid: narrow("gid")?,
+            cuid: narrow("cuid")?,
+            cgid: narrow("cgid")?,
+            mode: u32::from_str_radix(words.get("perms")?, 8).ok()?,
+            cpid: number("cpid")? as i32,
+            lpid: number("lpid")? as i32,
+            segsz: size("size")?,
+            nattch: size("nattch")?,
+            atime: number("atime")?,
+            dtime: number("dtime")?,
+            ctime: number("ctime")?,
+            rss: size("rss")?,
+            swap: size("swap")?,
+            ..Stat::default()
+        };
+        Some(Info::from_raw(number("shmid")?.try_into().ok()?, stat))
+    };
+    lines.map(line).collect()
+}
+
+/// What `ls` is asked for, in the IPC namespace that this process is in.
+fn find(device: &Device, ls: &Ls, huge: bool, namespace: Option<u64>) -> Result<Vec<Found>> {
+    let ours = if huge {
         device.list_with_huge(|info| ls.takes(info))?
     } else {
-        let mut infos = device.list()?;
-        infos.retain(|info| ls.takes(info));
-        infos
+        device.list()?
     };
-    if let Some(column) = ls.sort {
-        column.sort(&mut infos);
+    let found = |builtin| {
+        move |info| Found {
+            info,
+            namespace,
+            builtin,
+        }
+    };
+    let mut all: Vec<_> = ours.into_iter().map(found(false)).collect();
+    if ls.builtin {
+        all.extend(builtin()?.into_iter().map(found(true)));
     }
-    if ls.reverse {
-        infos.reverse();
-    }
-    Ok(infos)
+    all.retain(|found| ls.takes(&found.info));
+    Ok(all)
 }
 
 pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
-    let columns = columns(ls.output.as_deref())?;
-    let device = open()?;
-    let mut infos = Vec::new();
+    let mut usual = USUAL.to_vec();
+    if ls.builtin {
+        usual.insert(0, From);
+    }
     if ls.all_namespaces {
-        for namespace in Namespace::all()? {
-            let process = namespace.process();
-            let there = namespace.within(|| listed(&device, ls, &columns))?;
-            infos.extend(
-                there
-                    .into_iter()
-                    .map(|info| (Some((namespace.number, process.clone())), info)),
-            );
-        }
+        usual.insert(0, Namespace);
+    }
+    let columns = columns(usual, ls.output.as_deref())?;
+    let device = open()?;
+    loop {
+        look(&device, ls, &columns)?;
+        let Some(seconds) = ls.watch else {
+            return Ok(());
+        };
+        thread::sleep(Duration::from_secs_f64(seconds));
+    }
+}
+
+fn look(device: &Device, ls: &Ls, columns: &[Column]) -> Result {
+    let huge = columns.contains(&Huge) || ls.sort == Some(Huge);
+    let mut all = Vec::new();
+    if ls.all_namespaces {
+        namespaces::each(|number| {
+            all.extend(find(device, ls, huge, number)?);
+            Ok(())
+        })?;
     } else {
-        infos.extend(
-            listed(&device, ls, &columns)?
-                .into_iter()
-                .map(|info| (None, info)),
-        );
+        all = find(device, ls, huge, namespaces::own())?;
+    }
+    if let Some(column) = ls.sort {
+        all.sort_by_cached_key(|found| key(found.value(column)));
+    }
+    if ls.reverse {
+        all.reverse();
+    }
+    if ls.watch.is_some() && for_people() {
+        // From the top of an empty screen.
+        write!(stdout(), "\x1b[H\x1b[2J")?;
     }
     if ls.json {
-        let segments = infos.iter().map(|(namespace, info)| {
-            let mut object = object(info, &columns);
-            if let Some((number, process)) = namespace {
-                object.insert("namespace".into(), json!(number));
-                object.insert("process".into(), json!(process));
-            }
-            object
-        });
-        print_json(json!({ "segments": segments.collect::<Vec<_>>() }))?;
+        let segments: Vec<_> = all.iter().map(|found| found.object(columns)).collect();
+        print_json(json!({ "segments": segments }))?;
     } else {
-        let mut headings: Vec<_> = columns.iter().map(|column| column.heading()).collect();
-        if ls.all_namespaces {
-            headings.splice(
-                0..0,
-                [("NAMESPACE".into(), true), ("PROCESS".into(), false)],
-            );
-        }
-        let mut table = Table::new(headings);
-        let bytes = ls.bytes || !for_people();
-        for (namespace, info) in &infos {
-            let mut row: Vec<_> = columns
-                .iter()
-                .map(|column| column.text(info, bytes))
-                .collect();
-            if let Some((number, process)) = namespace {
-                row.splice(0..0, [number.to_string(), process.clone()]);
-            }
-            table.row(row);
+        let mut table = Table::new(columns.iter().map(|column| column.heading()));
+        let exact = ls.bytes || !for_people();
+        for found in &all {
+            let cells = columns.iter().map(|column| found.text(*column, exact));
+            table.row(cells.collect());
         }
         table.print(!ls.noheadings)?;
     }
@@ -333,7 +453,7 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
     let mut missing = ls
         .ids
         .iter()
-        .filter(|&&id| !infos.iter().any(|(_, info)| info.id() == id));
+        .filter(|&&id| !all.iter().any(|found| found.info.id() == id));
     match missing.next() {
         Some(id) => Err(Failure::failed(format_args!(
             "there is no segment {id}, or the filters leave it out"
@@ -348,6 +468,7 @@ mod tests {
 
     #[test]
     fn columns_are_chosen() {
+        let columns = |wanted| columns(USUAL.to_vec(), wanted);
         assert_eq!(columns(None).unwrap(), USUAL);
         assert_eq!(columns(Some("id,CPID")).unwrap(), [Id, Cpid]);
         assert_eq!(columns(Some("+atime")).unwrap()[USUAL.len()..], [Atime]);
@@ -358,5 +479,31 @@ mod tests {
         for wrong in ["", "id,", "+", "nothing", "id key"] {
             assert_eq!(columns(Some(wrong)).unwrap_err().status, 2, "{wrong:?}");
         }
+    }
+    #[test]
+    fn the_kernels_own() {
+        let text = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n\
+                    -1          5  1644               2097152   10    11      3  1000   100  1001   101 1700000000          0 1700000001               4096                 8192\n";
+        let [info] = parse_builtin(text).unwrap()[..] else {
+            panic!("one line is one segment");
+        };
+        assert_eq!(
+            (info.id(), info.size(), info.resident(), info.swap()),
+            (5, 2 << 20, 4096, 8192)
+        );
+        assert!(info.is_removed() && !info.is_locked() && info.huge().is_none());
+        assert_eq!(
+            (info.key().to_string().as_str(), info.attaches()),
+            ("0xffffffff", 3)
+        );
+        assert_eq!(
+            (info.raw().cuid, info.raw().gid, info.ownership().mode),
+            (1001, 100, 0o644)
+        );
+        assert_eq!(
+            parse_builtin(text.lines().next().unwrap()).unwrap().len(),
+            0
+        );
+        assert!(parse_builtin("").is_none() && parse_builtin("key\n5\n").is_none());
     }
 }

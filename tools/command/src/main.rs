@@ -31,7 +31,6 @@ mod units;
 use clap::{CommandFactory, Parser};
 use clap_complete::env::CompleteEnv;
 use cli::{Cli, Command};
-use namespaces::Namespace;
 use output::{complain, Result};
 use rshm::Device;
 use std::process::ExitCode;
@@ -51,6 +50,12 @@ fn main() -> ExitCode {
             None => error.exit(),
         },
     };
+    let color = match cli.color {
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    color.write_global();
     match execute(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -64,7 +69,7 @@ fn main() -> ExitCode {
 
 fn execute(cli: &Cli) -> Result {
     if let Some(number) = cli.namespace {
-        Namespace::find(number)?.enter()?;
+        namespaces::enter(number)?;
     }
     let device = || Device::open_path(&cli.device);
     match &cli.command {

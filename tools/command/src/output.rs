@@ -2,9 +2,12 @@
 
 //! What is printed: a table for people, or lines for programs; and failures.
 
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use std::{
-    env, fmt,
-    io::{self, IsTerminal, Write},
+    fmt,
+    io::{self, BufRead, IsTerminal, Write},
 };
 
 /// Why a command ends, and with which status.
@@ -78,6 +81,23 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// Asks a question that is answered by yes or no. Where there is nobody to ask, it fails, and says what it would do and what to add.
+pub fn ask(question: &str, would: &str, add: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format_args!(
+            "this would {would}, and there is nobody to ask: add {add}"
+        )));
+    }
+    let mut out = io::stderr();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|error| {
+        Failure::failed(format_args!("cannot read the answer: {}", reason(&error)))
+    })?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// Says something that is wrong but does not end the command.
 pub fn complain(message: impl fmt::Display) {
     // There is nobody to tell if this fails.
@@ -96,33 +116,18 @@ pub fn for_people() -> bool {
     io::stdout().is_terminal()
 }
 
-fn colours() -> bool {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    for_people() && !set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
+/// What a word is shown in, where there are colours.
+pub const PLAIN: Style = Style::new();
+pub const BOLD: Style = Style::new().bold();
+pub const GOOD: Style = AnsiColor::Green.on_default();
+pub const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
+pub const BAD: Style = AnsiColor::Red.on_default();
 
-#[derive(Clone, Copy)]
-pub enum Style {
-    Plain,
-    Bold,
-    Good,
-    Doubtful,
-    Bad,
-}
-
-/// Text in a colour, where there are colours.
+/// Text in a style, where standard output takes it: by --color, NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM.
 pub fn styled(style: Style, text: &str) -> String {
-    let code = match style {
-        Style::Bold => "1",
-        Style::Good => "32",
-        Style::Doubtful => "33",
-        Style::Bad => "31",
-        Style::Plain => return text.into(),
-    };
-    if colours() {
-        format!("\x1b[{code}m{text}\x1b[m")
-    } else {
-        text.into()
+    match AutoStream::choice(&io::stdout()) {
+        ColorChoice::Never => text.into(),
+        _ => format!("{style}{text}{style:#}"),
     }
 }
 
@@ -133,117 +138,99 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// How wide each column is.
-fn widths<'row>(columns: usize, rows: impl Iterator<Item = &'row Vec<String>>) -> Vec<usize> {
-    let mut widths = vec![1; columns];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    widths
+/// What is in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// On the right.
+    Number,
+    /// Of no use in part.
+    Word,
+    /// May be cut where the terminal is narrow.
+    Text,
 }
 
 /// Rows and columns.
 pub struct Table {
     headings: Vec<String>,
-    /// Numbers are on the right.
-    right: Vec<bool>,
+    kinds: Vec<Kind>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub fn new(headings: impl IntoIterator<Item = (String, bool)>) -> Self {
-        let (headings, right) = headings.into_iter().unzip();
+    pub fn new(headings: impl IntoIterator<Item = (String, Kind)>) -> Self {
+        let (headings, kinds) = headings.into_iter().unzip();
         Self {
             headings,
-            right,
+            kinds,
             rows: Vec::new(),
         }
     }
 
+    /// An empty cell is a hyphen, so that each line has as many words.
     pub fn row(&mut self, row: Vec<String>) {
-        self.rows
-            .push(row.iter().map(|cell| printable(cell)).collect());
-    }
-
-    /// Marks the column of this name.
-    pub fn mark(&mut self, name: &str) {
-        for heading in &mut self.headings {
-            if heading == name {
-                heading.push('*');
-            }
-        }
-    }
-
-    /// Leaves columns out, of these names and in this order, until the lines are at most so wide. Returns how
-    /// many.
-    pub fn fit(&mut self, width: usize, names: &[&str]) -> usize {
-        let mut left_out = 0;
-        for name in names {
-            let widths = widths(
-                self.headings.len(),
-                [&self.headings].into_iter().chain(&self.rows),
-            );
-            if widths.iter().map(|width| width + 2).sum::<usize>() <= width + 2 {
-                break;
-            }
-            if let Some(at) = self.headings.iter().position(|heading| heading == name) {
-                self.headings.remove(at);
-                self.right.remove(at);
-                for row in &mut self.rows {
-                    row.remove(at);
-                }
-                left_out += 1;
-            }
-        }
-        left_out
-    }
-
-    /// The lines: aligned for people, otherwise with tabs between the columns. An empty cell is a
-    /// hyphen, so that each line has as many words.
-    pub fn lines(&self, for_people: bool, headings: bool) -> Vec<String> {
-        let shown = |cell: &String| {
-            if cell.is_empty() {
-                "-".to_owned()
-            } else {
-                cell.clone()
-            }
+        let shown = |cell: String| match cell.is_empty() {
+            true => "-".into(),
+            false => printable(&cell),
         };
+        self.rows.push(row.into_iter().map(shown).collect());
+    }
+
+    fn all(&self, headings: bool) -> impl Iterator<Item = &Vec<String>> {
         let first = headings.then_some(&self.headings);
-        let all = || first.into_iter().chain(&self.rows);
-        if !for_people {
-            return all()
-                .map(|row| row.iter().map(shown).collect::<Vec<_>>().join("\t"))
-                .collect();
+        first.into_iter().chain(&self.rows)
+    }
+
+    /// The lines for programs, with tabs between the columns.
+    fn for_programs(&self, headings: bool) -> Vec<String> {
+        self.all(headings).map(|row| row.join("\t")).collect()
+    }
+
+    /// The lines for people, aligned, in a terminal of that width if it is known.
+    fn aligned(&self, headings: bool, width: Option<u16>) -> Vec<String> {
+        /// As much of a text is left.
+        const LEAST: u16 = 6;
+        let mut table = comfy_table::Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        table.set_truncation_indicator("…");
+        if let Some(width) = width {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width);
         }
-        let widths = widths(self.headings.len(), all());
-        let line = |row: &Vec<String>| {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .zip(&self.right)
-                .map(|((cell, &width), right)| {
-                    let cell = shown(cell);
-                    if *right {
-                        format!("{cell:>width$}")
-                    } else {
-                        format!("{cell:<width$}")
-                    }
-                });
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        };
-        all().map(line).collect()
+        for row in self.all(headings) {
+            let mut row = comfy_table::Row::from(row);
+            row.max_height(1);
+            table.add_row(row);
+        }
+        let widths = table.column_max_content_widths();
+        let last = self.kinds.len().saturating_sub(1);
+        for (column, kind) in table.column_iter_mut().zip(&self.kinds) {
+            let gap = if column.index < last { 2 } else { 0 };
+            column.set_padding((0, gap));
+            match kind {
+                Kind::Number => column.set_cell_alignment(CellAlignment::Right),
+                _ => column.set_cell_alignment(CellAlignment::Left),
+            };
+            column.set_constraint(match kind {
+                Kind::Text => ColumnConstraint::LowerBoundary(Width::Fixed(
+                    widths[column.index].min(LEAST) + gap,
+                )),
+                _ => ColumnConstraint::ContentWidth,
+            });
+        }
+        let lines = table.lines();
+        lines.map(|line| line.trim_end().to_owned()).collect()
     }
 
     pub fn print(&self, headings: bool) -> io::Result<()> {
         let mut out = stdout();
-        for (number, line) in self.lines(for_people(), headings).iter().enumerate() {
-            let style = if headings && number == 0 {
-                Style::Bold
-            } else {
-                Style::Plain
-            };
+        let lines = if for_people() {
+            let width = terminal_size::terminal_size_of(io::stdout());
+            self.aligned(headings, width.map(|(width, _)| width.0))
+        } else {
+            self.for_programs(headings)
+        };
+        for (number, line) in lines.iter().enumerate() {
+            let style = if headings && number == 0 { BOLD } else { PLAIN };
             writeln!(out, "{}", styled(style, line))?;
         }
         out.flush()
@@ -258,6 +245,14 @@ pub fn print_json(mut value: serde_json::Value) -> Result {
     value["version"] = JSON_VERSION.into();
     let mut out = stdout();
     writeln!(out, "{value:#}")?;
+    Ok(out.flush()?)
+}
+
+/// The same in one line, of which more follow.
+pub fn print_json_line(mut value: serde_json::Value) -> Result {
+    value["version"] = JSON_VERSION.into();
+    let mut out = stdout();
+    writeln!(out, "{value}")?;
     Ok(out.flush()?)
 }
 
@@ -284,24 +279,40 @@ mod tests {
     #[test]
     fn tables() {
         let mut table = Table::new([
-            ("ID".into(), true),
-            ("OWNER".into(), false),
-            ("N".into(), true),
+            ("ID".into(), Kind::Number),
+            ("OWNER".into(), Kind::Text),
+            ("N".into(), Kind::Number),
         ]);
         table.row(vec!["5".into(), "root\x1b[2J".into(), String::new()]);
         table.row(vec!["100".into(), "ärger".into(), "1".into()]);
         assert_eq!(
-            table.lines(true, true),
+            table.aligned(true, None),
             [" ID  OWNER     N", "  5  root?[2J  -", "100  ärger     1"]
         );
         assert_eq!(
-            table.lines(false, false),
+            table.for_programs(false),
             ["5\troot?[2J\t-", "100\tärger\t1"]
         );
-        assert_eq!(table.lines(false, true)[0], "ID\tOWNER\tN");
-        table.mark("N");
-        assert_eq!(table.fit(16, &["OWNER"]), 1);
-        assert_eq!(table.lines(true, true), [" ID  N*", "  5   -", "100   1"]);
-        assert_eq!(table.fit(7, &["ID"]), 0);
+        assert_eq!(table.for_programs(true)[0], "ID\tOWNER\tN");
+        // Where it is narrow, text is cut, but nothing else, and not all of it.
+        assert_eq!(table.aligned(true, Some(16)), table.aligned(true, None));
+        assert_eq!(
+            table.aligned(true, Some(3)),
+            [" ID  OWNER   N", "  5  root?…  -", "100  ärger   1"]
+        );
+        table.row(vec![
+            "6".into(),
+            "a-long-name-of-somebody".into(),
+            "2".into(),
+        ]);
+        assert_eq!(table.aligned(false, Some(20))[2], "  6  a-long-name…  2");
+        table.rows.pop();
+        // Some letters are two columns wide.
+        table.row(vec!["7".into(), "日本".into(), "2".into()]);
+        assert_eq!(table.aligned(false, None)[2], "  7  日本      2");
+        assert_eq!(
+            Table::new([("ID".into(), Kind::Number)]).aligned(true, Some(9)),
+            ["ID"]
+        );
     }
 }

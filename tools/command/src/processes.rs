@@ -22,7 +22,6 @@ use procfs::process::Process;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fs, io,
-    os::unix::fs::MetadataExt,
     path::PathBuf,
 };
 
@@ -59,86 +58,87 @@ pub struct Attached {
     pub mapped: u64,
     /// Whether one of them may be written to.
     pub writes: bool,
-    /// The user that it belongs to.
-    pub uid: Option<u32>,
-    /// What of it is in memory, as the process sees it; none if that cannot be read.
+    /// As whom it acts.
+    pub user: Option<u32>,
+    /// `None` if the kernel does not say, as when it has ended meanwhile.
     pub memory: Option<Memory>,
 }
 
-/// What a process has of a segment, in bytes.
+/// What of a segment a process has in its page tables, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// In its page tables (`Rss`).
     pub resident: u64,
-    /// The same, each page divided by how many processes have it (`Pss`).
-    pub share: u64,
-    /// Mapped by huge pages (`ShmemPmdMapped`).
+    /// The same, each page divided by how many have it mapped.
+    pub proportional: u64,
+    /// What of it is mapped by 2 MiB.
     pub huge: u64,
-    /// On each NUMA node, where it is on several (`numa_maps(5)`).
+    /// What of the part that is mapped is swapped out.
+    pub swap: u64,
+    /// On which nodes the pages are.
     pub nodes: BTreeMap<u32, u64>,
 }
 
 impl Memory {
-    /// Adds a line of smaps that belongs to a mapping, such as `Rss:  64 kB`.
-    fn add(&mut self, line: &str) -> Option<()> {
-        let (name, value) = line.split_once(':')?;
-        let field = match name {
-            "Rss" => &mut self.resident,
-            "Pss" => &mut self.share,
-            "ShmemPmdMapped" => &mut self.huge,
-            _ => return None,
-        };
-        *field += value.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024;
-        Some(())
-    }
-
-    /// Adds a line of numa_maps, such as `7f12 default file=/SYSV00000000 N0=16 N1=2 kernelpagesize_kB=4`.
-    fn add_nodes(&mut self, line: &str) -> Option<()> {
-        let page = line
-            .split_ascii_whitespace()
-            .find_map(|word| word.strip_prefix("kernelpagesize_kB="))?
-            .parse::<u64>()
-            .ok()?;
-        for word in line.split_ascii_whitespace() {
-            let node = word.strip_prefix('N').and_then(|word| word.split_once('='));
-            let Some((node, pages)) = node else { continue };
-            let (node, pages) = (node.parse().ok()?, pages.parse::<u64>().ok()?);
-            *self.nodes.entry(node).or_default() += pages.checked_mul(page)?.checked_mul(1024)?;
+    /// Of each segment, by the texts of `/proc/PID/smaps` and `numa_maps`; the latter is empty on a kernel without NUMA.
+    fn parse(smaps: &str, numa_maps: &str, takes: impl Fn(&Mapping) -> bool) -> HashMap<i32, Self> {
+        let mut all: HashMap<i32, Self> = HashMap::new();
+        let mut places = HashMap::new();
+        let mut current = None;
+        for line in smaps.lines() {
+            if !line.starts_with(|c: char| c.is_ascii_uppercase()) {
+                current = Mapping::parse(line)
+                    .filter(&takes)
+                    .map(|mapping| mapping.id);
+                if let (Some(id), Some((start, _))) = (current, line.split_once('-')) {
+                    places.insert(start, id);
+                    all.entry(id).or_default();
+                }
+                continue;
+            }
+            let Some(memory) = current.and_then(|id| all.get_mut(&id)) else {
+                continue;
+            };
+            let field = || {
+                let (name, value) = line.split_once(':')?;
+                Some((
+                    name,
+                    value.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024,
+                ))
+            };
+            match field() {
+                Some(("Rss", bytes)) => memory.resident += bytes,
+                Some(("Pss", bytes)) => memory.proportional += bytes,
+                Some(("ShmemPmdMapped", bytes)) => memory.huge += bytes,
+                Some(("Swap", bytes)) => memory.swap += bytes,
+                _ => {}
+            }
         }
-        Some(())
-    }
-
-    /// Of a segment in a process: all mappings of it.
-    fn of(pid: u32, id: i32, kernels: &HashSet<String>) -> Option<Self> {
-        let read = |name| fs::read(format!("/proc/{pid}/{name}")).ok();
-        let mut all = Self::default();
-        let mut within = false;
-        let mut starts = HashSet::new();
-        for line in String::from_utf8_lossy(&read("smaps")?).lines() {
-            if let Some(start) = line.split_once('-').map(|(start, _)| start) {
-                if start.bytes().all(|c| c.is_ascii_hexdigit()) {
-                    within = Mapping::parse(line).is_some_and(|mapping| {
-                        mapping.id == id && !kernels.contains(mapping.device)
-                    });
-                    if within {
-                        starts.insert(start.trim_start_matches('0').to_owned());
-                    }
-                    continue;
+        for line in numa_maps.lines() {
+            let mut words = line.split_ascii_whitespace();
+            let id = words.next().and_then(|start| places.get(start));
+            let Some(memory) = id.and_then(|id| all.get_mut(id)) else {
+                continue;
+            };
+            let numbers = || words.clone().filter_map(|word| word.split_once('='));
+            let number = |text: &str| text.parse::<u64>().ok();
+            let page = numbers()
+                .find(|(name, _)| *name == "kernelpagesize_kB")
+                .and_then(|(_, size)| number(size));
+            for (name, pages) in numbers() {
+                let node = name.strip_prefix('N').and_then(|node| node.parse().ok());
+                if let (Some(node), Some(pages), Some(page)) = (node, number(pages), page) {
+                    *memory.nodes.entry(node).or_default() += pages * page * 1024;
                 }
             }
-            if within {
-                all.add(line);
-            }
         }
-        // A kernel without NUMA has no such file.
-        for line in String::from_utf8_lossy(&read("numa_maps").unwrap_or_default()).lines() {
-            let start = line.split_ascii_whitespace().next().unwrap_or("");
-            if starts.contains(start.trim_start_matches('0')) {
-                all.add_nodes(line);
-            }
-        }
-        Some(all)
+        all
     }
+}
+
+/// The effective user of a process.
+fn user(pid: u32) -> Option<u32> {
+    let process = Process::new(pid.try_into().ok()?).ok()?;
+    Some(process.status().ok()?.euid)
 }
 
 /// Who has which segments attached.
@@ -260,6 +260,7 @@ pub fn attached(ids: &HashSet<i32>) -> io::Result<Report> {
         // What another process has mapped may have any name.
         let maps = String::from_utf8_lossy(&maps);
         let mut elsewhere = None;
+        let mut in_it = HashSet::new();
         for mapping in maps
             .lines()
             .filter_map(Mapping::parse)
@@ -277,14 +278,30 @@ pub fn attached(ids: &HashSet<i32>) -> io::Result<Report> {
                     mappings: 0,
                     mapped: 0,
                     writes: false,
-                    uid: fs::metadata(format!("/proc/{pid}")).ok().map(|of| of.uid()),
-                    memory: Memory::of(pid, mapping.id, &kernels),
+                    user: user(pid),
+                    memory: None,
                 });
+                in_it.insert(mapping.id);
             }
             if let Some(last) = all.last_mut() {
                 last.mappings += 1;
                 last.mapped += mapping.bytes;
                 last.writes |= mapping.writes;
+            }
+        }
+        if in_it.is_empty() {
+            continue;
+        }
+        // This takes longer, so it is only for those that have one.
+        let file = |name| {
+            let text = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let takes =
+            |mapping: &Mapping| in_it.contains(&mapping.id) && !kernels.contains(mapping.device);
+        for (id, memory) in Memory::parse(&file("smaps"), &file("numa_maps"), takes) {
+            if let Some(last) = report.attached.get_mut(&id).and_then(|all| all.last_mut()) {
+                last.memory = Some(memory);
             }
         }
     }
@@ -331,33 +348,26 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_smaps_and_numa_maps() {
-        let mut memory = Memory::default();
-        for line in [
-            "Rss:        2048 kB",
-            "Pss:  1024 kB",
-            "ShmemPmdMapped:     2048 kB",
-        ] {
-            assert_eq!(memory.add(line), Some(()), "{line}");
-        }
-        for line in [
-            "Size: 4096 kB",
-            "VmFlags: rd wr sh",
-            "Rss: much kB",
-            "Rss: 1 MB",
-        ] {
-            assert_eq!(memory.add(line), None, "{line}");
-        }
-        assert_eq!(
-            (memory.resident, memory.share, memory.huge),
-            (2 << 20, 1 << 20, 2 << 20)
-        );
-        memory.add_nodes(
-            "7f12 default file=/SYSV00000000\\040(deleted) dirty=18 N0=16 N1=2 kernelpagesize_kB=4",
-        );
-        memory.add_nodes("7f13 bind:1 file=/SYSV00000000 N1=2 kernelpagesize_kB=4");
-        memory.add_nodes("7f13 bind:1 file=/SYSV00000000 N1=2");
-        assert_eq!(memory.nodes, BTreeMap::from([(0, 65536), (1, 16384)]));
+    fn memory_of_each_segment() {
+        let smaps = "7f1200000000-7f1200200000 rw-s 00000000 00:2a 5  /SYSV00001234 (deleted)\n\
+                     Size: 2048 kB\nRss:  2048 kB\nPss:    1024 kB\nPss_Dirty: 7 kB\nShmemPmdMapped:  2048 kB\nSwap: 0 kB\nVmFlags: rd\n\
+                     7f1300000000-7f1300002000 rw-p 00000000 00:00 0 \nRss: 8 kB\nPss: 8 kB\n\
+                     7f1400000000-7f1400002000 r--s 00000000 00:2a 5  /SYSV00001234 (deleted)\nRss: 4 kB\nPss: 1 kB\nSwap: 4 kB\nTHPeligible: 0\n\
+                     7f1500000000-7f1500002000 r--s 00000000 00:2a 6  /SYSV00000000 (deleted)\nRss: 0 kB\n\
+                     7f1600000000-7f1600002000 r--s 00000000 00:01 7  /SYSV00000000 (deleted)\nRss: 4 kB\n";
+        let numa = "7f1200000000 default file=/SYSV00001234\\040(deleted) dirty=512 mapmax=2 N0=500 N1=12 kernelpagesize_kB=4\n\
+                    7f1300000000 default anon=2 dirty=2 N0=2 kernelpagesize_kB=4\n\
+                    7f1400000000 default file=/SYSV00001234\\040(deleted) N1=1 kernelpagesize_kB=4\n";
+        let all = Memory::parse(smaps, numa, |mapping| mapping.device == "00:2a");
+        let first = Memory {
+            resident: 2052 << 10,
+            proportional: 1025 << 10,
+            huge: 2 << 20,
+            swap: 4096,
+            nodes: BTreeMap::from([(0, 500 << 12), (1, 13 << 12)]),
+        };
+        assert_eq!(all, HashMap::from([(5, first), (6, Memory::default())]));
+        assert!(Memory::parse("", "", |_| true).is_empty());
     }
 
     #[test]

@@ -5,12 +5,12 @@
 use crate::{
     cli::Rm,
     names,
-    output::{complain, count, reason, stdout, Failure, Result},
+    output::{self, complain, count, stdout, Failure, Result},
     units,
 };
 use indicatif::ProgressBar;
 use rshm::{Device, Info};
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Of as many, a bar is worth while.
 const MANY: usize = 1000;
@@ -104,10 +104,13 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, rm: &Rm) -> Result {
 fn describe(info: &Info) -> String {
     let (size, owner) = (units::human(info.size()), names::user(info.raw().uid));
     let attaches = info.attaches();
+    let key = match info.key() {
+        key if key.is_private() => "no key".into(),
+        key => format!("key {key}"),
+    };
     format!(
-        "{} (key {}, {size}, owner {owner}, {attaches} attached)",
-        info.id(),
-        info.key()
+        "{} ({key}, {size}, owner {owner}, {attaches} attached)",
+        info.id()
     )
 }
 
@@ -116,24 +119,19 @@ fn segments(chosen: &[Info]) -> String {
 }
 
 fn ask(chosen: &[Info]) -> Result<bool> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(format_args!(
-            "this would remove {}, and there is nobody to ask: add --yes, or --dry-run to see which",
-            segments(chosen)
-        )));
-    }
     let mut out = io::stderr();
-    for info in chosen.iter().take(10) {
-        writeln!(out, "{}", describe(info))?;
+    if io::stdin().is_terminal() {
+        for info in chosen.iter().take(10) {
+            writeln!(out, "{}", describe(info))?;
+        }
+        if chosen.len() > 10 {
+            writeln!(out, "... and {} more", chosen.len() - 10)?;
+        }
     }
-    if chosen.len() > 10 {
-        writeln!(out, "... and {} more", chosen.len() - 10)?;
-    }
-    write!(out, "Remove {}? [y/N] ", segments(chosen))?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| {
-        Failure::failed(format_args!("cannot read the answer: {}", reason(&error)))
-    })?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    let segments = segments(chosen);
+    output::ask(
+        &format!("Remove {segments}?"),
+        &format!("remove {segments}"),
+        "--yes, or --dry-run to see which",
+    )
 }

@@ -7,7 +7,7 @@ use crate::{
     list::{self, Column},
     names,
     output::{
-        complain, count, for_people, print_json, stdout, styled, Failure, Result, Style, Table,
+        complain, count, for_people, print_json, stdout, styled, Failure, Kind, Result, Table, BOLD,
     },
     processes::{self, Attached, Memory, Report},
     units,
@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use nix::unistd::Uid;
 use rshm::{Device, Info};
 use serde_json::{json, Value};
-use std::{collections::HashSet, io::Write};
+use std::{collections::HashSet, io::Write, iter};
 
 pub fn run(device: &Device, show: &Show) -> Result {
     let has_key = |info: &Info| {
@@ -100,12 +100,15 @@ fn object(info: &Info, report: &Report) -> Value {
             "mappings": process.mappings,
             "mapped": process.mapped,
             "writes": process.writes,
-            "uid": process.uid,
-            "user": process.uid.map(names::user),
-            "resident": process.memory.as_ref().map(|memory| memory.resident),
-            "share": process.memory.as_ref().map(|memory| memory.share),
-            "huge": process.memory.as_ref().map(|memory| memory.huge),
-            "nodes": process.memory.as_ref().map(|memory| &memory.nodes),
+            "user": process.user.map(names::user),
+            "uid": process.user,
+            "resident": memory(process, |memory| memory.resident),
+            "proportional": memory(process, |memory| memory.proportional),
+            "huge": memory(process, |memory| memory.huge),
+            "swap": memory(process, |memory| memory.swap),
+            "nodes": process.memory.iter().flat_map(|memory| &memory.nodes).map(|(node, bytes)| {
+                json!({ "node": node, "bytes": bytes })
+            }).collect::<Vec<_>>(),
         })
     });
     object.insert("processes".into(), processes.collect());
@@ -116,81 +119,82 @@ fn object(info: &Info, report: &Report) -> Value {
     Value::Object(object)
 }
 
-fn of_memory(process: &Attached, text: &dyn Fn(&Memory) -> String) -> String {
-    process.memory.as_ref().map(text).unwrap_or_default()
+/// How much of a segment is where, in so many letters, and what they mean.
+pub fn bar(info: &Info, width: u64) -> String {
+    let (resident, swap) = (info.resident(), info.swap());
+    let all = info.size().max(resident + swap).max(1);
+    let mut bar = String::new();
+    for (letter, end) in [
+        ('#', info.huge().unwrap_or(0)),
+        ('=', resident),
+        ('~', resident + swap),
+        ('.', all),
+    ] {
+        // Of what there is at all, a letter is shown if there is room.
+        let end = (u128::from(end) * u128::from(width)).div_ceil(u128::from(all)) as usize;
+        bar.extend(iter::repeat_n(letter, end.saturating_sub(bar.len())));
+    }
+    format!("[{bar}] # huge pages  = small pages  ~ swapped out  . not there")
 }
 
-/// A bar of what of a segment is in memory by huge pages, in memory else, and swapped out, as parts of it.
-fn bar(info: &Info) -> String {
-    const WIDTH: u64 = 50;
-    let whole = u128::from(info.size().max(1));
-    let upto = |bytes: u64| (u128::from(bytes) * u128::from(WIDTH)).div_ceil(whole);
-    let huge = info.huge().unwrap_or(0);
-    let resident = info.resident();
-    let marks = [
-        ('#', upto(huge)),
-        ('=', upto(resident)),
-        ('~', upto(resident + info.swap())),
-        ('.', u128::from(WIDTH)),
-    ];
-    let mut text = String::new();
-    for (mark, end) in marks {
-        while (text.len() as u128) < end.min(WIDTH.into()) {
-            text.push(mark);
-        }
-    }
-    format!("[{text}] # huge = resident ~ swapped . not touched")
+fn memory(process: &Attached, of: fn(&Memory) -> u64) -> Option<u64> {
+    process.memory.as_ref().map(of)
 }
 
 fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
     let mut out = stdout();
     for column in Column::value_variants() {
-        let text = column.text(info, bytes);
+        let mut text = column.text(info, bytes);
+        if let (false, Some(time)) = (bytes, units::local(column.time(info))) {
+            text = format!("{time} ({text})");
+        }
         let text = if text.is_empty() { "-" } else { &text };
         writeln!(
             out,
             "{} {}",
-            styled(Style::Bold, &format!("{:<9}", column.name())),
+            styled(BOLD, &format!("{:<9}", column.name())),
             crate::output::printable(text)
         )?;
-    }
-    if for_people() {
-        let name = styled(Style::Bold, &format!("{:<9}", "MEMORY"));
-        writeln!(out, "{name} {}", bar(info))?;
+        if *column == Column::Swap && for_people() {
+            writeln!(out, "          {}", bar(info, 40))?;
+        }
     }
     drop(out);
 
     let processes = attached(info, report);
     if !processes.is_empty() {
         let headings = [
-            ("PID", true),
-            ("USER", false),
-            ("COMMAND", false),
-            ("ACCESS", false),
-            ("MAPPINGS", true),
-            ("MAPPED", true),
-            ("RSS", true),
-            ("PSS", true),
-            ("HUGE", true),
-            ("NODES", false),
+            ("PID", Kind::Number),
+            ("USER", Kind::Text),
+            ("COMMAND", Kind::Text),
+            ("ACCESS", Kind::Word),
+            ("MAPPINGS", Kind::Number),
+            ("MAPPED", Kind::Number),
+            ("RSS", Kind::Number),
+            ("PSS", Kind::Number),
+            ("HUGE", Kind::Number),
+            ("SWAP", Kind::Number),
+            ("NODES", Kind::Word),
         ];
-        let mut table = Table::new(headings.map(|(name, right)| (name.to_owned(), right)));
+        let mut table = Table::new(headings.map(|(name, kind)| (name.to_owned(), kind)));
         for process in processes {
+            let size = |of: fn(&Memory) -> u64| {
+                memory(process, of).map_or(String::new(), |size| units::size(size, bytes))
+            };
+            let nodes = process.memory.iter().flat_map(|memory| &memory.nodes);
+            let nodes = nodes.map(|(node, size)| format!("{node}:{}", units::size(*size, bytes)));
             table.row(vec![
                 process.pid.to_string(),
-                process.uid.map(names::user).unwrap_or_default(),
+                process.user.map_or(String::new(), names::user),
                 process.command.clone(),
                 if process.writes { "rw" } else { "r" }.into(),
                 process.mappings.to_string(),
                 units::size(process.mapped, bytes),
-                of_memory(process, &|memory| units::size(memory.resident, bytes)),
-                of_memory(process, &|memory| units::size(memory.share, bytes)),
-                of_memory(process, &|memory| units::size(memory.huge, bytes)),
-                of_memory(process, &|memory| {
-                    let on =
-                        |(node, part): (_, &u64)| format!("{node}:{}", units::size(*part, bytes));
-                    memory.nodes.iter().map(on).collect::<Vec<_>>().join(" ")
-                }),
+                size(|memory| memory.resident),
+                size(|memory| memory.proportional),
+                size(|memory| memory.huge),
+                size(|memory| memory.swap),
+                nodes.collect::<Vec<_>>().join(","),
             ]);
         }
         writeln!(stdout())?;
@@ -213,4 +217,31 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rshm::abi::Stat;
+
+    #[test]
+    fn a_bar_shows_what_is_where() {
+        let bar = |segsz, rss, swap| {
+            let stat = Stat {
+                segsz,
+                rss,
+                swap,
+                ..Stat::default()
+            };
+            bar(&Info::from_raw(0, stat), 8)
+                .split(']')
+                .next()
+                .map(str::to_owned)
+                .unwrap()
+        };
+        assert_eq!(bar(8 << 20, 4 << 20, 2 << 20), "[====~~..");
+        assert_eq!(bar(8 << 20, 4096, 0), "[=.......");
+        assert_eq!(bar(1, 4096, 0), "[========");
+        assert_eq!(bar(u64::MAX / 2, 0, 0), "[........");
+    }
 }

@@ -177,6 +177,17 @@ pub fn local(time: Option<SystemTime>) -> Option<String> {
     )
 }
 
+/// How long ago, as 5m ago: in the largest unit that fits.
+pub fn ago(time: Option<SystemTime>) -> Option<String> {
+    let seconds = time?.elapsed().unwrap_or_default().as_secs();
+    Some(match seconds {
+        0..60 => format!("{seconds}s ago"),
+        60..3600 => format!("{}m ago", seconds / 60),
+        3600..86400 => format!("{}h ago", seconds / 3600),
+        _ => format!("{}d ago", seconds / 86400),
+    })
+}
+
 /// Nine bits as in ls(1), of which the x are none.
 pub fn symbolic_mode(mode: u32) -> String {
     (0..9)
@@ -195,6 +206,7 @@ pub fn symbolic_mode(mode: u32) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     #[test]
     fn sizes() {
@@ -266,6 +278,23 @@ mod tests {
         assert!(parse_project("0").is_err());
         assert!(parse_project("256").is_err());
         assert!(parse_project("").is_err());
+    }
+
+    #[test]
+    fn times_that_have_passed() {
+        for (seconds, text) in [
+            (0, "0s ago"),
+            (59, "59s ago"),
+            (60, "1m ago"),
+            (7199, "1h ago"),
+            (86400 * 800, "800d ago"),
+        ] {
+            let time = SystemTime::now() - Duration::from_secs(seconds);
+            assert_eq!(ago(Some(time)).as_deref(), Some(text));
+        }
+        let later = SystemTime::now() + Duration::from_secs(5);
+        assert_eq!(ago(Some(later)).as_deref(), Some("0s ago"));
+        assert_eq!(ago(None), None);
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl Info {
         }
     }
 
+    /// A segment of another source, as `/proc/sysvipc/shm`. What is in huge pages is not known.
+    pub fn from_raw(id: i32, raw: abi::Stat) -> Self {
+        Self::new(id, raw, 0)
+    }
+
     /// Its id.
     pub fn id(&self) -> i32 {
         self.id
