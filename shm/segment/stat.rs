@@ -13,6 +13,7 @@ use crate::shm::{
         uapi, //
     },
     sys::{
+        compat::eidrm,
         fs::shmem_file::ShmemRef,
         mm::folio::PMD_ORDER,
         task::{
@@ -94,7 +95,7 @@ impl Segment {
         stat: &mut uapi::Stat,
     ) -> Result {
         if state.life == state::Life::Gone {
-            return Err(EIDRM);
+            return Err(eidrm());
         }
         let ownership = &state.ownership;
         stat.key = state.key.0;

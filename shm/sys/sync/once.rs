@@ -11,8 +11,7 @@ use kernel::{
     sync::atomic::{
         Acquire,
         Atomic,
-        Full,
-        Release, //
+        Full, //
     }, //
 };
 
@@ -83,9 +82,8 @@ impl Drop for Turn<'_> {
             return;
         };
         // INVARIANT: The turn that has the slot ends.
-        slot.store(0, Release);
         // The store comes before the look for those who wait: as `clear_and_wake_up_bit()`.
-        kernel::sync::barrier::smp_mb(Full);
+        slot.xchg(0, Full);
         // SAFETY: The word is valid for as long as the table.
         unsafe {
             bindings::wake_up_bit(
