@@ -41,6 +41,10 @@ use crate::shm::{
     sys::{
         sync::{
             id_table,
+            raw_spinlock::{
+                new_raw_spinlock,
+                RawSpinLock, //
+            },
             rcu_arc::RcuDeferred, //
         },
         task::ipc_ns::NamespaceId, //
@@ -92,6 +96,10 @@ pub(crate) struct Registry {
     id_layout: IdLayout,
     #[pin]
     orphans: orphans::Orphans,
+    /// The node that [`Namespaces`](namespace::Namespaces) had for it, from the end of the namespace until
+    /// a work item frees it: a kprobe handler cannot.
+    #[pin]
+    node: RawSpinLock<Option<RBTreeNode<NamespaceId, Arc<Registry>>>>,
     #[pin]
     end: workqueue::Work<Registry>,
     #[pin]
@@ -134,9 +142,18 @@ impl Registry {
             namespace,
             id_layout,
             orphans <- orphans::Orphans::new(),
+            node <- new_raw_spinlock!(None, "rust_shm::Registry::node"),
             end <- new_work!("rust_shm::Registry::end"),
             sweep_later <- new_work!("rust_shm::Registry::sweep_later"),
         })
+    }
+
+    /// Keeps the node that the map of registries had for it, and returns the registry, as the namespace has
+    /// ended. Called by a kprobe handler.
+    #[cfg(CONFIG_IPC_NS)]
+    fn ended(self: Arc<Self>, node: Option<RBTreeNode<NamespaceId, Arc<Self>>>) -> Arc<Self> {
+        *self.node.lock() = node;
+        self
     }
 
     /// Calls `f` with the segment that has an id, without a lock and without sleeping. `EINVAL` if
@@ -356,6 +373,8 @@ impl workqueue::WorkItem for Registry {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        let node = this.node.lock().take();
+        drop(node);
         let mut index = 0;
         while let Some((at, segment)) = this.first_from(index) {
             // One that is gone meanwhile is fine.

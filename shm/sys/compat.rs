@@ -6,11 +6,20 @@
 //! here: `bindings.h` takes it from the headers.
 
 use crate::shm::sys::bindings;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Full, //
+};
 
 /// Returns `THIS_MODULE`. The kernel crate has moved its own.
 pub(crate) const fn this_module() -> *mut bindings::module {
     &raw mut bindings::__this_module
+}
+
+/// A full memory barrier between CPUs. The one of 7.2's kernel crate takes no ordering.
+pub(crate) fn smp_mb(_: Full) {
+    // SAFETY: Always safe to call.
+    unsafe { bindings::smp_mb() };
 }
 
 /// Returns `EIDRM`, which the prelude has since 7.3.

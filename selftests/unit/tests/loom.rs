@@ -32,8 +32,13 @@ mod shm {
     }
 
     pub(crate) mod sys {
+        pub(crate) mod compat {
+            pub(crate) use kernel::sync::barrier::smp_mb;
+        }
+
         pub(crate) mod sync {
             pub(crate) mod once;
+            pub(crate) mod raw_spinlock;
             pub(crate) use crate::stand_ins::queue;
         }
 
@@ -300,5 +305,5 @@ fn has_ordering(line: &str) -> bool {
     const OPERATIONS: [&str; 7] = ["load(", "store(", "xchg(", "add(", "sub(", "and(", "smp_"];
     const ORDERINGS: [&str; 3] = ["Acquire)", "Release)", "Full)"];
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    has(&OPERATIONS) && has(&ORDERINGS)
+    has(&OPERATIONS) && has(&ORDERINGS) && !line.contains(" fn ")
 }

@@ -6,4 +6,5 @@ pub(crate) mod id_table;
 pub(crate) mod module_ref;
 pub(crate) mod once;
 pub(crate) mod queue;
+pub(crate) mod raw_spinlock;
 pub(crate) mod rcu_arc;
