@@ -8,14 +8,14 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT
+export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KERNELS KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs tools oracle fuzz coverage bench profile help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs test-kernels tools oracle fuzz coverage bench profile help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -51,6 +51,10 @@ test-install:
 ##     SMALL=512M         memory of the guest for what is tested with little: for T=pressure, 1G is the full size
 test:
 	@qemu/test
+##     KERNEL=7.2         on Debian's newest 7.2; 7.3-rt and 7.3-cloud are its flavours; see KERNEL below
+## make test-kernels      the suite on each of Debian's kernels that the module is for, and their table in README.md; KERNELS='7.2 7.3-rt'
+test-kernels:
+	@qemu/test-kernels
 ## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, all of them as 32-bit programs, ...
 test-all:
 	@qemu/test all
@@ -63,6 +67,7 @@ test-configs:
 ## make stress [SECONDS=120]   all that there is to do, at once and at random, on 8 CPUs; STRESS_SEED=n says what, STRESS_PROCESSES=16
 stress:
 	@STRESS_SECONDS="$(SECONDS)" qemu/oracle stress
+## make kernel KERNEL=7.2-rt   fetch a kernel of Debian's (series, and -rt or -cloud), and prepare it for building modules (once)
 ## make kernel KERNEL=name   build a kernel of our own (once, 10 to 15 minutes; it is kept in the cache), for KERNEL=name below and for
 ##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races), fault (failures)
 kernel:
@@ -109,7 +114,7 @@ vm:
 shell:
 	@qemu/vm --shell
 ##     SHARE=dir          a directory of yours, writable at /share
-##     KERNEL=tree        a kernel tree you have built, an image (with NOMODULE=1 or KDIR=tree), or the name of one of ours
+##     KERNEL=tree        a kernel tree you have built, an image (with NOMODULE=1 or KDIR=tree), or the name of one of Debian's or ours
 ##     ACCEL=kvm|tcg|icount   default: kvm where it works, otherwise tcg (software)
 ##     CPUS=2 MEM=2G TIMEOUT=3600 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
 

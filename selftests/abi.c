@@ -417,6 +417,7 @@ TEST_F(abi, huge_is_told_to_those_who_ask)
 	unsigned int i;
 	int id, index;
 
+	SHM_NEEDS_HUGE();
 	ASSERT_EQ(0, shm_rust.rmid(self->id));
 	/* Of huge pages, whatever the parameter says. */
 	id = shm_rust.get(IPC_PRIVATE, size, IPC_CREAT | SHM_HUGETLB | 0600);

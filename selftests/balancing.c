@@ -2,7 +2,7 @@
 /*
  * NUMA balancing: pages of a segment migrate to the node of the CPU that uses them. On the built-in and on the module.
  *
- * needs: numa parallel
+ * needs: numa balancing parallel
  */
 #include "kselftest_harness.h"
 

@@ -358,7 +358,7 @@ static void below_outlives(struct __test_metadata *_metadata, const struct shm_b
 		ASSERT_LE(0, id);
 		memory = shm->attach(id, NULL, 0);
 		ASSERT_NE(SHM_FAILED, memory);
-		ASSERT_EQ(0, madvise(memory, below.size, MADV_NOHUGEPAGE));
+		ASSERT_EQ(0, shm_small_pages(memory, below.size));
 		pattern_fill(memory, touched, i);
 		snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)memory, (unsigned long)memory + below.size);
 		fds[i] = open(path, O_RDWR | O_CLOEXEC);

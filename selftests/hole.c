@@ -38,7 +38,7 @@ FIXTURE_SETUP(hole)
 	SHM_ENTER(self->shm);
 	self->page = page_size();
 	self->rounds = rounds ? atoi(rounds) : 100;
-	ASSERT_EQ(0, setting_change(&self->huge, huge_setting(self->shm), "within_size"));
+	ASSERT_EQ(0, huge_change(&self->huge, self->shm, "within_size"));
 	self->id = self->shm->get(SHM_KEY, PAGES * self->page, IPC_CREAT | 0600);
 	self->addr = self->shm->attach(self->id, vma_hole(HUGE_SIZE), 0);
 	ASSERT_NE(SHM_FAILED, self->addr);

@@ -172,7 +172,7 @@ TEST_F_TIMEOUT(hot, compaction_moves_pages_and_loses_none, 60)
 	/* No huge pages, for they would have no holes. */
 	wall = mmap(NULL, holes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, wall);
-	ASSERT_EQ(0, madvise(wall, holes, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, shm_small_pages(wall, holes));
 	memset(wall, 1, holes);
 	/* Every eighth page is free, and a segment takes each of the first of them; then most of the others are free, too. */
 	for (at = 0; at < holes; at += 8 * self->page)
@@ -580,6 +580,7 @@ TEST(bad_huge_page_is_not_given_out_again)
 	char *addr;
 	int id;
 
+	SHM_NEEDS_HUGE();
 	SHM_ENTER(&shm_rust);
 	for (int round = 0; round < 2; round++) {
 		id = shm_rust.get(IPC_PRIVATE, size, SHM_HUGETLB | 0600);
@@ -626,6 +627,7 @@ TEST(huge_pages_come_from_all_nodes)
 	char *addr;
 	int id;
 
+	SHM_NEEDS_HUGE();
 	SHM_ENTER(&shm_rust);
 	ASSERT_LT(0, node[1])
 		TH_LOG("this machine has one node");

@@ -4,6 +4,8 @@
  *
  * The built-in takes them from a pool, which it reserves from at get and fills in at the touch. The module needs no pool, and allocates at
  * get.
+ *
+ * needs: huge
  */
 #include "kselftest_harness.h"
 

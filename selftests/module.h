@@ -57,12 +57,12 @@ static inline int module_references(void)
 	return references;
 }
 
-/* Unloads it within two seconds: what is freed by RCU or a work item may hold it for a moment. */
+/* Unloads it within two seconds (more where things are slow): what is freed by RCU or a work item may hold it for a moment. */
 static inline int module_unload_soon(void)
 {
 	int i;
 
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 200 * (int)shm_slow(); i++) {
 		if (!module_unload())
 			return 0;
 		if (errno != EWOULDBLOCK)
@@ -77,7 +77,7 @@ static inline int module_settles(int references)
 {
 	int i;
 
-	for (i = 0; i < 200 && module_references() != references; i++)
+	for (i = 0; i < 200 * (int)shm_slow() && module_references() != references; i++)
 		usleep(10000);
 	return module_references();
 }

@@ -314,9 +314,9 @@ TEST_F(policy, pages_touched_by_another_attach)
 	int large, page, id;
 	char *addr, *again;
 
-	for (large = 0; large < (self->shm == &shm_rust ? 2 : 1); large++) {
+	for (large = 0; large < (self->shm == &shm_rust && shm_has_huge() ? 2 : 1); large++) {
 		setting_restore(&self->huge);
-		ASSERT_EQ(0, setting_change(&self->huge, huge_setting(self->shm), large ? "within_size" : "never"));
+		ASSERT_EQ(0, huge_change(&self->huge, self->shm, large ? "within_size" : "never"));
 		id = self->shm->get(IPC_PRIVATE, self->size, 0600);
 		ASSERT_LE(0, id);
 		addr = self->shm->attach(id, NULL, 0);
@@ -342,7 +342,7 @@ TEST_F(policy, pages_touched_by_another_attach)
 TEST_F(policy, else_that_of_the_task)
 {
 	ASSERT_EQ(0, do_mbind(self->addr + self->page, self->page, MPOL_BIND, NODE0, 0));
-	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, shm_small_pages(self->addr, self->size));
 	ASSERT_EQ(0, set_mempolicy(MPOL_BIND, NODE1));
 	self->addr[0] = 1;
 	self->addr[self->page] = 1;
@@ -360,7 +360,7 @@ TEST_F(policy, interleave)
 	int page, first;
 
 	ASSERT_EQ(0, do_mbind(self->addr, self->size, MPOL_INTERLEAVE, BOTH, 0));
-	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, shm_small_pages(self->addr, self->size));
 	for (page = 0; page < PAGES; page += 2)
 		self->addr[page * self->page] = 1;
 	for (page = PAGES - 1; page > 0; page -= 2)
@@ -377,6 +377,7 @@ TEST_F(policy, huge_pages)
 	char *addr;
 	int id;
 
+	SHM_NEEDS_HUGE();
 	id = self->shm->get(IPC_PRIVATE, 6 * MIB, 0600);
 	addr = self->shm->attach(id, vma_hole(6 * MIB), 0);
 	ASSERT_NE(SHM_FAILED, addr);
@@ -436,7 +437,7 @@ TEST_F(policy, move_pages_to_and_fro)
 
 	ASSERT_EQ(0, self->shm->detach(self->again));
 	/* move_pages(2) moves folios: of one page each. */
-	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, shm_small_pages(self->addr, self->size));
 	pattern_fill(self->addr, self->size, 5);
 	for (round = 0; round < 4; round++) {
 		for (page = 0; page < PAGES; page++) {
@@ -474,6 +475,7 @@ TEST_F(policy, huge_pages_move)
 	char *addr;
 	int id;
 
+	SHM_NEEDS_HUGE();
 	ASSERT_EQ(0, setting_change(&self->huge, huge_setting(self->shm), "within_size"));
 	id = self->shm->get(IPC_PRIVATE, 4 * MIB, 0600);
 	addr = self->shm->attach(id, vma_hole(4 * MIB), 0);

@@ -179,7 +179,7 @@ TEST_F(report, swapped_pages_are_no_folios)
 	int order;
 
 	ASSERT_NE(SHM_FAILED, memory);
-	ASSERT_EQ(0, madvise(memory, size, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, shm_small_pages(memory, size));
 	pattern_fill(memory, size, 1);
 	ASSERT_EQ(0, swap_on(64 * MIB))
 		TH_LOG("no swap on zram: %s", strerror(errno));

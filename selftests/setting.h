@@ -54,6 +54,12 @@ static inline int setting_change(struct setting *setting, const char *path, cons
 	return read_setting(path, setting->old, sizeof(setting->old)) ? shm_write_file(path, value) : -1;
 }
 
+/* The same for huge pages. Without them, the kernel has no setting for the built-in, and nothing is changed. */
+static inline int huge_change(struct setting *setting, const struct shm_backend *shm, const char *value)
+{
+	return shm_has_huge() || shm == &shm_rust ? setting_change(setting, huge_setting(shm), value) : 0;
+}
+
 static inline void setting_restore(const struct setting *setting)
 {
 	if (setting->path)

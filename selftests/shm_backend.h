@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -154,6 +155,18 @@ static inline unsigned int shm_slow(void)
 	return text && *text ? (unsigned int)atoi(text) : 1;
 }
 
+/* Has the kernel transparent huge pages? One with PREEMPT_RT has not. */
+static inline bool shm_has_huge(void)
+{
+	return !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+}
+
+/* Small pages from here on: a kernel without others has no such advice. */
+static inline int shm_small_pages(void *addr, size_t size)
+{
+	return shm_has_huge() ? madvise(addr, size, MADV_NOHUGEPAGE) : 0;
+}
+
 static inline size_t shm_page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
@@ -169,6 +182,13 @@ static inline size_t shm_page_size(void)
  *	}
  */
 #ifdef __KSELFTEST_HARNESS_H
+/* For a test of huge pages. */
+#define SHM_NEEDS_HUGE() \
+do { \
+	if (!shm_has_huge()) \
+		SKIP(return, "this kernel has no transparent huge pages"); \
+} while (0)
+
 static inline pid_t shm_child_begin(struct __test_metadata *_metadata)
 {
 	pid_t pid = fork();

@@ -3,7 +3,7 @@
  * Folios that extend beyond the end of a segment (huge=always), and what makes the kernel split them: holes, reclaim, migration, memory
  * failure. The contents stay, and no counter underflows. Every test runs on the built-in and on the module.
  *
- * needs: numa
+ * needs: numa huge
  */
 #include "kselftest_harness.h"
 

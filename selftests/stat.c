@@ -69,7 +69,7 @@ TEST_F_TIMEOUT(stat, costs_the_same_for_a_full_segment, 120)
 	ASSERT_LE(0, empty);
 	ASSERT_NE(SHM_FAILED, addr);
 	/* Small folios only: as many as possible. */
-	ASSERT_EQ(0, madvise(addr, SIZE, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, shm_small_pages(addr, SIZE));
 	memset(addr, 1, SIZE);
 	/* The first two segments of a namespace: their indices are 0 and 1. */
 	for (i = 0; i < ARRAY_SIZE(cmds); i++) {

@@ -57,8 +57,8 @@
 //! 7. The spinlock of a registry's table (`IdTable`).
 //! 8. The spinlock of a segment's `State`.
 //!
-//! The spinlocks of `Namespaces` and `Creators` are leaves: kprobe handlers take them, too, and at
-//! most queue a work item under them.
+//! The raw spinlocks of `Namespaces`, `Creators` and `Registry::node` are leaves: kprobe handlers take
+//! them, too, and at most queue a work item under them.
 
 pub(crate) mod call;
 pub(crate) mod registry;

@@ -42,6 +42,10 @@ use crate::shm::{
         sync::{
             id_table,
             module_ref::ModuleRef,
+            raw_spinlock::{
+                new_raw_spinlock,
+                RawSpinLock, //
+            },
             rcu_arc::RcuDeferred, //
         },
         task::ipc_ns::NamespaceId, //
@@ -52,6 +56,7 @@ use kernel::{
     impl_has_work,
     new_work,
     prelude::*,
+    rbtree::RBTreeNode,
     sync::Arc,
     workqueue, //
 };
@@ -79,6 +84,10 @@ type Locked<'a> = id_table::Guard<'a, Segment, Table>;
 #[pin_data]
 #[repr(C)]
 pub(crate) struct Registry {
+    /// The node that [`Namespaces`](namespace::Namespaces) had for it, from the end of the namespace until
+    /// a work item frees it: a kprobe handler cannot.
+    #[pin]
+    node: RawSpinLock<Option<RBTreeNode<NamespaceId, Arc<Registry>>>>,
     #[pin]
     end: workqueue::Work<Registry>,
     #[pin]
@@ -128,9 +137,18 @@ impl Registry {
             namespace,
             id_layout,
             orphans <- orphans::Orphans::new(),
+            node <- new_raw_spinlock!(None, "rust_shm::Registry::node"),
             end <- new_work!("rust_shm::Registry::end"),
             sweep_later <- new_work!("rust_shm::Registry::sweep_later"),
         })
+    }
+
+    /// Keeps the node that the map of registries had for it, and returns the registry, as the namespace has
+    /// ended. Called by a kprobe handler.
+    #[cfg(CONFIG_IPC_NS)]
+    fn ended(self: Arc<Self>, node: Option<RBTreeNode<NamespaceId, Arc<Self>>>) -> Arc<Self> {
+        *self.node.lock() = node;
+        self
     }
 
     /// Calls `f` with a segment, without a lock and without sleeping. `EINVAL` if there is none. `exactly`
@@ -353,6 +371,8 @@ impl workqueue::WorkItem for Registry {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        let node = this.node.lock().take();
+        drop(node);
         let mut index = 0;
         while let Some((at, segment)) = this.first_from(index) {
             // One that is gone meanwhile is fine.

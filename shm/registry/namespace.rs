@@ -4,7 +4,8 @@
 //!
 //! There is one [`Namespaces`], created when the module is loaded; the device, the kprobes and the
 //! debugfs files share it. It owns a registry for each namespace that has used the device, in a
-//! tree by the number of the namespace, which is never reused. A spinlock protects the tree.
+//! tree by the number of the namespace, which is never reused. A spinlock that kprobe handlers take,
+//! too, protects the tree.
 
 use super::{
     settings::Settings,
@@ -25,28 +26,30 @@ use crate::shm::{
     },
     sys::{
         mm::turns::MmTurns,
-        sync::queue::OwnedQueue,
+        sync::{
+            queue::OwnedQueue,
+            raw_spinlock::{
+                new_raw_spinlock,
+                RawSpinLock, //
+            }, //
+        },
         task::ipc_ns::NamespaceId, //
     }, //
 };
 use kernel::{
-    new_spinlock,
     prelude::*,
     rbtree::{
         RBTree,
         RBTreeNode, //
     },
-    sync::{
-        Arc,
-        SpinLock, //
-    }, //
+    sync::Arc, //
 };
 
 /// The registries, and what they share.
 #[pin_data]
 pub(crate) struct Namespaces {
     #[pin]
-    registries: SpinLock<RBTree<NamespaceId, Arc<Registry>>>,
+    registries: RawSpinLock<RBTree<NamespaceId, Arc<Registry>>>,
     creators: Arc<Creators>,
     #[pin]
     detach_turns: MmTurns,
@@ -63,7 +66,7 @@ impl Namespaces {
         settings: Settings,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            registries <- new_spinlock!(RBTree::new(), "rust_shm::Namespaces::registries"),
+            registries <- new_raw_spinlock!(RBTree::new(), "rust_shm::Namespaces::registries"),
             creators: Arc::pin_init(Creators::new(), GFP_KERNEL)?,
             detach_turns <- MmTurns::new(),
             settings,
@@ -130,11 +133,14 @@ impl Namespaces {
 #[cfg(CONFIG_IPC_NS)]
 impl OnNamespaceEnd for Arc<Namespaces> {
     fn namespace_ended(&self, id: NamespaceId) {
-        let registry = self.registries.lock().remove(&id);
-        if let Some(registry) = registry {
-            // This cannot fail: a namespace ends once.
-            let _ = self.queue.enqueue::<_, 0>(registry);
-        }
+        let mut registries = self.registries.lock();
+        let Some(registry) = registries.get(&id).cloned() else {
+            return;
+        };
+        let node = registries.remove_node(&id);
+        drop(registries);
+        // This cannot fail: a namespace ends once.
+        let _ = self.queue.enqueue::<_, 0>(registry.ended(node));
     }
 }
 
@@ -155,8 +161,12 @@ impl kprobe::OnRmidForced for Arc<Namespaces> {
 #[cfg(CONFIG_SYSVIPC)]
 impl kprobe::OnCreatorLeaves for Arc<Namespaces> {
     fn creator_leaves(&self) {
-        /// For so many namespaces that happens at once.
-        const AT_ONCE: usize = 64;
+        /// For so many namespaces that happens at once: the rest takes memory.
+        const AT_ONCE: usize = if cfg!(CONFIG_PREEMPT_RT) {
+            usize::MAX
+        } else {
+            64
+        };
         if !self.creator_leaves_some(AT_ONCE) {
             let this = self.clone();
             let rest = task_work::before_return(move || {

@@ -4,15 +4,20 @@
 //!
 //! As in `ipc/shm.c`, a creator is a thread. It leaves when it exits, or leaves its IPC namespace
 //! by `unshare(2)`. There is one [`Creator`] for a thread and a namespace; each of its segments has
-//! a [`CreatorRef`]. There is one [`Creators`], the map of those that have segments and have not
-//! left. A spinlock protects each shard of it.
+//! a [`CreatorRef`]. There is one [`Creators`], the map of those that have segments. A spinlock that
+//! kprobe handlers take, too, protects each shard of it.
 
-use crate::shm::sys::task::{
-    ipc_ns::NamespaceId,
-    thread::ThreadId, //
+use crate::shm::sys::{
+    sync::raw_spinlock::{
+        new_raw_spinlock,
+        RawSpinLock, //
+    },
+    task::{
+        ipc_ns::NamespaceId,
+        thread::ThreadId, //
+    }, //
 };
 use kernel::{
-    new_spinlock,
     prelude::*,
     rbtree::{
         RBTree,
@@ -23,20 +28,21 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc,
-        SpinLock, //
+        Arc, //
     }, //
 };
 
 /// A logical time: larger is later. 0 is never.
 pub(crate) type Moment = u64;
 
-type Key = (ThreadId, NamespaceId);
+/// The thread, the namespace, and when it left.
+type Key = (ThreadId, NamespaceId, Moment);
 
 /// A thread that created segments in a namespace.
 struct Creator {
-    key: Key,
-    /// When it left, or 0.
+    thread: ThreadId,
+    namespace: NamespaceId,
+    /// When it left, or 0. Changed only with the lock of its [`Shard`] held.
     left: Atomic<Moment>,
     /// The number of its segments. Changed only with the lock of its [`Shard`] held.
     segments: Atomic<u32>,
@@ -56,25 +62,21 @@ impl CreatorRef {
 impl Drop for CreatorRef {
     fn drop(&mut self) {
         let creator = &self.0;
-        let mut creators = creator.home.shard(creator.key.0).creators.lock();
+        let mut creators = creator.home.shard(creator.thread).creators.lock();
         let segments = creator.segments.load(Relaxed) - 1;
         creator.segments.store(segments, Relaxed);
-        // A creator that has left is not in the map; another thread may have its id now.
-        let is_present = || {
-            let present = creators.get(&creator.key);
-            present.is_some_and(|present| Arc::ptr_eq(present, creator))
-        };
-        let node = if segments == 0 && is_present() {
-            creators.remove_node(&creator.key)
+        let node = if segments == 0 {
+            creators.remove(creator)
         } else {
             None
         };
         drop(creators);
+        // Memory is freed without the lock, see `RawSpinLock`.
         drop(node);
     }
 }
 
-/// The creators that have not left, by thread.
+/// The creators, by thread.
 #[pin_data]
 pub(crate) struct Creators {
     #[pin]
@@ -87,7 +89,47 @@ pub(crate) struct Creators {
 #[repr(align(64))]
 struct Shard {
     #[pin]
-    creators: SpinLock<RBTree<Key, Arc<Creator>>>,
+    creators: RawSpinLock<Map>,
+}
+
+/// The creators of a shard.
+struct Map {
+    /// Those that have not left.
+    present: RBTree<Key, Arc<Creator>>,
+    /// Those that have left, until their last segment goes: only for the memory of their nodes, which a
+    /// kprobe handler cannot free.
+    left: RBTree<Key, Arc<Creator>>,
+}
+
+impl Map {
+    /// Moves the first creator of a thread that has not left to those that have left at `moment`, and
+    /// returns its namespace.
+    #[cfg(CONFIG_SYSVIPC)]
+    fn leave(&mut self, thread: ThreadId, moment: impl FnOnce() -> Moment) -> Option<NamespaceId> {
+        let first = (thread, NamespaceId::FIRST, 0);
+        let cursor = self.present.cursor_lower_bound_mut(&first)?;
+        let creator = cursor.current().1.clone();
+        if creator.thread != thread {
+            return None;
+        }
+        let (namespace, moment) = (creator.namespace, moment());
+        creator.left.store(moment, Relaxed);
+        let memory = cursor.remove_current().1.into_reservation();
+        let node = memory.into_node((thread, namespace, moment), creator);
+        // No two have the same moment, so there is none before.
+        self.left.insert(node);
+        Some(namespace)
+    }
+
+    fn remove(&mut self, creator: &Creator) -> Option<RBTreeNode<Key, Arc<Creator>>> {
+        let left = creator.left.load(Relaxed);
+        let from = if left == 0 {
+            &mut self.present
+        } else {
+            &mut self.left
+        };
+        from.remove_node(&(creator.thread, creator.namespace, left))
+    }
 }
 
 impl Creators {
@@ -115,15 +157,17 @@ impl Creators {
 
     /// Counts a new segment of the calling thread in a namespace.
     pub(crate) fn add_segment(this: &Arc<Self>, namespace: NamespaceId) -> Result<CreatorRef> {
-        let key = (ThreadId::current(), namespace);
-        let shard = this.shard(key.0);
-        if let Some(creator) = shard.creators.lock().get(&key) {
+        let thread = ThreadId::current();
+        let key = (thread, namespace, 0);
+        let shard = this.shard(thread);
+        if let Some(creator) = shard.creators.lock().present.get(&key) {
             let segments = creator.segments.load(Relaxed) + 1;
             creator.segments.store(segments, Relaxed);
             return Ok(CreatorRef(creator.clone()));
         }
         let new = Creator {
-            key,
+            thread,
+            namespace,
             left: Atomic::new(0),
             segments: Atomic::new(1),
             home: this.clone(),
@@ -131,28 +175,23 @@ impl Creators {
         let creator = Arc::new(new, GFP_KERNEL_ACCOUNT)?;
         let node = RBTreeNode::new(key, creator.clone(), GFP_KERNEL_ACCOUNT)?;
         // Only the thread itself inserts its creator: there is none before.
-        let before = shard.creators.lock().insert(node);
+        let before = shard.creators.lock().present.insert(node);
         drop(before);
         Ok(CreatorRef(creator))
     }
 
     /// Marks the calling thread as having left. Calls `f`, without a lock held, for each namespace
     /// in which it has segments, but not for more than `most`, with a moment at which it had left.
-    /// Returns whether there are no more. Does not sleep, and `f` must not.
+    /// Returns whether there are no more. Does not sleep, allocate or free memory, and `f` must not.
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn leave(&self, most: usize, mut f: impl FnMut(NamespaceId, Moment)) -> bool {
         let thread = ThreadId::current();
         let shard = self.shard(thread);
         for _ in 0..most {
-            let node = {
-                let mut creators = shard.creators.lock();
-                match creators.cursor_lower_bound_mut(&(thread, NamespaceId::FIRST)) {
-                    Some(cursor) if cursor.current().0 .0 == thread => cursor.remove_current().1,
-                    _ => return true,
-                }
+            let namespace = shard.creators.lock().leave(thread, || self.moment());
+            let Some(namespace) = namespace else {
+                return true;
             };
-            let ((_, namespace), creator) = node.to_key_value();
-            creator.left.store(self.moment(), Relaxed);
             // A later moment: a removal up to an earlier one may not have seen this store.
             f(namespace, self.moment());
         }
@@ -163,7 +202,13 @@ impl Creators {
 impl Shard {
     fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            creators <- new_spinlock!(RBTree::new(), "rust_shm::Creators"),
+            creators <- new_raw_spinlock!(
+                Map {
+                    present: RBTree::new(),
+                    left: RBTree::new(),
+                },
+                "rust_shm::Creators"
+            ),
         })
     }
 }

@@ -36,6 +36,7 @@ use crate::shm::{
         uapi, //
     },
     sys::{
+        compat::eidrm,
         fs::{
             file::{
                 Access,
@@ -223,7 +224,7 @@ impl Segment {
             return Err(EACCES);
         }
         if state.life == Life::Gone {
-            return Err(EIDRM);
+            return Err(eidrm());
         }
         state.attaches += 1;
         if state.namespace.is_none() {
@@ -262,7 +263,7 @@ impl Segment {
             .transpose()?;
         let mut state = self.state.lock();
         if state.life == Life::Gone {
-            return Err(EIDRM);
+            return Err(eidrm());
         }
         let ownership = &state.ownership;
         let allowed = if lock {
@@ -305,7 +306,7 @@ impl Segment {
             if let Some(pages) = &state.pages {
                 return Ok(pages.get());
             }
-            state.home.clone().ok_or(EIDRM)?
+            state.home.clone().ok_or_else(eidrm)?
         };
         let mount = home.mounts().current();
         let new = new_file(mount, self.first_key, self.size, self.commit)?;

@@ -13,6 +13,7 @@ use crate::shm::{
         uapi, //
     },
     sys::{
+        compat::eidrm,
         fs::shmem_file::ShmemRef,
         mm::folio::PMD_ORDER,
         task::{
@@ -81,7 +82,7 @@ impl Segment {
             return Err(EACCES);
         }
         if state.life == state::Life::Gone {
-            return Err(EIDRM);
+            return Err(eidrm());
         }
         let ownership = &state.ownership;
         stat.key = state.key.0;

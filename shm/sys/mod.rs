@@ -31,15 +31,18 @@
 //! | `task/time.rs` | wall-clock time |
 //! | `task/task_work.rs` | what a task does itself before it returns to user space or ends |
 //! | `task/kprobe.rs` | a kprobe, where the kernel has no notifier |
+//! | `sync/raw_spinlock.rs` | a spinlock for kprobe handlers, on PREEMPT_RT too |
 //! | `sync/rcu_arc.rs` | a reference-counted object that RCU readers can find |
 //! | `sync/id_table.rs` | an XArray of those |
 //! | `sync/once.rs` | work that one of several concurrent tasks does for all |
 //! | `sync/queue.rs` | a workqueue |
 //! | `sync/module_ref.rs` | a reference to this module |
+//! | `compat.rs` | what differs between kernels |
 //! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |
 
 #![allow(unsafe_code)]
 
+pub(crate) mod compat;
 pub(crate) mod fs;
 mod header;
 pub(crate) mod mm;

@@ -235,7 +235,15 @@ fn mode() -> impl Strategy<Value = i32> {
     ]
 }
 
-/// SHM_HUGETLB, alone, and with sizes that there are and are not.
+/// SHM_HUGETLB, alone, and with sizes that there are and are not; nothing where the module has no such pages.
+fn huge_flags() -> &'static [i32] {
+    if std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+        HUGE_FLAGS
+    } else {
+        &[0]
+    }
+}
+
 const HUGE_FLAGS: &[i32] = &[
     libc::SHM_HUGETLB,
     libc::SHM_HUGETLB,
@@ -253,7 +261,7 @@ fn get_flags() -> impl Strategy<Value = i32> {
         40 => Just(0), 1 => select(vec![1 << 13, 1 << 20, 1 << 26, 21 << 26, i32::MIN])
     ];
     let reserve = prop_oneof![9 => Just(0), 1 => Just(libc::SHM_NORESERVE)];
-    let huge = prop_oneof![10 => Just(0), 1 => select(HUGE_FLAGS)];
+    let huge = prop_oneof![10 => Just(0), 1 => select(huge_flags())];
     (creation, mode(), reserve, huge, unknown).prop_map(
         |(creation, mode, reserve, huge, unknown)| creation | mode | reserve | huge | unknown,
     )

@@ -112,7 +112,8 @@ pub const RULES: &[Rule] = &[
         Seen::Here,
         "`SHM_HUGETLB` has one size, 2 MiB, and needs no pool (`vm.nr_hugepages`): get allocates the pages, and `rss` counts them from \
          then on. They are shmem's: `smaps` shows no `ht` and `de`; `mremap`, `madvise`, `mlock` and `mbind` work as on other attaches, \
-         but are EINVAL where they would cut a page. Beyond 2^63 bytes get is ENOMEM.",
+         but are EINVAL where they would cut a page. Beyond 2^63 bytes get is ENOMEM. A kernel without `CONFIG_TRANSPARENT_HUGEPAGE`, \
+         as one with `CONFIG_PREEMPT_RT`, has no such pages, and get is EINVAL.",
     ),
     rule(
         Name::Late,

@@ -32,11 +32,16 @@ mod shm {
     }
 
     pub(crate) mod sys {
+        pub(crate) mod compat {
+            pub(crate) use kernel::sync::barrier::smp_mb;
+        }
+
         pub(crate) mod sync {
             #[path = "../../../selftests/unit/tests/stand_ins/id_table.rs"]
             pub(crate) mod id_table;
             mod key_table;
             pub(crate) mod once;
+            pub(crate) mod raw_spinlock;
             #[path = "../../../selftests/unit/tests/stand_ins/rcu_arc.rs"]
             mod rcu_arc;
             pub(crate) use crate::stand_ins::queue;
@@ -309,5 +314,5 @@ fn has_ordering(line: &str) -> bool {
     const OPERATIONS: [&str; 7] = ["load(", "store(", "xchg(", "add(", "sub(", "and(", "smp_"];
     const ORDERINGS: [&str; 3] = ["Acquire)", "Release)", "Full)"];
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-    has(&OPERATIONS) && has(&ORDERINGS)
+    has(&OPERATIONS) && has(&ORDERINGS) && !line.contains(" fn ")
 }

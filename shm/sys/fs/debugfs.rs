@@ -5,7 +5,7 @@
 //! Files of [`kernel::debugfs`] have no owner: an open file would not keep the module, whose code
 //! it runs, loaded.
 
-use crate::LocalModule;
+use crate::shm::sys::compat::this_module;
 use core::ptr;
 use kernel::{
     bindings,
@@ -13,7 +13,6 @@ use kernel::{
         self,
         Write, //
     },
-    module::this_module,
     prelude::*,
     str::CStr, //
 };
@@ -107,7 +106,7 @@ struct Operations<T, V>(core::marker::PhantomData<(T, V)>);
 
 impl<T: Send + Sync + 'static, V: SeqShow<T>> Operations<T, V> {
     const TABLE: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<LocalModule>().as_ptr(),
+        owner: this_module(),
         open: Some(Self::open),
         read: Some(bindings::seq_read),
         llseek: Some(bindings::seq_lseek),

@@ -13,12 +13,13 @@ use super::{
     shmem::Shmem,
     shmem_file::ShmemRef, //
 };
-use crate::{
-    shm::sys::{
-        bindings,
-        sync::module_ref::ModuleRef, //
+use crate::shm::sys::{
+    bindings,
+    compat::{
+        eopnotsupp,
+        this_module, //
     },
-    LocalModule, //
+    sync::module_ref::ModuleRef, //
 };
 use core::{
     marker::PhantomData,
@@ -35,7 +36,6 @@ use kernel::{
         to_result, //
     },
     fs::File,
-    module::this_module,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -117,7 +117,7 @@ fn shmem_vm_ops() -> &'static bindings::vm_operations_struct {
 
 impl<T: MappedObject> AttachFile<T> {
     const FILE_OPS: bindings::file_operations = bindings::file_operations {
-        owner: this_module::<LocalModule>().as_ptr(),
+        owner: this_module(),
         release: Some(Self::release),
         fsync: Some(bindings::noop_fsync),
         mmap: Some(Self::mmap),
@@ -429,7 +429,9 @@ impl<T: MappedObject> AttachFile<T> {
                 (Self::object(file), Shmem::from_raw(inode), shmem)
             };
             // CAST: Flags.
-            let shmem = shmem.filter(|_| mode as u32 == PUNCH).ok_or(EOPNOTSUPP)?;
+            let shmem = shmem
+                .filter(|_| mode as u32 == PUNCH)
+                .ok_or_else(eopnotsupp)?;
             let start = usize::try_from(offset).map_err(|_| EINVAL)?;
             let length = usize::try_from(length).map_err(|_| EINVAL)?;
             let bytes = object.punch(pages, start..start.checked_add(length).ok_or(EINVAL)?);

@@ -164,7 +164,7 @@ macro_rules! parameter {
             static PARAMETER: ::kernel::module_param::KernelParam =
                 ::kernel::module_param::KernelParam::new(::kernel::bindings::kernel_param {
                     name: concat!($name, "\0").as_ptr().cast(),
-                    mod_: ::kernel::module::this_module::<$crate::LocalModule>().as_ptr(),
+                    mod_: $crate::shm::sys::compat::this_module(),
                     ops: &$crate::shm::sys::fs::parameter::Parameter::<$type>::OPS,
                     perm: $mode,
                     level: -1,

@@ -73,7 +73,7 @@ fn all_nodes() -> bindings::mempolicy {
     unsafe {
         let mut policy: bindings::mempolicy = core::mem::zeroed();
         // CAST: A small number.
-        policy.mode = bindings::mempolicy_mode_MPOL_PREFERRED_MANY as u16;
+        policy.mode = bindings::RUST_SHM_MPOL_PREFERRED_MANY;
         policy.home_node = bindings::NUMA_NO_NODE;
         let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
         policy.nodes = all.read_volatile();

@@ -7,4 +7,5 @@ mod key_table;
 pub(crate) mod module_ref;
 pub(crate) mod once;
 pub(crate) mod queue;
+pub(crate) mod raw_spinlock;
 pub(crate) mod rcu_arc;

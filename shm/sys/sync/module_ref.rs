@@ -6,12 +6,11 @@
 //! else must keep the code loaded: an open file, a mapping, or the module's exit function that
 //! waits.
 
-use crate::shm::sys::bindings;
-use crate::LocalModule;
-use kernel::{
-    module::this_module,
-    prelude::*, //
+use crate::shm::sys::{
+    bindings,
+    compat::this_module, //
 };
+use kernel::prelude::*;
 
 /// The version in `modinfo(8)` and `/sys/module/rust_shm/version`, as `MODULE_VERSION()` defines
 /// it. `module!` has no field for it.
@@ -30,7 +29,7 @@ impl ModuleRef {
     /// Takes a reference. `ENODEV` if the module is being unloaded.
     pub(crate) fn get() -> Result<Self> {
         // SAFETY: The `struct module` of this module is valid while its code runs.
-        if unsafe { bindings::try_module_get(this_module::<LocalModule>().as_ptr()) } {
+        if unsafe { bindings::try_module_get(this_module()) } {
             // INVARIANT: `try_module_get()` took the count.
             Ok(Self(()))
         } else {
@@ -47,6 +46,6 @@ impl ModuleRef {
 impl Drop for ModuleRef {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the reference is ours.
-        unsafe { bindings::module_put(this_module::<LocalModule>().as_ptr()) };
+        unsafe { bindings::module_put(this_module()) };
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! It saves work, and guards nothing: two may do it where the table is too small to tell.
 
+use crate::shm::sys::compat::smp_mb;
 use core::ptr;
 use kernel::{
     bindings,
@@ -89,7 +90,7 @@ impl Drop for Turn<'_> {
         // INVARIANT: The turn that has the slot ends.
         slot.store(0, Release);
         // The store comes before the look for those who wait: as `clear_and_wake_up_bit()`.
-        kernel::sync::barrier::smp_mb(Full);
+        smp_mb(Full);
         // SAFETY: The word is valid for as long as the table.
         unsafe {
             bindings::wake_up_bit(

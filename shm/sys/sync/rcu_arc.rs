@@ -11,10 +11,7 @@ use core::mem::ManuallyDrop;
 use kernel::{
     bindings,
     prelude::*,
-    sync::{
-        rcu,
-        Arc, //
-    },
+    sync::Arc,
     types::Opaque, //
 };
 
@@ -94,7 +91,8 @@ pub(crate) struct RcuCallbacks;
 
 impl Drop for RcuCallbacks {
     fn drop(&mut self) {
-        rcu::rcu_barrier();
+        // SAFETY: May sleep.
+        unsafe { bindings::rcu_barrier() };
     }
 }
 

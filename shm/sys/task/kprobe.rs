@@ -21,14 +21,10 @@ use kernel::{
     types::Opaque, //
 };
 
-// A kprobe on ftrace runs its handler with preemption disabled, where spinlocks may be taken. A
+// A kprobe on ftrace runs its handler with preemption disabled, where raw spinlocks may be taken. A
 // breakpoint on x86 runs it in NMI context, where they may not.
 #[cfg(all(CONFIG_X86_64, not(CONFIG_KPROBES_ON_FTRACE)))]
 compile_error!("rust_shm needs a kernel with CONFIG_KPROBES_ON_FTRACE=y");
-#[cfg(CONFIG_PREEMPT_RT)]
-compile_error!(
-    "rust_shm does not support CONFIG_PREEMPT_RT=y: its spinlocks would sleep in a probe"
-);
 #[cfg(not(CONFIG_PREEMPTION))]
 compile_error!("rust_shm needs a kernel with CONFIG_PREEMPTION=y: it has no cond_resched()");
 #[cfg(CONFIG_LTO_CLANG_FULL)]
@@ -43,7 +39,8 @@ pub(crate) unsafe trait Event<T> {
     /// The name of the function.
     const FUNCTION: &'static CStr;
 
-    /// Notifies `target`. Called in atomic context: must not sleep.
+    /// Notifies `target`. Called in atomic context: must not sleep, nor allocate or free memory on
+    /// `CONFIG_PREEMPT_RT`, where the allocator's locks sleep.
     ///
     /// # Safety
     ///

@@ -25,7 +25,7 @@ use std::{
 const MODULE: &str = "/sys/module/rust_shm";
 
 /// The oldest kernel that the module is written for.
-const OLDEST: (u32, u32) = (7, 3);
+const OLDEST: (u32, u32) = (7, 2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -261,7 +261,7 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
             ABOUT,
             State::Doubtful,
             "is not found in /proc/config.gz, /boot and /lib/modules",
-            "see yourself that it has CONFIG_RUST=y, CONFIG_KPROBES_ON_FTRACE=y, and no CONFIG_PREEMPT_RT",
+            "see yourself that it has CONFIG_RUST=y and CONFIG_KPROBES_ON_FTRACE=y",
         );
         return;
     };
@@ -273,9 +273,6 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
     let mut bad = Vec::new();
     if !has("CONFIG_RUST") {
         bad.push("it lacks CONFIG_RUST=y");
-    }
-    if has("CONFIG_PREEMPT_RT") {
-        bad.push("it has CONFIG_PREEMPT_RT, which the module is not for");
     }
     if (has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS")) && !has("CONFIG_KPROBES_ON_FTRACE") {
         bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");
@@ -535,7 +532,8 @@ mod tests {
             ("7.3.4+deb13-amd64", State::Good),
             ("7.10.0", State::Good),
             ("8.0-rc1", State::Good),
-            ("7.2.9", State::Bad),
+            ("7.2.9", State::Good),
+            ("7.1.13", State::Bad),
             ("6.12.41+deb13-amd64", State::Bad),
             ("", State::Doubtful),
         ] {
@@ -549,13 +547,14 @@ mod tests {
 
     #[test]
     fn configurations() {
-        let good = "CONFIG_RUST=y\nCONFIG_SYSVIPC=y\nCONFIG_KPROBES_ON_FTRACE=y\nCONFIG_MODULES=y\n# CONFIG_PREEMPT_RT is not set\n";
+        let good =
+            "CONFIG_RUST=y\nCONFIG_SYSVIPC=y\nCONFIG_KPROBES_ON_FTRACE=y\nCONFIG_MODULES=y\n";
         let small = good.replace("CONFIG_SYSVIPC=y\nCONFIG_KPROBES_ON_FTRACE=y\n", "");
         for (config, state) in [
             (Some(good.to_owned()), State::Good),
             (Some(small.clone()), State::Good),
             (Some(small + "CONFIG_IPC_NS=y\n"), State::Bad),
-            (Some(good.to_owned() + "CONFIG_PREEMPT_RT=y\n"), State::Bad),
+            (Some(good.to_owned() + "CONFIG_PREEMPT_RT=y\n"), State::Good),
             (
                 Some(good.replace("CONFIG_RUST=y", "# CONFIG_RUST is not set")),
                 State::Bad,

@@ -3,11 +3,13 @@
 //! A map with the interface of the kernel's red-black tree.
 
 use crate::prelude::{Flags, Result};
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, marker::PhantomData, ops::Bound};
 
 pub struct RBTree<K, V>(BTreeMap<K, V>);
 
 pub struct RBTreeNode<K, V>(Box<(K, V)>);
+
+pub struct RBTreeNodeReservation<K, V>(PhantomData<(K, V)>);
 
 pub struct CursorMut<'a, K, V> {
     tree: &'a mut RBTree<K, V>,
@@ -19,8 +21,14 @@ impl<K, V> RBTreeNode<K, V> {
         Ok(Self(Box::new((key, value))))
     }
 
-    pub fn to_key_value(self) -> (K, V) {
-        *self.0
+    pub fn into_reservation(self) -> RBTreeNodeReservation<K, V> {
+        RBTreeNodeReservation(PhantomData)
+    }
+}
+
+impl<K, V> RBTreeNodeReservation<K, V> {
+    pub fn into_node(self, key: K, value: V) -> RBTreeNode<K, V> {
+        RBTreeNode(Box::new((key, value)))
     }
 }
 
