@@ -22,7 +22,10 @@ use kernel::{
 };
 
 // A kprobe on ftrace runs its handler with preemption disabled, where raw spinlocks may be taken. A
-// breakpoint on x86 runs it in NMI context, where they may not.
+// breakpoint on x86 runs it in NMI context, where they may not. On arm64 it is an exception like
+// others, with interrupts disabled: there they may, and there are no kprobes on ftrace.
+#[cfg(all(CONFIG_ARM64, not(CONFIG_KPROBES)))]
+compile_error!("rust_shm needs a kernel with CONFIG_KPROBES=y");
 #[cfg(all(CONFIG_X86_64, not(CONFIG_KPROBES_ON_FTRACE)))]
 compile_error!("rust_shm needs a kernel with CONFIG_KPROBES_ON_FTRACE=y");
 #[cfg(not(CONFIG_PREEMPTION))]
@@ -188,7 +191,7 @@ unsafe fn first_argument(regs: *const bindings::pt_regs) -> *const c_void {
     // SAFETY: By this function's requirement.
     let argument = unsafe { (*regs).di };
     #[cfg(CONFIG_ARM64)]
-    // SAFETY: By this function's requirement.
+    // SAFETY: As above.
     let argument = unsafe { (*regs).__bindgen_anon_1.__bindgen_anon_1.regs[0] };
     argument as *const c_void
 }
