@@ -224,12 +224,12 @@ fn kernel(findings: &mut Findings, release: &str) {
     let machine =
         nix::sys::utsname::uname().map(|name| name.machine().to_string_lossy().into_owned());
     if let Ok(machine) = machine {
-        if machine != "x86_64" && machine != "i686" {
+        if !["x86_64", "i686", "aarch64", "armv8l"].contains(&machine.as_str()) {
             findings.other(
                 "processor",
                 State::Bad,
                 machine,
-                "the module is for x86-64 only",
+                "the module is for x86-64 and arm64 only",
             );
         }
     }
