@@ -22,7 +22,8 @@
 
 #define KIB 1024UL
 #define MIB (1024UL * 1024UL)
-#define HUGE_SIZE (2 * MIB)
+/* What a PMD maps: 2 MiB with pages of 4 KiB, 32 MiB with pages of 16 KiB. */
+#define HUGE_SIZE (shm_page_size() / 8 * shm_page_size())
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
