@@ -110,12 +110,12 @@ TEST_F(attach, unaligned_is_einval)
 TEST_F(attach, rnd_rounds_down)
 {
 	EXPECT_EQ(self->hole, self->shm->attach(self->id, self->hole + 1, SHM_RND));
-	EXPECT_EQ(self->hole + MIB, self->shm->attach(self->id, self->hole + MIB + self->page - 1, SHM_RND));
+	EXPECT_EQ(self->hole + MIB, self->shm->attach(self->id, self->hole + MIB + shmlba() - 1, SHM_RND));
 }
 
 TEST_F(attach, rnd_leaves_an_aligned_address)
 {
-	EXPECT_EQ(self->hole + self->page, self->shm->attach(self->id, self->hole + self->page, SHM_RND));
+	EXPECT_EQ(self->hole + shmlba(), self->shm->attach(self->id, self->hole + shmlba(), SHM_RND));
 }
 
 TEST_F(attach, rnd_with_zero_the_kernel_chooses)

@@ -384,8 +384,8 @@ TEST_F(hugetlb, address_is_a_multiple_of_the_huge_page)
 	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + HUGE_SIZE / 2, 0));
 	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + HUGE_SIZE - self->page, SHM_RDONLY));
 	/* SHM_RND rounds down to a small page. */
-	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page + 1, SHM_RND));
-	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page, SHM_RND));
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + shmlba() + 1, SHM_RND));
+	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + shmlba(), SHM_RND));
 	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + self->page, SHM_REMAP));
 	EXPECT_ERRNO(EINVAL, self->shm->attach(id, hole + 1, 0));
 	EXPECT_EQ(0, shm_nattch(self->shm, id));

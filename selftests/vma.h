@@ -25,6 +25,16 @@
 /* What a PMD maps: 2 MiB with pages of 4 KiB, 32 MiB with pages of 16 KiB. */
 #define HUGE_SIZE (shm_page_size() / 8 * shm_page_size())
 
+/* What SHM_RND rounds down to (SHMLBA); for a 32-bit program on arm64 that is COMPAT_SHMLBA. */
+static inline size_t shmlba(void)
+{
+#ifdef __arm__
+	return 4 * shm_page_size();
+#else
+	return shm_page_size();
+#endif
+}
+
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
