@@ -20,6 +20,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "shm_backend.h"
+
 #define KIB 1024UL
 #define MIB (1024UL * 1024UL)
 /* What a PMD maps: 2 MiB with pages of 4 KiB, 32 MiB with pages of 16 KiB. */
