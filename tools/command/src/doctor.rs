@@ -261,7 +261,7 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
             ABOUT,
             State::Doubtful,
             "is not found in /proc/config.gz, /boot and /lib/modules",
-            "see yourself that it has CONFIG_RUST=y and CONFIG_KPROBES_ON_FTRACE=y",
+            "see yourself that it has CONFIG_RUST=y and CONFIG_KPROBES_ON_FTRACE=y (on arm64 CONFIG_KPROBES=y)",
         );
         return;
     };
@@ -274,8 +274,13 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
     if !has("CONFIG_RUST") {
         bad.push("it lacks CONFIG_RUST=y");
     }
-    if (has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS")) && !has("CONFIG_KPROBES_ON_FTRACE") {
-        bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");
+    if has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS") {
+        if has("CONFIG_ARM64") && !has("CONFIG_KPROBES") {
+            bad.push("it lacks CONFIG_KPROBES=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");
+        }
+        if !has("CONFIG_ARM64") && !has("CONFIG_KPROBES_ON_FTRACE") {
+            bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");
+        }
     }
     if !has("CONFIG_MODULES") {
         bad.push("it lacks CONFIG_MODULES=y");
@@ -555,6 +560,11 @@ mod tests {
             (Some(small.clone()), State::Good),
             (Some(small + "CONFIG_IPC_NS=y\n"), State::Bad),
             (Some(good.to_owned() + "CONFIG_PREEMPT_RT=y\n"), State::Good),
+            (
+                Some(good.replace("_ON_FTRACE", "") + "CONFIG_ARM64=y\n"),
+                State::Good,
+            ),
+            (Some(good.to_owned() + "CONFIG_ARM64=y\n"), State::Bad),
             (
                 Some(good.replace("CONFIG_RUST=y", "# CONFIG_RUST is not set")),
                 State::Bad,
