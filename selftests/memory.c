@@ -1044,7 +1044,7 @@ TEST_F_TIMEOUT(memory, counted_as_shmem, 60)
 
 	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	for (huge = 0; huge < 1 + shm_has_huge(); huge++) {
+	for (huge = 0; huge < 1 + shm_has_large(); huge++) {
 		const long pmd = huge ? size : 0;
 		char *addr;
 		int id;

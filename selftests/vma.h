@@ -24,8 +24,6 @@
 
 #define KIB 1024UL
 #define MIB (1024UL * 1024UL)
-/* What a PMD maps: 2 MiB with pages of 4 KiB, 32 MiB with pages of 16 KiB. */
-#define HUGE_SIZE (shm_page_size() / 8 * shm_page_size())
 
 /* What SHM_RND rounds down to (SHMLBA); for a 32-bit program on arm64 that is COMPAT_SHMLBA. */
 static inline size_t shmlba(void)
