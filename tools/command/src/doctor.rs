@@ -276,7 +276,9 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
     }
     if has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS") {
         if has("CONFIG_ARM64") && !has("CONFIG_KPROBES") {
-            bad.push("it lacks CONFIG_KPROBES=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");
+            bad.push(
+                "it lacks CONFIG_KPROBES=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary",
+            );
         }
         if !has("CONFIG_ARM64") && !has("CONFIG_KPROBES_ON_FTRACE") {
             bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");

@@ -53,7 +53,12 @@ fn hugetlb_address(addr: u64, flags: u32, huge_page_size: u64) -> Result<(), Err
 }
 
 /// The same as a [`Placement`]: it looks for what is mapped there `if (addr && !(shmflg & SHM_REMAP))`.
-fn reference(address: u64, shmlba: u64, round: bool, replace: bool) -> Result<Placement, BadAddress> {
+fn reference(
+    address: u64,
+    shmlba: u64,
+    round: bool,
+    replace: bool,
+) -> Result<Placement, BadAddress> {
     let shmflg = if round { SHM_RND } else { 0 } | if replace { SHM_REMAP } else { 0 };
     match do_shmat_address(address, shmflg, shmlba) {
         Err(_) => Err(BadAddress),
@@ -85,7 +90,10 @@ fn placement_is_do_shmats_in_the_first_and_last_pages_and_at_all_edges() {
 #[test]
 fn no_address_is_anywhere_and_cannot_be_replaced() {
     for round in [false, true] {
-        assert_eq!(Placement::new(0, SHMLBA, round, false), Ok(Placement::Anywhere));
+        assert_eq!(
+            Placement::new(0, SHMLBA, round, false),
+            Ok(Placement::Anywhere)
+        );
         assert_eq!(Placement::new(0, SHMLBA, round, true), Err(BadAddress));
     }
 }
@@ -98,8 +106,14 @@ fn an_address_in_the_first_page_rounds_to_zero_whatever_is_there_and_is_refused_
             Ok(Placement::Replace(0))
         );
         assert_eq!(Placement::new(address, SHMLBA, true, true), Err(BadAddress));
-        assert_eq!(Placement::new(address, SHMLBA, false, false), Err(BadAddress));
-        assert_eq!(Placement::new(address, SHMLBA, false, true), Err(BadAddress));
+        assert_eq!(
+            Placement::new(address, SHMLBA, false, false),
+            Err(BadAddress)
+        );
+        assert_eq!(
+            Placement::new(address, SHMLBA, false, true),
+            Err(BadAddress)
+        );
     }
 }
 
@@ -125,7 +139,10 @@ fn rounding_goes_down() {
         Placement::new(0x12000, SHMLBA, false, true),
         Ok(Placement::Replace(0x12000))
     );
-    assert_eq!(Placement::new(0x12001, SHMLBA, false, false), Err(BadAddress));
+    assert_eq!(
+        Placement::new(0x12001, SHMLBA, false, false),
+        Err(BadAddress)
+    );
     let top = (u64::MAX - (PAGE_SIZE - 1)) as usize;
     assert_eq!(
         Placement::new(usize::MAX, SHMLBA, true, false),
