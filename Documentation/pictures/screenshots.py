@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Draws what `rshm` shows on a terminal, as SVG: screenshots.py DIRECTORY. Runs as root in a guest with the module; needs pyte.
 
-Processes named as real ones make segments and use them; `rshm` runs on a pseudo-terminal, and pyte keeps its screen.
+Processes named as real ones create segments and use them; `rshm` runs on a pseudo-terminal, and pyte keeps its screen. `make docs` draws
+them for the book. To keep them beside the pages: cp build/book/Documentation/pictures/*.svg Documentation/pictures/
 """
 import ctypes
 import html
@@ -33,11 +34,11 @@ WORKERS = [
 ]
 # File, size of the terminal, command, and what is typed: (seconds to wait, keys) until the picture is taken.
 SCREENS = [
-    ("ls.svg", (12, 110), ["ls"], []),
-    ("show.svg", (24, 110), ["show", "--key", "0x52e2c1"], []),
-    ("doctor.svg", (12, 110), ["doctor"], []),
-    ("top.svg", (14, 118), ["top", "-d", "1", "--sort", "resident"], [(9, "")]),
-    ("top-segment.svg", (24, 118), ["top", "-d", "1", "--sort", "resident"], [(4, "\r"), (12, "")]),
+    ("top.svg", (12, 112), ["top", "-d", "1"], [(8, "")]),
+    ("top-segment.svg", (22, 112), ["top", "-d", "1"], [(4, "\r"), (14, "")]),
+    ("ls.svg", (12, 80), ["ls"], []),
+    ("show.svg", (36, 100), ["show", "--key", "0x52e2c1"], []),
+    ("doctor.svg", (14, 112), ["doctor"], []),
 ]
 COLOURS = {
     "black": "#484f58", "red": "#ff7b72", "green": "#3fb950", "brown": "#d29922", "blue": "#58a6ff", "magenta": "#bc8cff",
@@ -67,7 +68,7 @@ def work(name, user, key, size, touch):
             ctypes.memset(address + offset, 1, min(2 * MIB, touch - offset))
         if name == "php-fpm":
             libc.shmdt(libc.shmat(id, None, 0))
-        time.sleep(0.2)
+        time.sleep(0.4)
 
 
 def spawn(worker):

@@ -134,7 +134,7 @@ pub fn bar(info: &Info, width: u64) -> String {
         let end = (u128::from(end) * u128::from(width)).div_ceil(u128::from(all)) as usize;
         bar.extend(iter::repeat_n(letter, end.saturating_sub(bar.len())));
     }
-    format!("[{bar}] # huge pages  = small pages  ~ swapped out  . not allocated")
+    format!("[{bar}] # huge  = small  ~ swapped  . untouched")
 }
 
 fn memory(process: &Attached, of: fn(&Memory) -> u64) -> Option<u64> {
@@ -156,7 +156,7 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
             crate::output::printable(text)
         )?;
         if *column == Column::Swap && for_people() {
-            writeln!(out, "          {}", bar(info, 40))?;
+            writeln!(out, "          {}", bar(info, 24))?;
         }
     }
     drop(out);

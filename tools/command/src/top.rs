@@ -322,16 +322,16 @@ fn sums(before: Option<&Look>, now: &Look, rows: &[Row], bytes: bool) -> [String
     };
     let seconds = seconds(before, now);
     let known: HashSet<i32> = before.infos.iter().map(Info::id).collect();
-    let made = now
+    let created = now
         .infos
         .iter()
         .filter(|info| !known.contains(&info.id()))
         .count();
-    let gone = before.infos.len() + made - now.infos.len();
+    let removed = before.infos.len() + created - now.infos.len();
     let mut rates = format!(
-        "per second: {:.1} made, {:.1} gone, {} resident",
-        made as f64 / seconds,
-        gone as f64 / seconds,
+        "per second: {:.1} created, {:.1} removed, {} resident",
+        created as f64 / seconds,
+        removed as f64 / seconds,
         rate_of_bytes(
             (now.resident() as f64 - before.resident() as f64) / seconds,
             bytes
@@ -754,7 +754,7 @@ impl App {
                 column(Column::Swap),
                 column(Column::Size)
             ),
-            show::bar(info, 40),
+            show::bar(info, 36),
             format!(
                 "created by {}, last used by {}",
                 column(Column::Cpid),
