@@ -1075,6 +1075,47 @@ TEST(charged_to_the_creator)
 	EXPECT_EQ(0, cgroup_remove(&cgroup));
 }
 
+/* Makes and removes one on a CPU; returns whether there was memory. */
+static bool can_be_made_on(int cpu, size_t size)
+{
+	cpu_set_t cpus;
+	int id;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		return false;
+	id = make(&shm_rust, size);
+	return id >= 0 && !shm_rust.rmid(id);
+}
+
+/* The module alone: a CPU keeps blocks that it has freed for itself (the allocator's per-CPU lists), for seconds. A pool has no such lists. */
+TEST(what_other_cpus_keep_is_found)
+{
+	int cpus = sysconf(_SC_NPROCESSORS_ONLN), i, id;
+	size_t size = proc_bytes("/proc/meminfo", "MemFree") / HUGE_SIZE * HUGE_SIZE;
+	char *addr;
+
+	SHM_ENTER(&shm_rust);
+	ASSERT_LT(1, cpus);
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
+	while (!can_be_made_on(0, size))
+		size -= 8 * MIB;
+	ASSERT_LT(256 * MIB, size);
+	for (i = 0; i < 8; i++) {
+		id = shm_rust.get(IPC_PRIVATE, size, 0600);
+		addr = shm_rust.attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, addr);
+		memset(addr, 1, size);
+		ASSERT_EQ(0, shm_rust.detach(addr));
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		EXPECT_TRUE(can_be_made_on((i + 1) % cpus, size - 16 * MIB))
+			TH_LOG("%zu MiB, round %d: %s", size / MIB, i, strerror(errno));
+	}
+	SHM_LEAVE(&shm_rust);
+}
+
 /* The module alone: the built-in allocates nothing at get. */
 TEST(killed_while_it_allocates)
 {

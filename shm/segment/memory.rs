@@ -317,7 +317,7 @@ fn place_all(
         1
     } else {
         (blocks / Filling::WORTH_A_TASK)
-            .min(thread::online_cpus())
+            .min(thread::online_cpus().count())
             .saturating_sub(1)
     };
     if let Some(mm) = mm {

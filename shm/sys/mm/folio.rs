@@ -2,7 +2,10 @@
 
 //! A folio of a page cache, locked; and what the page allocator does.
 
-use crate::shm::sys::bindings;
+use crate::shm::sys::{
+    bindings,
+    task::thread, //
+};
 use core::{
     ops::Range,
     ptr::NonNull, //
@@ -33,15 +36,22 @@ pub(crate) fn allocator_clears() -> bool {
 /// none; nobody is killed for it. Returns whether there was one. It is free again, for who allocates
 /// next on this CPU.
 pub(crate) fn find_free_block() -> bool {
-    // SAFETY: Any flags and order may be asked for; what was allocated is freed with its order.
-    unsafe {
-        let page = bindings::alloc_pages(bindings::RUST_SHM_GFP_PROMISED, PMD_ORDER);
-        if page.is_null() {
-            return false;
-        }
-        bindings::__free_pages(page, PMD_ORDER);
+    // SAFETY: Any flags and order may be asked for.
+    let allocate = |flags| unsafe { bindings::alloc_pages(flags, PMD_ORDER) }.expose_provenance();
+    // A CPU keeps blocks that it has freed for itself. The allocator takes them away only after it has
+    // reclaimed something.
+    let at_hand = || allocate(bindings::RUST_SHM_GFP_AT_HAND);
+    let found = match allocate(bindings::RUST_SHM_GFP_PROMISED) {
+        0 => thread::online_cpus()
+            .map(|cpu| cpu.call(&at_hand))
+            .find(|page| *page != 0),
+        page => Some(page),
+    };
+    if let Some(page) = found {
+        // SAFETY: It was allocated with this order, and nobody has used it.
+        unsafe { bindings::__free_pages(core::ptr::with_exposed_provenance_mut(page), PMD_ORDER) };
     }
-    true
+    found.is_some()
 }
 
 /// A locked folio.
