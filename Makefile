@@ -86,7 +86,8 @@ coverage:
 ## make check             only what needs no boot
 check:
 	@$(TOOLBOX) enter -- qemu/in-toolbox check
-## make docs              the pages as one book that can be searched: build/book/index.html (the first time it builds mdBook)
+## make docs              the pages as one book that can be searched, with pictures of rshm from a guest: build/book/index.html
+##                        (the first time it builds mdBook: 5 to 10 minutes)
 docs:
 	@$(TOOLBOX) enter -- qemu/in-toolbox docs
 ## make rust-project.json what rust-analyzer needs for the module
