@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """tools/command and tools/rshm with the module: the command `rshm`, and the examples, as who uses them does. Prints KTAP.
 
-    rshm [DIRECTORY]    where rshm and rust_shm/PLATFORM/librust_shm_preload.so are (default: build/tools of the checkout)
+    rshm.py [DIRECTORY]    where rshm and rust_shm/PLATFORM/librust_shm_preload.so are (default: build/tools of the checkout)
 """
 import codecs
 import ctypes
