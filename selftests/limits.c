@@ -391,9 +391,7 @@ TEST_F(limits, race_for_the_last_place_has_one_winner)
 	LIMIT("shmmni", 1);
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < 8; i++) {
-			pids[i] = fork();
-			ASSERT_LE(0, pids[i]);
-			if (!pids[i]) {
+			SHM_FORK(pids[i]) {
 				if (self->shm->get(IPC_PRIVATE, 4096, 0600) >= 0)
 					_exit(0);
 				_exit(errno == ENOSPC ? 1 : 2);

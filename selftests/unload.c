@@ -219,9 +219,7 @@ TEST_F(unload, attach_in_another_process_keeps_it)
 	pid_t child;
 
 	ASSERT_EQ(0, gate_make(&gate));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		int id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
 		char *addr = shm_rust.attach(id, NULL, 0);
 
@@ -474,9 +472,7 @@ TEST_F_TIMEOUT(unload, a_hundred_times_under_load, 280)
 	struct stat st;
 	pid_t child;
 
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		for (;;) {
 			int fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC), id;
 			char *addr;

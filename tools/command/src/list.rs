@@ -207,7 +207,7 @@ fn columns(usual: Vec<Column>, wanted: Option<&str>) -> Result<Vec<Column>> {
                 .map(|column| column.name())
                 .collect();
             Failure::usage(format_args!(
-                "there is no column {name:?}: choose of {}, or all",
+                "unknown column {name:?}: use {}, or all",
                 all.join(", ")
             ))
         })?);
@@ -336,7 +336,7 @@ fn builtin() -> Result<Vec<Info>> {
         ))
     })?;
     parse_builtin(&text)
-        .ok_or_else(|| Failure::failed(format_args!("{TABLE} is not as it is known")))
+        .ok_or_else(|| Failure::failed(format_args!("{TABLE} has an unknown format")))
 }
 
 /// Columns are found by name.
@@ -456,7 +456,7 @@ fn look(device: &Device, ls: &Ls, columns: &[Column]) -> Result {
         .filter(|&&id| !all.iter().any(|found| found.info.id() == id));
     match missing.next() {
         Some(id) => Err(Failure::failed(format_args!(
-            "there is no segment {id}, or the filters leave it out"
+            "there is no segment {id}, or the filters exclude it"
         ))),
         None => Ok(()),
     }
