@@ -155,7 +155,7 @@ def create_prints_the_id_of_a_segment_as_asked_for():
     id = create("64K", "-k", "0x1234", "-m", "0640")
     fails(1, "EINVAL", "create", "128K", "-k", "0x1234")
     fails(1, "EINVAL", "create", "0")
-    fails(2, "no size", "create", "lots")
+    fails(2, "not a size", "create", "lots")
     fails(2, "not a mode", "create", "1", "-m", "888")
     libc = ctypes.CDLL(None)
     key = libc.ftok(b"/etc", 7)
@@ -621,7 +621,7 @@ def show_tells_the_memory_of_each_process():
         nodes = ",".join(f"{node['node']}:{node['bytes']}" for node in by_pid[other.pid]["nodes"])
         same(row[4:8] + row[9:], ["1", str(8 * MIB), str(2 * MIB), str(MIB), "0", nodes])
         letter = "#" if segment["huge"] else "="
-        assert f"[{letter * 20}{'.' * 20}]" in on_a_terminal("show", str(id), columns=120), on_a_terminal("show", str(id))
+        assert f"[{letter * 12}{'.' * 12}]" in on_a_terminal("show", str(id), columns=120), on_a_terminal("show", str(id))
         # Nobody may see the memory of root's.
         mine, = json.loads(call(PROGRAM, "show", "-J", id, **AS_NOBODY).out)["segments"][0]["processes"]
         same((mine["pid"], mine["resident"]), (other.pid, 2 * MIB))
