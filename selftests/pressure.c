@@ -95,7 +95,7 @@ static bool adds_up_soon(const struct shm_backend *shm, const int *id, size_t si
 	return false;
 }
 
-TEST_F_TIMEOUT(pressure, more_than_memory_is_read_back, 240)
+TEST_F_TIMEOUT(pressure, more_than_memory_is_read_back, 600)
 {
 	size_t pages = self->size / self->page;
 	long killed = vmstat("oom_kill"), most = 0;

@@ -17,6 +17,8 @@
 
 #include <uapi/rust_shm.h>
 
+#include "events.h"
+
 /* Function-like macros are beyond bindgen. */
 const __u32 RUST_SHM_HEADER_IOC_VERSION = RUST_SHM_IOC_VERSION;
 const __u32 RUST_SHM_HEADER_IOC_GET = RUST_SHM_IOC_GET;
@@ -26,7 +28,9 @@ const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
 const gfp_t RUST_SHM_GFP_PROMISED = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-const gfp_t RUST_SHM_GFP_AT_HAND = (GFP_HIGHUSER_MOVABLE & ~__GFP_RECLAIM) | __GFP_COMP | __GFP_NOWARN;
+const gfp_t RUST_SHM_GFP_ZONE_MOVABLE = GFP_HIGHUSER_MOVABLE | __GFP_NOWARN;
+const gfp_t RUST_SHM_GFP_ZONE_NORMAL = GFP_USER | __GFP_NOWARN;
+const gfp_t RUST_SHM_GFP_ZONE_DMA32 = GFP_USER | GFP_DMA32 | __GFP_NOWARN;
 const gfp_t RUST_SHM_GFP_NO_OOM = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 const gfp_t RUST_SHM_XA_FLAGS = XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT;
 const unsigned short RUST_SHM_MPOL_PREFERRED_MANY = MPOL_PREFERRED_MANY;

@@ -2,10 +2,7 @@
 
 //! A folio of a page cache, locked; and what the page allocator does.
 
-use crate::shm::sys::{
-    bindings,
-    task::thread, //
-};
+use crate::shm::sys::bindings;
 use core::{
     ops::Range,
     ptr::NonNull, //
@@ -19,7 +16,14 @@ pub(crate) const PMD_ORDER: u32 = bindings::PMD_SHIFT - kernel::page::PAGE_SHIFT
 #[cfg(not(CONFIG_TRANSPARENT_HUGEPAGE))]
 pub(crate) const PMD_ORDER: u32 = 0;
 
-/// How many pages can be allocated, about (`si_mem_available()`).
+/// How many pages there are (`totalram_pages()`).
+pub(crate) fn all_pages() -> usize {
+    // SAFETY: The word is read once.
+    unsafe { (&raw const bindings::_totalram_pages.counter).read_volatile() as usize }
+}
+
+/// How many pages can be allocated, about (`si_mem_available()`); without those that CPUs keep for
+/// themselves.
 pub(crate) fn available_pages() -> usize {
     // SAFETY: Always safe to call.
     usize::try_from(unsafe { bindings::si_mem_available() }).unwrap_or(0)
@@ -36,22 +40,55 @@ pub(crate) fn allocator_clears() -> bool {
 /// none; nobody is killed for it. Returns whether there was one. It is free again, for who allocates
 /// next on this CPU.
 pub(crate) fn find_free_block() -> bool {
-    // SAFETY: Any flags and order may be asked for.
-    let allocate = |flags| unsafe { bindings::alloc_pages(flags, PMD_ORDER) }.expose_provenance();
-    // A CPU keeps blocks that it has freed for itself. The allocator takes them away only after it has
-    // reclaimed something.
-    let at_hand = || allocate(bindings::RUST_SHM_GFP_AT_HAND);
-    let found = match allocate(bindings::RUST_SHM_GFP_PROMISED) {
-        0 => thread::online_cpus()
-            .map(|cpu| cpu.call(&at_hand))
-            .find(|page| *page != 0),
-        page => Some(page),
-    };
-    if let Some(page) = found {
-        // SAFETY: It was allocated with this order, and nobody has used it.
-        unsafe { bindings::__free_pages(core::ptr::with_exposed_provenance_mut(page), PMD_ORDER) };
+    // SAFETY: Any flags and order may be asked for; what was allocated is freed with its order.
+    unsafe {
+        let page = bindings::alloc_pages(bindings::RUST_SHM_GFP_PROMISED, PMD_ORDER);
+        if page.is_null() {
+            return false;
+        }
+        bindings::__free_pages(page, PMD_ORDER);
     }
-    found.is_some()
+    true
+}
+
+/// Makes all CPUs give back the free pages that each keeps for itself. The allocator does that where it
+/// is short of memory, but only after it has reclaimed something; and whoever allocates a page by its
+/// place makes it do so for the zone (`drain_all_pages()`, which is not exported).
+pub(crate) fn drain_cpus() {
+    #[cfg(CONFIG_CONTIG_ALLOC)]
+    for node in 0..bindings::MAX_NUMNODES {
+        const BITS: u32 = usize::BITS;
+        let mut only = bindings::nodemask_t::default();
+        if let Some(word) = only.bits.get_mut((node / BITS) as usize) {
+            *word = 1 << (node % BITS);
+        }
+        // SAFETY: The nodes with memory are words, which are read once. Any page may be asked for of
+        // one; what was allocated is freed.
+        unsafe {
+            let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
+            if all
+                .read_volatile()
+                .bits
+                .iter()
+                .zip(only.bits)
+                .all(|(all, only)| all & only == 0)
+            {
+                continue;
+            }
+            for zone in [
+                bindings::RUST_SHM_GFP_ZONE_MOVABLE,
+                bindings::RUST_SHM_GFP_ZONE_NORMAL,
+                bindings::RUST_SHM_GFP_ZONE_DMA32,
+            ] {
+                // CAST: The number of a node.
+                let node = node as core::ffi::c_int;
+                let page = bindings::alloc_contig_pages_noprof(1, zone, node, &mut only);
+                if !page.is_null() {
+                    bindings::__free_pages(page, 0);
+                }
+            }
+        }
+    }
 }
 
 /// A locked folio.
@@ -76,8 +113,8 @@ impl LockedFolio {
         Self { folio, mapping }
     }
 
-    /// Which pages of the file it has.
-    pub(crate) fn pages(&self) -> Range<usize> {
+    /// Its first page in the file, and its order: it has 2^order pages.
+    fn place(&self) -> (usize, u32) {
         // SAFETY: By the type invariant the folio is valid, locked and in the cache: its index and
         // its size do not change, and the cache has its order.
         unsafe {
@@ -87,8 +124,20 @@ impl LockedFolio {
                 .__bindgen_anon_2
                 .index;
             let pages = &raw mut (*self.mapping.as_ptr()).i_pages;
-            first..first + (1 << bindings::xa_get_order(pages, first))
+            // CAST: An order is small, and not negative.
+            (first, bindings::xa_get_order(pages, first) as u32)
         }
+    }
+
+    /// How large it is: 2^order pages.
+    pub(crate) fn order(&self) -> u32 {
+        self.place().1
+    }
+
+    /// Which pages of the file it has.
+    pub(crate) fn pages(&self) -> Range<usize> {
+        let (first, order) = self.place();
+        first..first + (1 << order)
     }
 
     fn flags(&self) -> *mut usize {

@@ -90,7 +90,7 @@ pub(crate) trait OnRmidForced {
 
 #[cfg(CONFIG_SYSVIPC)]
 // SAFETY: `shm_destroy_orphaned(struct ipc_namespace *)` is called while a sysctl of the namespace
-// is being written, which holds a reference to it.
+// is being written, for which `retire_ipc_sysctls()` waits before the namespace is freed.
 unsafe impl<T: OnRmidForced> Event<T> for RmidForced {
     const FUNCTION: &'static CStr = c"shm_destroy_orphaned";
 

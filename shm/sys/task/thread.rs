@@ -4,13 +4,8 @@
 
 use kernel::{
     bindings,
-    cpu::nr_cpu_ids,
     current,
-    prelude::*,
-    sync::{
-        aref::ARef,
-        static_lock_class, //
-    },
+    sync::aref::ARef,
     task::Task, //
 };
 
@@ -59,60 +54,9 @@ impl Client {
     }
 }
 
-/// A CPU.
-///
-/// # Invariants
-///
-/// It is, or was, online.
-pub(crate) struct Cpu(c_uint);
-
-/// Returns the CPUs that are online.
-pub(crate) fn online_cpus() -> impl Iterator<Item = Cpu> {
-    const BITS: usize = usize::BITS as usize;
-    let is_online = |cpu: &c_uint| {
-        let cpu = *cpu as usize;
-        // SAFETY: The mask has a bit for each possible CPU. The word is read once.
-        let word = unsafe {
-            let words = (&raw const bindings::__cpu_online_mask.bits).cast::<usize>();
-            words.add(cpu / BITS).read_volatile()
-        };
-        word & (1 << (cpu % BITS)) != 0
-    };
-    // INVARIANT: It is online, or was.
-    (0..nr_cpu_ids()).filter(is_online).map(Cpu)
-}
-
-impl Cpu {
-    /// Calls `f` on it, or elsewhere if it is now offline, and returns what it returns. May sleep.
-    #[cfg(CONFIG_SMP)]
-    pub(crate) fn call<F: Fn() -> usize + Sync>(&self, f: &F) -> usize {
-        /// # Safety
-        ///
-        /// `f` must be an `F`.
-        unsafe extern "C" fn call<F: Fn() -> usize>(f: *mut c_void) -> c_long {
-            // SAFETY: By this function's requirement.
-            let f = unsafe { &*f.cast::<F>() };
-            // CAST: As wide.
-            f() as c_long
-        }
-
-        // SAFETY: By the type invariant the CPU has been online. This waits until `call` has returned.
-        let returned = unsafe {
-            bindings::work_on_cpu_key(
-                // CAST: The number of a CPU.
-                self.0 as c_int,
-                Some(call::<F>),
-                core::ptr::from_ref(f).cast_mut().cast(),
-                static_lock_class!().as_ptr(),
-            )
-        };
-        // CAST: As wide.
-        returned as usize
-    }
-
-    /// Calls `f` on the only one.
-    #[cfg(not(CONFIG_SMP))]
-    pub(crate) fn call<F: Fn() -> usize + Sync>(&self, f: &F) -> usize {
-        f()
-    }
+/// Returns the number of online CPUs.
+pub(crate) fn online_cpus() -> usize {
+    // SAFETY: The word is read once.
+    let count = unsafe { (&raw const bindings::__num_online_cpus.counter).read_volatile() };
+    usize::try_from(count).unwrap_or(1)
 }

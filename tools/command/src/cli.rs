@@ -124,7 +124,11 @@ pub const EXAMPLES: [(&str, &str, &str); 38] = [
         "Lists those that were unused for a day.",
     ),
     ("lock", "rshm lock 3", "Locks a segment in memory."),
-    ("unlock", "rshm unlock 3", "Unlocks it: its pages may be swapped out."),
+    (
+        "unlock",
+        "rshm unlock 3",
+        "Unlocks it: its pages may be swapped out.",
+    ),
     (
         "limits",
         "rshm limits",
@@ -170,15 +174,31 @@ pub const EXAMPLES: [(&str, &str, &str); 38] = [
         "rshm run --print",
         "Prints the setting of LD_PRELOAD, for a systemd unit.",
     ),
-    ("doctor", "rshm doctor", "Checks this machine, and says what to do."),
-    ("doctor", "rshm doctor --fix", "Repairs what a command can repair; asks first."),
-    ("doctor", "rshm doctor --json", "Prints the findings for a program."),
+    (
+        "doctor",
+        "rshm doctor",
+        "Checks this machine, and says what to do.",
+    ),
+    (
+        "doctor",
+        "rshm doctor --fix",
+        "Repairs what a command can repair; asks first.",
+    ),
+    (
+        "doctor",
+        "rshm doctor --json",
+        "Prints the findings for a program.",
+    ),
     (
         "completions",
         "rshm completions bash",
         "Prints the completions for bash: source <(rshm completions bash).",
     ),
-    ("completions", "rshm completions fish", "Prints the completions for fish."),
+    (
+        "completions",
+        "rshm completions fish",
+        "Prints the completions for fish.",
+    ),
 ];
 
 pub const ENVIRONMENT: [(&str, &str); 6] = [
@@ -186,10 +206,7 @@ pub const ENVIRONMENT: [(&str, &str); 6] = [
         "CLICOLOR_FORCE",
         "If not empty, output has colours even if it is not a terminal.",
     ),
-    (
-        "LD_PRELOAD",
-        "rshm run prepends its library.",
-    ),
+    ("LD_PRELOAD", "rshm run prepends its library."),
     (
         "NO_COLOR",
         "If not empty, output has no colours. --color overrides it.",

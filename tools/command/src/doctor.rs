@@ -202,7 +202,11 @@ fn print(findings: &Findings) -> io::Result<()> {
             writeln!(out, "         -> {advice}")?;
         }
     }
-    if findings.0.iter().any(|finding| finding.state != State::Good) {
+    if findings
+        .0
+        .iter()
+        .any(|finding| finding.state != State::Good)
+    {
         writeln!(out, "{PAGES}")?;
     }
     out.flush()

@@ -39,15 +39,17 @@ type Gauge = (&'static str, &'static str, fn(&Sum) -> u64);
 const GAUGES: [Gauge; 7] = [
     ("segments", "Segments.", |sum| sum.segments),
     ("attaches", "Attaches of all segments.", |sum| sum.attaches),
-    ("size_bytes", "Sizes of the segments.", |sum| {
-        sum.size
-    }),
-    ("resident_bytes", "Memory of the segments that is resident.", |sum| {
-        sum.resident
-    }),
-    ("swapped_bytes", "Memory of the segments that is swapped out.", |sum| {
-        sum.swap
-    }),
+    ("size_bytes", "Sizes of the segments.", |sum| sum.size),
+    (
+        "resident_bytes",
+        "Memory of the segments that is resident.",
+        |sum| sum.resident,
+    ),
+    (
+        "swapped_bytes",
+        "Memory of the segments that is swapped out.",
+        |sum| sum.swap,
+    ),
     (
         "unattached_segments",
         "Segments that are not attached.",

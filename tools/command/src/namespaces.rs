@@ -74,7 +74,11 @@ pub fn enter(number: u64) -> Result {
         Some(path) => enter_by(number, path),
         None => Err(Failure::failed(format_args!(
             "no IPC namespace {number} is visible here: lsns -t ipc lists them{}",
-            if Uid::effective().is_root() { "" } else { " (use sudo)" }
+            if Uid::effective().is_root() {
+                ""
+            } else {
+                " (use sudo)"
+            }
         ))),
     }
 }

@@ -91,7 +91,10 @@ pub fn libraries(asked: Option<&Path>) -> Result<Vec<Library>> {
             Ok(_) => {
                 return Err(Failure::new(
                     OURS,
-                    format_args!("{} is not a shared library: name another with --library", path.display()),
+                    format_args!(
+                        "{} is not a shared library: name another with --library",
+                        path.display()
+                    ),
                 ))
             }
             Err(error) => {
@@ -263,10 +266,7 @@ pub fn run(device: &Path, run: &Run) -> Result {
         _ => Failure::new(CANNOT_RUN, format_args!("{shown}: {}", reason(&error))),
     })?;
     if let Some(why) = ignores_preload(&file, &program) {
-        let text = format!(
-            "{}: the loader ignores {PRELOAD}: {why}",
-            file.display()
-        );
+        let text = format!("{}: the loader ignores {PRELOAD}: {why}", file.display());
         if !run.anyway {
             return Err(Failure::new(
                 CANNOT_RUN,

@@ -49,9 +49,8 @@ pub fn run(device: &Device, show: &Show) -> Result {
         }
     }
     let wanted: HashSet<i32> = infos.iter().map(|info| info.id()).collect();
-    let report = processes::attached(&wanted).map_err(|error| {
-        Failure::failed(format_args!("cannot read /proc: {error}"))
-    })?;
+    let report = processes::attached(&wanted)
+        .map_err(|error| Failure::failed(format_args!("cannot read /proc: {error}")))?;
 
     if show.json {
         let segments: Vec<Value> = infos.iter().map(|info| object(info, &report)).collect();
