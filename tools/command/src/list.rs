@@ -22,49 +22,49 @@ use std::{
 /// A column of `ls` and `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Column {
-    /// Number by which it is attached
+    /// Id
     Id,
-    /// Key by which it is found
+    /// Key
     Key,
-    /// User that owns it
+    /// Owner
     Owner,
-    /// Group that owns it
+    /// Group of the owner
     Group,
-    /// User that made it
+    /// User that created it
     Creator,
-    /// Group of the user that made it
+    /// Group of the user that created it
     Cgroup,
     /// Permission bits, octal
     Mode,
-    /// The same, as ls -l shows them
+    /// Permission bits, as ls -l shows them
     Perms,
-    /// Size, as asked for
+    /// Size
     Size,
-    /// How much of it is in memory
+    /// Part that is in memory
     Resident,
-    /// How much of that is in pages of 2 MiB (asked for only where it is shown)
+    /// Part that is in pages of 2 MiB (takes time with large segments)
     Huge,
-    /// How much of it is swapped out
+    /// Part that is swapped out
     Swap,
-    /// How many attaches there are
+    /// Number of attaches
     Attached,
-    /// Whether it is locked, or removed and waits for its last detach
+    /// locked; removed: until the last detach
     Status,
-    /// Process that made it
+    /// Process that created it
     Cpid,
     /// Process that attached or detached last
     Lpid,
-    /// Name of the process that made it, if it still runs (after a change of the segment, that of the process with its number)
+    /// Name of the process that created it, if it still runs (if the segment was changed since, of any process with that number)
     Command,
     /// Last attach
     Atime,
     /// Last detach
     Dtime,
-    /// Creation, or last change
+    /// Creation or last change
     Ctime,
-    /// Number of its IPC namespace, as lsns -t ipc shows it
+    /// IPC namespace, as lsns -t ipc shows it
     Namespace,
-    /// Whether it is of the module or the kernel's own
+    /// module or kernel
     From,
 }
 
@@ -207,7 +207,7 @@ fn columns(usual: Vec<Column>, wanted: Option<&str>) -> Result<Vec<Column>> {
                 .map(|column| column.name())
                 .collect();
             Failure::usage(format_args!(
-                "there is no column {name:?}: choose of {}, or all",
+                "unknown column {name:?}: use {}, or all",
                 all.join(", ")
             ))
         })?);
@@ -336,7 +336,7 @@ fn builtin() -> Result<Vec<Info>> {
         ))
     })?;
     parse_builtin(&text)
-        .ok_or_else(|| Failure::failed(format_args!("{TABLE} is not as it is known")))
+        .ok_or_else(|| Failure::failed(format_args!("{TABLE} has an unknown format")))
 }
 
 /// Columns are found by name.
@@ -456,7 +456,7 @@ fn look(device: &Device, ls: &Ls, columns: &[Column]) -> Result {
         .filter(|&&id| !all.iter().any(|found| found.info.id() == id));
     match missing.next() {
         Some(id) => Err(Failure::failed(format_args!(
-            "there is no segment {id}, or the filters leave it out"
+            "there is no segment {id}, or the filters exclude it"
         ))),
         None => Ok(()),
     }

@@ -44,7 +44,7 @@ fn all() -> io::Result<BTreeMap<u64, PathBuf>> {
 
 fn cannot_look(error: io::Error) -> Failure {
     Failure::failed(format_args!(
-        "cannot look for IPC namespaces: {}",
+        "cannot list the IPC namespaces: {}",
         reason(&error)
     ))
 }
@@ -73,8 +73,12 @@ pub fn enter(number: u64) -> Result {
     match all().map_err(cannot_look)?.get(&number) {
         Some(path) => enter_by(number, path),
         None => Err(Failure::failed(format_args!(
-            "there is no IPC namespace {number} that can be seen from here: lsns -t ipc lists them{}",
-            if Uid::effective().is_root() { "" } else { " (use sudo)" }
+            "no IPC namespace {number} is visible here: lsns -t ipc lists them{}",
+            if Uid::effective().is_root() {
+                ""
+            } else {
+                " (use sudo)"
+            }
         ))),
     }
 }
@@ -83,7 +87,7 @@ pub fn enter(number: u64) -> Result {
 pub fn each(mut f: impl FnMut(Option<u64>) -> Result) -> Result {
     if !Uid::effective().is_root() {
         return Err(Failure::failed(
-            "only root can look into all IPC namespaces: use sudo",
+            "only root can list all IPC namespaces: use sudo",
         ));
     }
     if own().is_none() {

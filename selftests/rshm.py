@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """tools/command and tools/rshm with the module: the command `rshm`, and the examples, as who uses them does. Prints KTAP.
 
-    rshm [DIRECTORY]    where rshm and rust_shm/PLATFORM/librust_shm_preload.so are (default: build/tools of the checkout)
+    rshm.py [DIRECTORY]    where rshm and rust_shm/PLATFORM/librust_shm_preload.so are (default: build/tools of the checkout)
 """
 import codecs
 import ctypes
@@ -156,8 +156,8 @@ def create_prints_the_id_of_a_segment_as_asked_for():
     id = create("64K", "-k", "0x1234", "-m", "0640")
     fails(1, "EINVAL", "create", "128K", "-k", "0x1234")
     fails(1, "EINVAL", "create", "0")
-    fails(2, "no size", "create", "lots")
-    fails(2, "no mode", "create", "1", "-m", "888")
+    fails(2, "is not a size", "create", "lots")
+    fails(2, "not a mode", "create", "1", "-m", "888")
     libc = ctypes.CDLL(None)
     key = libc.ftok(b"/etc", 7)
     id = create("1", "--path", "/etc", "--project", "7")
@@ -202,7 +202,7 @@ def ls_has_all_columns():
     same(ok("ls", "-n", "-o", "id,size", str(second)), f"{second}\t{5 * MIB}\n")
     same(ok("ls", "-n", "-o", "size", "-s", "size", "-r"), f"{5 * MIB}\n1\n")
     same(len(ok("ls").splitlines()[0].split("\t")), 10)
-    fails(2, "no column", "ls", "-o", "nonsense")
+    fails(2, "unknown column", "ls", "-o", "nonsense")
     fails(1, "no segment 123456789", "ls", "-n", "-o", "id", "123456789")
 
 
@@ -601,7 +601,7 @@ def show_tells_who_is_attached():
     # Root may not see all either, and is told so. Each of these capabilities lets it look (may_access_mm()).
     without = "-sys_ptrace,-perfmon,-sys_admin"
     result = call("setpriv", "--bounding-set", without, "--inh-caps", without, PROGRAM, "show", str(id))
-    assert result.status == 0 and "could not be looked at\n" in result.err and "be root" not in result.err, result
+    assert result.status == 0 and "cannot be read\n" in result.err and "as root" not in result.err, result
 
 
 @test
@@ -622,10 +622,51 @@ def show_tells_the_memory_of_each_process():
         nodes = ",".join(f"{node['node']}:{node['bytes']}" for node in by_pid[other.pid]["nodes"])
         same(row[4:8] + row[9:], ["1", str(8 * MIB), str(2 * MIB), str(MIB), "0", nodes])
         letter = "#" if segment["huge"] else "="
-        assert f"[{letter * 20}{'.' * 20}]" in on_a_terminal("show", str(id), columns=120), on_a_terminal("show", str(id))
+        assert f"[{letter * 12}{'.' * 12}]" in on_a_terminal("show", str(id), columns=120), on_a_terminal("show", str(id))
         # Nobody may see the memory of root's.
         mine, = json.loads(call(PROGRAM, "show", "-J", id, **AS_NOBODY).out)["segments"][0]["processes"]
         same((mine["pid"], mine["resident"]), (other.pid, 2 * MIB))
+
+
+class Traced:
+    """A script of bpftrace(8) at work; what it prints is in `out` afterwards."""
+
+    def __init__(self, script, *arguments):
+        # It says so when its probes are there.
+        self.process = subprocess.Popen(["bpftrace", os.path.join(HERE, "../../tools/bpftrace", script), *map(str, arguments)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.begun = self.process.stdout.readline()
+
+    def __enter__(self):
+        assert self.begun.startswith("Attaching "), self.begun + self.process.stdout.read()
+        # The first probe to be attached prints, the last ones are not there yet.
+        time.sleep(2)
+        return self
+
+    def __exit__(self, *_):
+        # An interval has to pass.
+        time.sleep(2)
+        self.process.send_signal(signal.SIGINT)
+        self.out = self.process.stdout.read()
+        self.process.wait()
+
+
+@test
+def bpftrace_shows_what_happens():
+    if not shutil.which("bpftrace"):
+        raise Skip("SKIP there is no bpftrace(8)")
+    with Traced("shmsnoop.bt") as snoop, Traced("shmsnoop.bt", 1) as others, Traced("shmfaults.bt") as faults:
+        id = create("8M", "-k", "0x1234")
+        with Holder(id, touch=PAGE) as holder:
+            pass
+        ok("rm", str(id))
+    lines = [line.split()[1:] for line in snoop.out.splitlines() if f" {id} " in line]
+    same([line[2] for line in lines], ["create", "attach", "detach", "remove"])
+    same(lines[0][4:], ["key=0x00001234", "size=8388608", "mode=0600", f"namespace={os.stat('/proc/self/ns/ipc').st_ino}"])
+    same((lines[1][0], lines[1][4], lines[2][4]), (str(holder.pid), "attaches=2", "attaches=0"))
+    assert f" {id} " not in others.out, others.out
+    # A block of 2 MiB, if memory has one.
+    assert re.search(rf"@faults\[{id}, [0-9]\]: 1$", faults.out, re.M), faults.out
 
 
 @test
@@ -666,7 +707,7 @@ def show_does_not_take_the_kernels_own_for_the_modules():
             result = rshm("show", str(id), **AS_NOBODY)
             assert result.status == 0 and f"\n{ours.pid}\tnobody\tpython" in result.out, result
             same(result.out.count("\tpython"), 1)
-            assert "could not be looked at: be root" in result.err, result
+            assert "cannot be read: run rshm as root" in result.err, result
             same(set(table()), before)
     finally:
         with open("/proc/sysvipc/shm") as file:
@@ -761,7 +802,7 @@ def chmod_and_chown():
     same(table()[other]["perms"], "600")
     fails(1, "EPERM", "chmod", "0666", str(id), **AS_NOBODY)
     fails(1, "EINVAL", "chmod", "0666", "99999")
-    fails(2, "no mode", "chmod", "rw", str(id))
+    fails(2, "not a mode", "chmod", "rw", str(id))
     fails(2, "no user", "chown", "no-such-user", str(id))
 
 
@@ -1051,7 +1092,7 @@ def top_shows_one_segment():
         top.sees("resident  ██")
         top.press(b"\x1b[B")
         top.sees(f"segment {other}: ")
-        top.sees("nobody has it attached")
+        top.sees("no visible process has it attached")
         top.press(b"?")
         top.sees("this list")
         assert f"segment {other}: " not in top.screen.text()
@@ -1139,7 +1180,7 @@ def run_without_a_library():
         result = call(alone, "run", "true", env=dict(os.environ, RUST_SHM_LIBRARY=LIBRARY))
         same((result.status, result.err), (0, ""))
         fails(125, "No such file", "run", "-l", "/nowhere.so", "true")
-        fails(125, "no library", "run", "-l", "/etc/passwd", "true")
+        fails(125, "not a shared library", "run", "-l", "/etc/passwd", "true")
     finally:
         shutil.rmtree(directory)
 
@@ -1219,9 +1260,10 @@ def doctor_when_all_is_well_and_when_not():
     findings = {finding["about"]: finding["state"] for finding in json.loads(result.out)["findings"]}
     same((result.status, {about for about, state in findings.items() if state == "bad"}), (0, set()))
     same((findings["module"], findings["device"], findings["interface"], findings["preload library"]), ("ok",) * 4)
-    assert re.search(r"huge pages: huge=\w+, and of [0-9.]+[MG] of free memory [0-9.]+[BKMG] is in blocks of 2 MiB", rshm("doctor").out), rshm("doctor")
+    assert re.search(r"huge pages: huge=\w+; of [0-9.]+[MG] of free memory, [0-9.]+[BKMG] is in blocks of 2 MiB", rshm("doctor").out), rshm("doctor")
     result = rshm("doctor", "--device", "/nowhere")
     assert result.status == 1 and "bad      device: /nowhere is not there" in result.out and "->" in result.out, result
+    assert "Documentation/troubleshooting.md" in result.out, result
     result = rshm("doctor", "--device", "/dev/null")
     assert result.status == 1 and "bad      device" in result.out, result
     mode = os.stat("/dev/rust_shm").st_mode
@@ -1242,7 +1284,7 @@ def doctor_when_all_is_well_and_when_not():
         assert result.status == 0 and "warning  kprobes: are off" in result.out and switch in result.out, result
         # It asks first, and tells what there is afterwards.
         result = rshm("doctor", "--fix")
-        assert result.status == 2 and f"this would run echo 1 >{switch}, and there is nobody to ask" in result.err, result
+        assert result.status == 2 and f"this would run echo 1 >{switch}, and there is no terminal to ask on" in result.err, result
         text = on_a_terminal("doctor", "--fix", "--color=never", answer=b"n\n")
         same((text.count(f"Run echo 1 >{switch}? [y/N]"), text.count("kprobes: are off"), text.count("kprobes: are on")), (1, 1, 0))
         text = on_a_terminal("doctor", "--fix", "--color=never", answer=b"y\n")
@@ -1265,7 +1307,7 @@ def doctor_when_all_is_well_and_when_not():
             result = call("unshare", "--mount", "sh", "-c", setup + ' && exec "$2" doctor --fix --yes', "sh", module, PROGRAM)
             before, _, after = result.out.partition("\n\n")
             assert "bad      module: is not loaded; it is installed as " in before and "modprobe rust_shm" in before, result
-            assert result.status == 0 and "ok       module: is loaded, of version 0." in after and "ok       device" in after, result
+            assert result.status == 0 and "ok       module: version 0." in after and "ok       device" in after, result
             must("rmmod", "rust_shm")
             fails(1, "load the module", "ls")
         finally:
