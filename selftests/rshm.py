@@ -653,15 +653,14 @@ class Traced:
     """A script of bpftrace(8) at work; what it prints is in `out` afterwards."""
 
     def __init__(self, script, *arguments):
-        # It says so when its probes are there.
         self.process = subprocess.Popen(["bpftrace", os.path.join(HERE, "../../tools/bpftrace", script), *map(str, arguments)],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.begun = self.process.stdout.readline()
 
     def __enter__(self):
-        assert self.begun.startswith("Attaching "), self.begun + self.process.stdout.read()
-        # The first probe to be attached prints, the last ones are not there yet.
-        time.sleep(2)
+        begun = self.process.stdout.readline()
+        assert begun.startswith("Attaching "), begun + self.process.stdout.read()
+        # The last of its probes comes after that line.
+        time.sleep(3)
         return self
 
     def __exit__(self, *_):
@@ -676,7 +675,10 @@ class Traced:
 def bpftrace_shows_what_happens():
     if not shutil.which("bpftrace"):
         raise Skip("SKIP there is no bpftrace(8)")
-    with Traced("shmsnoop.bt") as snoop, Traced("shmsnoop.bt", 1) as others, Traced("shmfaults.bt") as faults:
+    # Three compilers at once.
+    signal.alarm(5 * PATIENCE)
+    snoop, others, faults = Traced("shmsnoop.bt"), Traced("shmsnoop.bt", 1), Traced("shmfaults.bt")
+    with snoop, others, faults:
         id = create("8M", "-k", "0x1234")
         with Holder(id, touch=PAGE) as holder:
             pass
