@@ -155,7 +155,7 @@ def create_prints_the_id_of_a_segment_as_asked_for():
     id = create("64K", "-k", "0x1234", "-m", "0640")
     fails(1, "EINVAL", "create", "128K", "-k", "0x1234")
     fails(1, "EINVAL", "create", "0")
-    fails(2, "not a size", "create", "lots")
+    fails(2, "is not a size", "create", "lots")
     fails(2, "not a mode", "create", "1", "-m", "888")
     libc = ctypes.CDLL(None)
     key = libc.ftok(b"/etc", 7)
@@ -625,6 +625,47 @@ def show_tells_the_memory_of_each_process():
         # Nobody may see the memory of root's.
         mine, = json.loads(call(PROGRAM, "show", "-J", id, **AS_NOBODY).out)["segments"][0]["processes"]
         same((mine["pid"], mine["resident"]), (other.pid, 2 * MIB))
+
+
+class Traced:
+    """A script of bpftrace(8) at work; what it prints is in `out` afterwards."""
+
+    def __init__(self, script, *arguments):
+        # It says so when its probes are there.
+        self.process = subprocess.Popen(["bpftrace", os.path.join(HERE, "../../tools/bpftrace", script), *map(str, arguments)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.begun = self.process.stdout.readline()
+
+    def __enter__(self):
+        assert self.begun.startswith("Attaching "), self.begun + self.process.stdout.read()
+        # The first probe to be attached prints, the last ones are not there yet.
+        time.sleep(2)
+        return self
+
+    def __exit__(self, *_):
+        # An interval has to pass.
+        time.sleep(2)
+        self.process.send_signal(signal.SIGINT)
+        self.out = self.process.stdout.read()
+        self.process.wait()
+
+
+@test
+def bpftrace_shows_what_happens():
+    if not shutil.which("bpftrace"):
+        raise Skip("SKIP there is no bpftrace(8)")
+    with Traced("shmsnoop.bt") as snoop, Traced("shmsnoop.bt", 1) as others, Traced("shmfaults.bt") as faults:
+        id = create("8M", "-k", "0x1234")
+        with Holder(id, touch=PAGE) as holder:
+            pass
+        ok("rm", str(id))
+    lines = [line.split()[1:] for line in snoop.out.splitlines() if f" {id} " in line]
+    same([line[2] for line in lines], ["create", "attach", "detach", "remove"])
+    same(lines[0][4:], ["key=0x00001234", "size=8388608", "mode=0600", f"namespace={os.stat('/proc/self/ns/ipc').st_ino}"])
+    same((lines[1][0], lines[1][4], lines[2][4]), (str(holder.pid), "attaches=2", "attaches=0"))
+    assert f" {id} " not in others.out, others.out
+    # A block of 2 MiB, if memory has one.
+    assert re.search(rf"@faults\[{id}, [0-9]\]: 1$", faults.out, re.M), faults.out
 
 
 @test

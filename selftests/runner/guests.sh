@@ -14,7 +14,11 @@ needs_of() { # name
 # makes ids look different: a test of the usual ones needs "plain". "parallel" is processors that really run at the same time, as races
 # need; a plain guest has them too where it is alone, and in `make test-all`. "small" is little memory (SMALL=512M): nothing runs there
 # that does not need it. The words of `kernel_lacks` are for what not all kernels have: where one has not, such programs are not run.
-guest_has() { echo "$(if [ "$1" = more ]; then echo extend parallel; else echo "$1"; fi)$(kernel_words)"; }
+guest_has() {
+	local words
+	words=$(kernel_words)
+	if [ "$1" = more ]; then echo "extend parallel$words"; else echo "$1${words/ numa/}"; fi
+}
 
 # "fault": it makes allocations fail; "numa": it makes two nodes of the memory; "balancing": it moves pages between them; "huge": it has
 # folios larger than a page.

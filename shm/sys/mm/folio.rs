@@ -7,7 +7,10 @@ use core::{
     ops::Range,
     ptr::NonNull, //
 };
-use kernel::page::PAGE_SIZE;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// The order of a folio of 2 MiB, or what else a PMD maps.
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
@@ -52,40 +55,59 @@ pub(crate) fn find_free_block() -> bool {
 }
 
 /// Makes all CPUs give back the free pages that each keeps for itself. The allocator does that where it
-/// is short of memory, but only after it has reclaimed something; and whoever allocates a page by its
-/// place makes it do so for the zone (`drain_all_pages()`, which is not exported).
+/// is short of memory, but only after it has reclaimed something; and where a page is allocated by its
+/// place, for the zone (`drain_all_pages()`, which is not exported).
+#[cfg(CONFIG_CONTIG_ALLOC)]
 pub(crate) fn drain_cpus() {
-    #[cfg(CONFIG_CONTIG_ALLOC)]
-    for node in 0..bindings::MAX_NUMNODES {
-        const BITS: u32 = usize::BITS;
-        let mut only = bindings::nodemask_t::default();
-        if let Some(word) = only.bits.get_mut((node / BITS) as usize) {
-            *word = 1 << (node % BITS);
+    const ZONES: [bindings::gfp_t; 3] = [
+        bindings::RUST_SHM_GFP_PROBE_MOVABLE,
+        bindings::RUST_SHM_GFP_PROBE_NORMAL,
+        bindings::RUST_SHM_GFP_PROBE_DMA32,
+    ];
+    for node in nodes_with_memory() {
+        for zone in ZONES {
+            drain_zone(node, zone);
         }
-        // SAFETY: The nodes with memory are words, which are read once. Any page may be asked for of
-        // one; what was allocated is freed.
+    }
+}
+
+/// Without that, they keep them for some seconds.
+#[cfg(not(CONFIG_CONTIG_ALLOC))]
+pub(crate) fn drain_cpus() {}
+
+/// The numbers of the NUMA nodes that have memory.
+#[cfg(CONFIG_CONTIG_ALLOC)]
+fn nodes_with_memory() -> impl Iterator<Item = u32> {
+    // SAFETY: The words are read once.
+    let nodes = unsafe {
+        (&raw const bindings::node_states[bindings::node_states_N_MEMORY as usize]).read_volatile()
+    };
+    (0..bindings::MAX_NUMNODES).filter(move |node| {
+        let word = nodes.bits.get((node / usize::BITS) as usize);
+        word.is_some_and(|word| word >> (node % usize::BITS) & 1 != 0)
+    })
+}
+
+/// The same for one zone of a node.
+#[cfg(CONFIG_CONTIG_ALLOC)]
+fn drain_zone(node: u32, zone: bindings::gfp_t) {
+    // A page cannot be had by its place where something in its pageblock cannot be moved. In a free
+    // block there is nothing.
+    for order in [PMD_ORDER, 0] {
+        // SAFETY: Any page may be asked for by its place; here, one that was just freed. What was
+        // allocated is freed.
         unsafe {
-            let all = &raw const bindings::node_states[bindings::node_states_N_MEMORY as usize];
-            if all
-                .read_volatile()
-                .bits
-                .iter()
-                .zip(only.bits)
-                .all(|(all, only)| all & only == 0)
-            {
+            // CAST: The number of a node.
+            let probe = bindings::alloc_pages_node_noprof(node as c_int, zone, order);
+            if probe.is_null() {
                 continue;
             }
-            for zone in [
-                bindings::RUST_SHM_GFP_ZONE_MOVABLE,
-                bindings::RUST_SHM_GFP_ZONE_NORMAL,
-                bindings::RUST_SHM_GFP_ZONE_DMA32,
-            ] {
-                // CAST: The number of a node.
-                let node = node as core::ffi::c_int;
-                let page = bindings::alloc_contig_pages_noprof(1, zone, node, &mut only);
-                if !page.is_null() {
-                    bindings::__free_pages(page, 0);
-                }
+            let place = bindings::rust_shm_page_to_pfn(probe);
+            bindings::__free_pages(probe, order);
+            let flags = bindings::RUST_SHM_GFP_RANGE;
+            if bindings::alloc_contig_range_noprof(place, place + 1, 0, flags) == 0 {
+                bindings::__free_pages(probe, 0);
+                break;
             }
         }
     }
