@@ -189,7 +189,7 @@ def create_huge_and_populate():
 @test
 def ls_has_all_columns():
     first, second = create("1", "-k", "77", "-m", "0604"), create("5M")
-    columns = "id key owner group creator cgroup mode perms size resident huge swap attached status cpid lpid command atime dtime ctime namespace from".split()
+    columns = "id key owner group creator cgroup mode perms size resident huge swap attached status cpid lpid command atime dtime ctime namespace container from".split()
     lines = [line.split("\t") for line in ok("ls", "-o", "all").splitlines()]
     same(lines[0], [column.upper() for column in columns])
     rows = {int(line[0]): dict(zip(columns, line)) for line in lines[1:]}
@@ -349,6 +349,18 @@ def metrics_are_for_prometheus():
 
 
 @test
+def dashboard_shows_what_metrics_has():
+    with open(os.path.join(HERE, "../../Documentation/grafana/rust_shm.json")) as file:
+        panels = json.load(file)["panels"]
+    shown = set(re.findall(r"rust_shm_\w+", " ".join(target["expr"] for panel in panels for target in panel["targets"])))
+    create("4K")
+    there = set(re.findall(r"^(rust_shm_\w+)", ok("metrics"), re.M))
+    # There is no sum of sizes of which the largest that one may have is part.
+    same(there - shown, {"rust_shm_limit_size_bytes"})
+    same(shown - there, set())
+
+
+@test
 def age_and_orphans():
     id, other, attached = create("4K"), create("4K", **AS_NOBODY), create("4K")
     ids = lambda *arguments: sorted(map(int, ok("ls", "-n", "-o", "id", *arguments).split()))
@@ -425,11 +437,21 @@ def ls_and_rm_in_all_namespaces():
     with Namespace() as other:
         theirs = (str(other.number), str(other.id), "0x00000022")
         same((listed(), listed("-A"), listed("--namespace", other.number)), ({ours}, {ours, theirs}, {theirs}))
-        assert ok("ls", "-A").startswith("NAMESPACE\tID\tKEY\t")
+        assert ok("ls", "-A").startswith("NAMESPACE\tCONTAINER\tID\tKEY\t")
         same(sorted(segment["namespace"] for segment in json.loads(ok("ls", "-AJ", "-o", "all"))["segments"]), sorted([own, other.number]))
         fails(1, "only root", "ls", "-A", **AS_NOBODY)
         fails(1, "no IPC namespace 1 ", "rm", "--namespace", "1", "--all", "--yes")
         fails(2, "cannot be used with", "ls", "-A", "--namespace", "1")
+        # An engine names the control group of a container.
+        if not os.path.exists("/sys/fs/cgroup/cgroup.procs"):
+            must("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
+        group = "/sys/fs/cgroup/docker-" + "0123456789abcdef" * 4 + ".scope"
+        os.mkdir(group)
+        write(group + "/cgroup.procs", str(other.process.pid))
+        containers = {tuple(line.split("\t")) for line in ok("ls", "-A", "-n", "-o", "namespace,container").splitlines()}
+        same(containers, {(str(own), "-"), (str(other.number), "docker:0123456789ab")})
+        write("/sys/fs/cgroup/cgroup.procs", str(other.process.pid))
+        os.rmdir(group)
         # It is entered by the mount too.
         with tempfile.NamedTemporaryFile() as place:
             must("mount", "--bind", f"/proc/{other.process.pid}/ns/ipc", place.name)
@@ -632,15 +654,14 @@ class Traced:
     """A script of bpftrace(8) at work; what it prints is in `out` afterwards."""
 
     def __init__(self, script, *arguments):
-        # It says so when its probes are there.
         self.process = subprocess.Popen(["bpftrace", os.path.join(HERE, "../../tools/bpftrace", script), *map(str, arguments)],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.begun = self.process.stdout.readline()
 
     def __enter__(self):
-        assert self.begun.startswith("Attaching "), self.begun + self.process.stdout.read()
-        # The first probe to be attached prints, the last ones are not there yet.
-        time.sleep(2)
+        begun = self.process.stdout.readline()
+        assert begun.startswith("Attaching "), begun + self.process.stdout.read()
+        # The last of its probes comes after that line.
+        time.sleep(3)
         return self
 
     def __exit__(self, *_):
@@ -655,7 +676,10 @@ class Traced:
 def bpftrace_shows_what_happens():
     if not shutil.which("bpftrace"):
         raise Skip("SKIP there is no bpftrace(8)")
-    with Traced("shmsnoop.bt") as snoop, Traced("shmsnoop.bt", 1) as others, Traced("shmfaults.bt") as faults:
+    # Three compilers at once.
+    signal.alarm(5 * PATIENCE)
+    snoop, others, faults = Traced("shmsnoop.bt"), Traced("shmsnoop.bt", 1), Traced("shmfaults.bt")
+    with snoop, others, faults:
         id = create("8M", "-k", "0x1234")
         with Holder(id, touch=PAGE) as holder:
             pass

@@ -7,6 +7,8 @@ pub(crate) mod folio {
     pub(crate) const PMD_ORDER: u32 = 14;
     pub(crate) const LARGE_FOLIOS: bool = true;
 
+    pub(crate) const LARGE_FOLIOS: bool = true;
+
     pub(crate) fn all_pages() -> usize {
         usize::MAX
     }
