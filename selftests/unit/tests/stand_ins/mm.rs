@@ -5,7 +5,6 @@
 pub(crate) mod folio {
     /// So that few of them are worth another task.
     pub(crate) const PMD_ORDER: u32 = 14;
-    pub(crate) const LARGE_FOLIOS: bool = true;
 
     pub(crate) const LARGE_FOLIOS: bool = true;
 
