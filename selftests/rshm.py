@@ -24,6 +24,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "../tools"))
+CC_32 = ["arm-linux-gnueabihf-gcc"] if os.uname().machine == "aarch64" else ["cc", "-m32"]
 SHARED_32 = os.path.join(HERE, "get-32")  # a 32-bit program with a loader
 NOBODY = 65534
 MIB = 1 << 20
@@ -188,7 +189,7 @@ def create_huge_and_populate():
 @test
 def ls_has_all_columns():
     first, second = create("1", "-k", "77", "-m", "0604"), create("5M")
-    columns = "id key owner group creator cgroup mode perms size resident huge swap attached status cpid lpid command atime dtime ctime namespace from".split()
+    columns = "id key owner group creator cgroup mode perms size resident huge swap attached status cpid lpid command atime dtime ctime namespace container from".split()
     lines = [line.split("\t") for line in ok("ls", "-o", "all").splitlines()]
     same(lines[0], [column.upper() for column in columns])
     rows = {int(line[0]): dict(zip(columns, line)) for line in lines[1:]}
@@ -348,6 +349,18 @@ def metrics_are_for_prometheus():
 
 
 @test
+def dashboard_shows_what_metrics_has():
+    with open(os.path.join(HERE, "../../Documentation/grafana/rust_shm.json")) as file:
+        panels = json.load(file)["panels"]
+    shown = set(re.findall(r"rust_shm_\w+", " ".join(target["expr"] for panel in panels for target in panel["targets"])))
+    create("4K")
+    there = set(re.findall(r"^(rust_shm_\w+)", ok("metrics"), re.M))
+    # There is no sum of sizes of which the largest that one may have is part.
+    same(there - shown, {"rust_shm_limit_size_bytes"})
+    same(shown - there, set())
+
+
+@test
 def age_and_orphans():
     id, other, attached = create("4K"), create("4K", **AS_NOBODY), create("4K")
     ids = lambda *arguments: sorted(map(int, ok("ls", "-n", "-o", "id", *arguments).split()))
@@ -424,11 +437,21 @@ def ls_and_rm_in_all_namespaces():
     with Namespace() as other:
         theirs = (str(other.number), str(other.id), "0x00000022")
         same((listed(), listed("-A"), listed("--namespace", other.number)), ({ours}, {ours, theirs}, {theirs}))
-        assert ok("ls", "-A").startswith("NAMESPACE\tID\tKEY\t")
+        assert ok("ls", "-A").startswith("NAMESPACE\tCONTAINER\tID\tKEY\t")
         same(sorted(segment["namespace"] for segment in json.loads(ok("ls", "-AJ", "-o", "all"))["segments"]), sorted([own, other.number]))
         fails(1, "only root", "ls", "-A", **AS_NOBODY)
         fails(1, "no IPC namespace 1 ", "rm", "--namespace", "1", "--all", "--yes")
         fails(2, "cannot be used with", "ls", "-A", "--namespace", "1")
+        # An engine names the control group of a container.
+        if not os.path.exists("/sys/fs/cgroup/cgroup.procs"):
+            must("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
+        group = "/sys/fs/cgroup/docker-" + "0123456789abcdef" * 4 + ".scope"
+        os.mkdir(group)
+        write(group + "/cgroup.procs", str(other.process.pid))
+        containers = {tuple(line.split("\t")) for line in ok("ls", "-A", "-n", "-o", "namespace,container").splitlines()}
+        same(containers, {(str(own), "-"), (str(other.number), "docker:0123456789ab")})
+        write("/sys/fs/cgroup/cgroup.procs", str(other.process.pid))
+        os.rmdir(group)
         # It is entered by the mount too.
         with tempfile.NamedTemporaryFile() as place:
             must("mount", "--bind", f"/proc/{other.process.pid}/ns/ipc", place.name)
@@ -631,15 +654,14 @@ class Traced:
     """A script of bpftrace(8) at work; what it prints is in `out` afterwards."""
 
     def __init__(self, script, *arguments):
-        # It says so when its probes are there.
         self.process = subprocess.Popen(["bpftrace", os.path.join(HERE, "../../tools/bpftrace", script), *map(str, arguments)],
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.begun = self.process.stdout.readline()
 
     def __enter__(self):
-        assert self.begun.startswith("Attaching "), self.begun + self.process.stdout.read()
-        # The first probe to be attached prints, the last ones are not there yet.
-        time.sleep(2)
+        begun = self.process.stdout.readline()
+        assert begun.startswith("Attaching "), begun + self.process.stdout.read()
+        # The last of its probes comes after that line.
+        time.sleep(3)
         return self
 
     def __exit__(self, *_):
@@ -654,18 +676,22 @@ class Traced:
 def bpftrace_shows_what_happens():
     if not shutil.which("bpftrace"):
         raise Skip("SKIP there is no bpftrace(8)")
-    with Traced("shmsnoop.bt") as snoop, Traced("shmsnoop.bt", 1) as others, Traced("shmfaults.bt") as faults:
+    # Three compilers at once.
+    signal.alarm(5 * PATIENCE)
+    snoop, others, faults = Traced("shmsnoop.bt"), Traced("shmsnoop.bt", 1), Traced("shmfaults.bt")
+    with snoop, others, faults:
         id = create("8M", "-k", "0x1234")
         with Holder(id, touch=PAGE) as holder:
             pass
         ok("rm", str(id))
     lines = [line.split()[1:] for line in snoop.out.splitlines() if f" {id} " in line]
     same([line[2] for line in lines], ["create", "attach", "detach", "remove"])
-    same(lines[0][4:], ["key=0x00001234", "size=8388608", "mode=0600", f"namespace={os.stat('/proc/self/ns/ipc').st_ino}"])
-    same((lines[1][0], lines[1][4], lines[2][4]), (str(holder.pid), "attaches=2", "attaches=0"))
+    own = str(os.stat("/proc/self/ns/ipc").st_ino)
+    same(lines[0][4:], [own, "key=0x00001234", "size=8388608", "mode=0600"])
+    same([lines[1][0]] + lines[1][4:] + lines[2][4:], [str(holder.pid), own, "attaches=2", own, "attaches=0"])
     assert f" {id} " not in others.out, others.out
     # A block of 2 MiB, if memory has one.
-    assert re.search(rf"@faults\[{id}, [0-9]\]: 1$", faults.out, re.M), faults.out
+    assert re.search(rf"@faults\[{own}, {id}, [0-9]\]: 1$", faults.out, re.M), faults.out
 
 
 @test
@@ -1234,7 +1260,7 @@ def run_32_bit_programs():
     with tempfile.TemporaryDirectory() as directory:
         program = os.path.join(directory, "narrow")
         write(program + ".c", "#include <sys/shm.h>\nint main(void) { return shmget(0x32, 4096, IPC_CREAT | 0600) < 0; }\n")
-        must("cc", "-m32", "-o", program, program + ".c")
+        must(*CC_32, "-o", program, program + ".c")
         same(ok("run", "--", "sh", "-c", f"{program}; exit"), "")
     same([line["key"] for line in table().values()], [str(0x32)])
 
@@ -1354,7 +1380,7 @@ def main():
     os.chmod(directory, 0o755)
     PROGRAM = shutil.copy(os.path.join(TOOLS, "rshm"), directory)
     libraries = shutil.copytree(os.path.join(TOOLS, "rust_shm"), os.path.join(directory, "rust_shm"))
-    LIBRARY, PRELOADED = [os.path.join(libraries, platform, "librust_shm_preload.so") for platform in ("x86_64", "$PLATFORM")]
+    LIBRARY, PRELOADED = [os.path.join(libraries, platform, "librust_shm_preload.so") for platform in (os.uname().machine, "$PLATFORM")]
     for number, function in enumerate(tests, 1):
         start = time.monotonic()
         signal.alarm(PATIENCE)

@@ -23,6 +23,8 @@ use crate::shm::{
         mm::{
             folio::{
                 self,
+                LockedFolio,
+                LARGE_FOLIOS,
                 PMD_ORDER, //
             },
             lent::LentMm, //
@@ -138,9 +140,9 @@ impl Mounts {
     pub(crate) fn current(&self) -> &TmpfsMount {
         let [never, within_size, always] = &self.0;
         match HUGE.value() {
-            Huge::Never => never,
-            Huge::WithinSize => within_size,
-            Huge::Always => always,
+            Huge::WithinSize if LARGE_FOLIOS => within_size,
+            Huge::Always if LARGE_FOLIOS => always,
+            _ => never,
         }
     }
 }
@@ -149,9 +151,9 @@ impl Mounts {
 /// and clears a folio.
 static PLACING: OnceTable = OnceTable::new();
 
-/// Puts a folio at the place of a fault, where nothing is, and returns its order. If that fails, shmem's
-/// own fault says why.
-pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<u32> {
+/// Puts a folio at the place of a fault, where nothing is, and returns it. If that fails, shmem's own fault
+/// says why.
+pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<LockedFolio> {
     let pages = fault.pages();
     let index = fault.index();
     let is_there = || pages.has(index);
@@ -163,10 +165,15 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<u32> {
     if !is_huge && (fault.wants_small() || may_leave_mapping(fault)) {
         return None;
     }
+    let order = if is_huge || LARGE_FOLIOS {
+        PMD_ORDER
+    } else {
+        0
+    };
     // The second time, somebody else has placed a folio in the same block, but not here.
     for _ in 0..2 {
-        if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> PMD_ORDER)) {
-            return pages.place(index).ok().map(|folio| folio.order());
+        if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> order)) {
+            return pages.place(index).ok();
         }
         if is_there() {
             break;

@@ -11,6 +11,7 @@
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
+#include <linux/shm.h>
 #include <linux/shmem_fs.h>
 #include <linux/task_work.h>
 #include <linux/xarray.h>
@@ -29,16 +30,18 @@ const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
 const gfp_t RUST_SHM_GFP_PROMISED = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
-#define PROBE (__GFP_MOVABLE | __GFP_COMP | __GFP_THISNODE | __GFP_MEMALLOC | __GFP_NOWARN)
-const gfp_t RUST_SHM_GFP_PROBE_MOVABLE = PROBE | __GFP_HIGHMEM;
-const gfp_t RUST_SHM_GFP_PROBE_NORMAL = PROBE;
-const gfp_t RUST_SHM_GFP_PROBE_DMA32 = PROBE | GFP_DMA32;
-const gfp_t RUST_SHM_GFP_RANGE = GFP_KERNEL | __GFP_NOWARN;
 const gfp_t RUST_SHM_GFP_NO_OOM = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 const gfp_t RUST_SHM_XA_FLAGS = XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT;
 const unsigned short RUST_SHM_MPOL_PREFERRED_MANY = MPOL_PREFERRED_MANY;
 const unsigned int RUST_SHM_SB_KERNMOUNT = SB_KERNMOUNT;
 const unsigned long RUST_SHM_SHMEM_F_LOCKED = SHMEM_F_LOCKED;
+const unsigned int RUST_SHM_PMD_SHIFT = PMD_SHIFT;
+const unsigned long RUST_SHM_SHMLBA = SHMLBA;
+#ifdef COMPAT_SHMLBA
+const unsigned long RUST_SHM_COMPAT_SHMLBA = COMPAT_SHMLBA;
+#else
+const unsigned long RUST_SHM_COMPAT_SHMLBA = SHMLBA;
+#endif
 
 /* Fields of structures that bindgen cannot lay out. */
 const size_t RUST_SHM_OFFSET_NS_ID = offsetof(struct ipc_namespace, ns.ns_id);
