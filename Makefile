@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# rust_shm: System V shared memory as a kernel module. All logic is in qemu/.
+# rust_shm: System V shared memory as a kernel module. What the targets do is in scripts/.
 
 # `make KDIR=tree` builds for any prepared kernel tree with this host's tools, as DKMS does; otherwise the toolbox is used.
 OUT ?= build/module
@@ -24,11 +24,11 @@ help:
 ## make                   build the module: build/module/rust_shm.ko
 ## make KDIR=tree         build it with this host's tools for a prepared kernel tree (DKMS does this)
 module:
-	@$(if $(KDIR),qemu/module "$(KDIR)" "$(OUT)",$(TOOLBOX) enter -- qemu/in-toolbox module)
+	@$(if $(KDIR),scripts/module "$(KDIR)" "$(OUT)",$(TOOLBOX) enter -- scripts/in-toolbox module)
 
 ## make tools             build what is in tools/ for user space: build/tools/; and build/programs/no-sysv
 tools:
-	@$(TOOLBOX) enter -- qemu/in-toolbox tools
+	@$(TOOLBOX) enter -- scripts/in-toolbox tools
 
 ## make install           install what is built, as root: PREFIX=/usr/local DESTDIR= KVER=; see Documentation/install.md
 ## make install-dkms      hand the source to DKMS, which builds it for this kernel and the next ones
@@ -42,33 +42,33 @@ uninstall:
 	@packaging/install uninstall
 ## make deb               Debian packages rust-shm-dkms, rust-shm-tools, librust-shm0, librust-shm-dev: build/deb/
 deb:
-	@$(TOOLBOX) enter -- qemu/in-toolbox deb
-## make test-install      install, DKMS, packages, which is a part of test-all; and a machine of a user, emulated: 15 to 25 minutes more
-##     T=machine          that machine only; WHOLE=1 has the kernel's crates compiled there too, which natively done takes a tenth of the time
+	@$(TOOLBOX) enter -- scripts/in-toolbox deb
+## make test-install      install, DKMS, packages: a part of test-all; and a user's machine: 15 to 25 minutes more where it is emulated
+##     T=machine          only that machine; with WHOLE=1 it compiles the kernel's crates itself, which takes ten times as long as on the host
 test-install:
-	@$(TOOLBOX) enter -- qemu/in-toolbox test-install
+	@$(TOOLBOX) enter -- scripts/in-toolbox test-install
 
-## make test [T=program]  everything that is tested, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
-##     SMALL=512M         memory of the guest for what is tested with little: for T=pressure, 1G is the full size
+## make test [T=program]  all tests, in two guests side by side (GUESTS=2); ends with "N passed, N failed"
+##     SMALL=512M         memory of the guest for tests with little memory; T=pressure has its full size with 1G
 test:
-	@qemu/test
+	@scripts/for-kernel test
 ##     KERNEL=7.2         on Debian's newest 7.2; 7.3-rt and 7.3-cloud are its flavours; see KERNEL below
-## make test-kernels      the suite on each of Debian's kernels that the module is for, and their table in README.md; KERNELS='7.2 7.3-rt'
+## make test-kernels      the suite on each of Debian's kernels that the module supports; writes their table in README.md; KERNELS='7.2 7.3-rt'
 test-kernels:
-	@qemu/test-kernels
-## make test-all          that, and what takes longer: the tests on a kernel without CONFIG_SYSVIPC, all of them as 32-bit programs, ...
+	@selftests/runner/test-kernels
+## make test-all          make test, and longer tests: on a kernel without CONFIG_SYSVIPC, all of them as 32-bit programs, ...
 test-all:
-	@qemu/test all
-## make test-programs [T=program]   programs that others have written, unchanged, on rust_shm: PostgreSQL, X, ipcs, stress-ng, ...
+	@scripts/for-kernel test-all
+## make test-programs [T=program]   real programs, unchanged, on rust_shm: PostgreSQL, X, ipcs, stress-ng, ...
 test-programs:
-	@qemu/test programs
-## make test-configs [T=NUMA=n]   the module builds for kernels of other configurations, or is refused in a sentence: qemu/configs
+	@scripts/for-kernel test-programs
+## make test-configs [T=NUMA=n]   the module builds for kernels of other configurations, or says why not: selftests/runner/configs
 test-configs:
-	@$(TOOLBOX) enter -- qemu/in-toolbox test-configs
-## make stress [SECONDS=120]   all that there is to do, at once and at random, on 8 CPUs; STRESS_SEED=n says what, STRESS_PROCESSES=16
+	@$(TOOLBOX) enter -- scripts/in-toolbox test-configs
+## make stress [SECONDS=120]   all calls at once and at random, on 8 CPUs; STRESS_SEED=n STRESS_PROCESSES=16
 stress:
-	@STRESS_SECONDS="$(SECONDS)" qemu/oracle stress
-## make kernel KERNEL=7.2-rt   fetch a kernel of Debian's (series, and -rt or -cloud), and prepare it for building modules (once)
+	@STRESS_SECONDS="$(SECONDS)" scripts/for-kernel stress
+## make kernel KERNEL=7.2-rt   fetch one of Debian's kernels (series, and -rt or -cloud) and prepare it for building modules (once)
 ## make kernel KERNEL=name   build a kernel of our own (once, 10 to 15 minutes; it is kept in the cache), for KERNEL=name below and for
 ##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races), fault (failures)
 kernel:
@@ -76,46 +76,47 @@ kernel:
 ## make oracle            random calls on the built-in and on the module, compared after every step, until they differ
 ##     SEEDS='1 2 3' STEPS=200000   steps for each seed (default: 4 seeds, 10000 steps)
 oracle:
-	@qemu/oracle
-## make fuzz [MINUTES=10]   programs of calls, of several threads; guided by what they reach; KERNEL=kasan finds more
-##     REPLAY=file TIMES=100    runs the programs of a file, as those in build/fuzz/crash.* after a failure; SEED=n
+	@scripts/for-kernel oracle
+## make fuzz [MINUTES=10]   random programs of calls, of several threads, guided by coverage; KERNEL=kasan finds more
+##     REPLAY=file TIMES=100    runs the programs of a file, such as build/fuzz/crash.*/programs after a failure; SEED=n
 fuzz:
-	@qemu/oracle fuzz
-## make coverage          which lines of shm/ run under it (SEEDS, STEPS: default 4 seeds, 2000 steps), and which do not
+	@scripts/for-kernel fuzz
+## make coverage          lines of shm/ that the oracle runs, and those that it does not (SEEDS, STEPS: default 4 seeds, 2000 steps)
 coverage:
-	@qemu/oracle coverage
-## make check             only what needs no boot
+	@scripts/for-kernel coverage
+## make check             checks that need no boot: formats, lints, links, licences
 check:
-	@$(TOOLBOX) enter -- qemu/in-toolbox check
-## make docs              the pages as one book that can be searched: build/book/index.html (the first time it builds mdBook)
+	@$(TOOLBOX) enter -- scripts/in-toolbox check
+## make docs              the pages as one book that can be searched, with pictures of rshm from a guest: build/book/index.html
+##                        (the first time it builds mdBook: 5 to 10 minutes)
 docs:
-	@$(TOOLBOX) enter -- qemu/in-toolbox docs
+	@$(TOOLBOX) enter -- scripts/in-toolbox docs
 ## make rust-project.json what rust-analyzer needs for the module
 rust-project.json:
-	@$(TOOLBOX) enter -- qemu/in-toolbox rust-project
-	@qemu/rust-project.py build/module/rust-project.json "$$($(TOOLBOX) path)" >$@.new && mv $@.new $@
+	@$(TOOLBOX) enter -- scripts/in-toolbox rust-project
+	@scripts/rust-project.py build/module/rust-project.json "$$($(TOOLBOX) path)" >$@.new && mv $@.new $@
 ## make run               the demonstration in Documentation/, in a guest
 run:
-	@$(TOOLBOX) enter -- qemu/in-toolbox demo
+	@$(TOOLBOX) enter -- scripts/in-toolbox demo
 
 ## make bench [ARGS='row...']   the same work on the built-in and on the module, side by side; ARGS=many: by how many segments there are
 ##     PLOT=1             draws it: build/bench/*.svg
 bench:
 	@bench/run $(ARGS)
 
-## make profile ROW=attach [SIDE=rust_shm]   where the instructions of a row go, by function; a flame graph in build/profile/
+## make profile ROW=attach [SIDE=rust_shm]   the instructions of a row by function; a flame graph in build/profile/
 profile:
-	@qemu/oracle profile
+	@scripts/for-kernel profile
 ## make vm CMD='...'      run a command in a guest with the module loaded, in /src; fails when it fails
-##                        (make says 2 for any failure; CMD='...' qemu/vm says the command's own status)
-##                        rshm and no-sysv are commands there after `make tools`
+##                        (make returns 2 for any failure; CMD='...' qemu/vm returns the status of the command)
+##                        rshm and no-sysv are commands there, once `make tools` has built them
 ## make shell             a prompt there
 vm:
 	@qemu/vm
 shell:
 	@qemu/vm --shell
 ##     SHARE=dir          a directory of yours, writable at /share
-##     KERNEL=tree        a kernel tree you have built, an image (with NOMODULE=1 or KDIR=tree), or the name of one of Debian's or ours
+##     KERNEL=tree        a built kernel tree, an image (with NOMODULE=1 or KDIR=tree), or a name as for make kernel
 ##     ACCEL=kvm|tcg|icount   default: kvm where it works, otherwise tcg (software)
 ##     CPUS=2 MEM=2G TIMEOUT=3600 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
 

@@ -741,9 +741,7 @@ TEST_F(abi, thirty_two_bit_programs_need_no_translation)
 
 	low = mmap(NULL, self->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 	ASSERT_NE(MAP_FAILED, low);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
+	SHM_FORK(pid)
 		_exit(ioctl_32(-1, 0, NULL) != -EBADF);
 	status = shm_wait(pid);
 	if (status)

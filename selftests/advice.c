@@ -54,19 +54,6 @@
 #endif
 #define THP_DISABLE_EXCEPT_ADVISED 2
 
-static char *new_segment(const struct shm_backend *shm, size_t size, void *addr, int *id)
-{
-	*id = shm->get(IPC_PRIVATE, size, 0600);
-	return *id < 0 ? SHM_FAILED : shm->attach(*id, addr, 0);
-}
-
-static long rss(const struct shm_backend *shm, int id)
-{
-	struct rust_shm_stat stat;
-
-	return shm->stat(id, &stat) ? -1 : (long)stat.rss;
-}
-
 /* The file below an attach of this size, as /proc/PID/map_files has it. */
 static int open_below(const char *addr, size_t size, int flags)
 {
@@ -136,9 +123,7 @@ TEST_F(advice, dontfork_is_not_counted)
 
 	ASSERT_EQ(0, gate_make(&gate));
 	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_DONTFORK));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		gate_wait(&gate);
 		_exit(vma_mapped(self->addr) || !vma_mapped(self->again));
 	}
@@ -168,9 +153,7 @@ TEST_F(advice, of_another_process)
 
 	ASSERT_EQ(0, gate_make(&gate));
 	pattern_fill(self->addr, self->size, 3);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		gate_wait(&gate);
 		_exit(!pattern_stands(self->addr, self->size, 3));
 	}
@@ -215,7 +198,7 @@ TEST_F(advice, merging_leaves_it_alone)
 		EXPECT_EQ(7, self->addr[2 * self->page]);
 		EXPECT_EQ(8, self->again[self->page]);
 	});
-	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+	EXPECT_EQ((long)self->size, shm_rss(self->shm, self->id));
 }
 
 /* Memory of segments cannot be registered. */
@@ -301,16 +284,16 @@ TEST_F(advice, cachestat_of_the_file_below)
 TEST_F(advice, fallocate_and_no_use)
 {
 	int id, fd;
-	char *addr = new_segment(self->shm, 8 * MIB, vma_hole(8 * MIB), &id);
+	char *addr = shm_new_segment(self->shm, 8 * MIB, vma_hole(8 * MIB), &id);
 
 	ASSERT_NE(SHM_FAILED, addr);
 	fd = open_below(addr, 8 * MIB, O_RDWR);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 8 * MIB));
-	EXPECT_EQ((long)(8 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(8 * MIB), shm_rss(self->shm, id));
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
-	EXPECT_EQ((long)(8 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(8 * MIB), shm_rss(self->shm, id));
 	EXPECT_EQ(0, addr[5 * MIB]);
 	addr[6 * MIB] = 1;
 	close(fd);
@@ -332,7 +315,7 @@ TEST_F(advice, fallocate_refuses)
 	EXPECT_ERRNO(EINVAL, fallocate(fd, 0, 0, 0));
 	EXPECT_ERRNO(EINVAL, fallocate(fd, 0, -1, self->page));
 	EXPECT_ERRNO(EFBIG, fallocate(fd, 0, INT64_MAX - 1, self->page));
-	EXPECT_EQ(0, rss(self->shm, self->id));
+	EXPECT_EQ(0, shm_rss(self->shm, self->id));
 	close(fd);
 	fd = open_below(self->addr, self->size, O_RDONLY);
 	ASSERT_LE(0, fd);
@@ -355,13 +338,13 @@ TEST_F(advice, fallocate_beyond_the_end)
 		EXPECT_EQ(0, fallocate(fd, modes[i], self->size - self->page, 2 * self->page));
 		ASSERT_EQ(0, fstat(fd, &file));
 		EXPECT_EQ(self->size + i * self->page, file.st_size);
-		EXPECT_LE((long)(2 * self->page), rss(self->shm, self->id));
+		EXPECT_LE((long)(2 * self->page), shm_rss(self->shm, self->id));
 	}
 	ASSERT_EQ(0, self->shm->stat(self->id, &stat));
 	EXPECT_EQ(self->size, stat.segsz);
 	/* All of it goes with a hole that is as large as the file. */
 	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * self->size));
-	EXPECT_EQ(0, rss(self->shm, self->id));
+	EXPECT_EQ(0, shm_rss(self->shm, self->id));
 	close(fd);
 }
 
@@ -412,7 +395,7 @@ static int poison(char *page)
 
 static long corrupted(void)
 {
-	return proc_bytes("/proc/meminfo", "HardwareCorrupted");
+	return meminfo("HardwareCorrupted");
 }
 
 TEST_F(advice, poisoned_page_is_sigbus_for_all)
@@ -468,7 +451,7 @@ TEST_F(advice, poisoned_page_is_sigbus_for_all)
 TEST_F(advice, poisoned_page_of_a_removed_segment)
 {
 	int id;
-	char *addr = new_segment(self->shm, 4 * self->page, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 4 * self->page, NULL, &id);
 
 	ASSERT_NE(SHM_FAILED, addr);
 	memset(addr, 1, 4 * self->page);
@@ -491,7 +474,7 @@ TEST_F(advice, soft_offline_moves_the_page)
 		EXPECT_TRUE(pattern_stands(self->addr, self->size, 3));
 	}
 	EXPECT_TRUE(pattern_stands(self->again, self->size, 3));
-	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+	EXPECT_EQ((long)self->size, shm_rss(self->shm, self->id));
 }
 
 /*
@@ -530,11 +513,11 @@ static long touched(const struct shm_backend *shm, size_t size, size_t offset, i
 	long bytes;
 	int id;
 
-	addr = new_segment(shm, size, hole, &id);
+	addr = shm_new_segment(shm, size, hole, &id);
 	if (addr == SHM_FAILED || (advice >= 0 && madvise(addr, size, advice)))
 		return -1;
 	addr[offset] = 1;
-	bytes = rss(shm, id);
+	bytes = shm_rss(shm, id);
 	return shm->rmid(id) || shm->detach(addr) ? -1 : bytes;
 }
 
@@ -591,7 +574,7 @@ TEST_F(huge, fallocate_brings_in)
 
 	for (blocks = 0; blocks < 2; blocks++) {
 		ASSERT_EQ(0, shm_write_file(self->path, blocks ? "within_size" : "never"));
-		addr = new_segment(self->shm, size, NULL, &id);
+		addr = shm_new_segment(self->shm, size, NULL, &id);
 		ASSERT_NE(SHM_FAILED, addr);
 		again = self->shm->attach(id, NULL, 0);
 		ASSERT_NE(SHM_FAILED, again);
@@ -599,22 +582,22 @@ TEST_F(huge, fallocate_brings_in)
 		ASSERT_LE(0, fd);
 		addr[5 * self->page] = 'x';
 		ASSERT_EQ(0, madvise(addr, size, MADV_REMOVE));
-		ASSERT_EQ(0, rss(self->shm, id));
+		ASSERT_EQ(0, shm_rss(self->shm, id));
 		for (i = 0; i < ARRAY_SIZE(modes); i++) {
 			ASSERT_EQ(0, fallocate(fd, modes[i], 3 * self->page, 4 * self->page));
-			EXPECT_EQ((long)(blocks ? size : 4 * self->page), rss(self->shm, id));
+			EXPECT_EQ((long)(blocks ? size : 4 * self->page), shm_rss(self->shm, id));
 			EXPECT_EQ(0, vma_smaps_bytes(addr, "Rss"));
 			EXPECT_EQ(0, addr[5 * self->page]);
 			strcpy(addr + 5 * self->page, "kept");
 			/* Parts of pages are whole pages; what is there stays. */
 			ASSERT_EQ(0, fallocate(fd, modes[i], 7 * self->page - 1, 2));
-			EXPECT_EQ((long)(blocks ? size : 5 * self->page), rss(self->shm, id));
+			EXPECT_EQ((long)(blocks ? size : 5 * self->page), shm_rss(self->shm, id));
 			ASSERT_EQ(0, fallocate(fd, modes[i], 0, size));
-			EXPECT_EQ((long)size, rss(self->shm, id));
+			EXPECT_EQ((long)size, shm_rss(self->shm, id));
 			EXPECT_STREQ("kept", again + 5 * self->page);
 			EXPECT_EQ(0, again[15 * self->page]);
 			ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size));
-			EXPECT_EQ(0, rss(self->shm, id));
+			EXPECT_EQ(0, shm_rss(self->shm, id));
 			EXPECT_EQ(0, again[5 * self->page]);
 			ASSERT_EQ(0, madvise(addr, size, MADV_REMOVE));
 		}
@@ -628,11 +611,11 @@ TEST_F(huge, at_an_aligned_address)
 	char *addr;
 
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
-	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	addr = shm_new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	memset(addr, 1, 4 * MIB);
 	expect_huge(_metadata, self->shm, id, addr, 4 * MIB);
-	EXPECT_EQ((long)(4 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(4 * MIB), shm_rss(self->shm, id));
 }
 
 /* An attach without an address is placed where huge pages fit. */
@@ -647,7 +630,7 @@ TEST_F(huge, at_a_chosen_address)
 	for (i = 0; i < 4; i++) {
 		/* Knock the next free address off its alignment. */
 		mmap(NULL, self->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		addr = new_segment(self->shm, 4 * MIB + (i & 1) * self->page, NULL, &id);
+		addr = shm_new_segment(self->shm, 4 * MIB + (i & 1) * self->page, NULL, &id);
 		ASSERT_NE(SHM_FAILED, addr);
 		memset(addr, 1, 4 * MIB);
 		expect_huge(_metadata, self->shm, id, addr, 4 * MIB);
@@ -661,10 +644,10 @@ TEST_F(huge, by_one_touch)
 	int id;
 
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
-	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	addr = shm_new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	addr[3 * MIB] = 'h';
-	EXPECT_EQ((long)(2 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(2 * MIB), shm_rss(self->shm, id));
 	expect_huge(_metadata, self->shm, id, addr, 2 * MIB);
 	again = self->shm->attach(id, vma_hole(4 * MIB), SHM_RDONLY);
 	ASSERT_NE(SHM_FAILED, again);
@@ -680,10 +663,10 @@ TEST_F(huge, none_where_none_fits)
 	char *addr;
 
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
-	addr = new_segment(self->shm, HUGE_SIZE - self->page, vma_hole(HUGE_SIZE), &id);
+	addr = shm_new_segment(self->shm, HUGE_SIZE - self->page, vma_hole(HUGE_SIZE), &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	memset(addr, 1, HUGE_SIZE - self->page);
-	EXPECT_EQ((long)(HUGE_SIZE - self->page), rss(self->shm, id));
+	EXPECT_EQ((long)(HUGE_SIZE - self->page), shm_rss(self->shm, id));
 	expect_huge(_metadata, self->shm, id, addr, 0);
 }
 
@@ -708,7 +691,7 @@ TEST_F(huge, parameter_holds_for_new_files)
 		addr = self->shm->attach(id, vma_hole(size), 0);
 		ASSERT_NE(SHM_FAILED, addr);
 		addr[0] = 1;
-		EXPECT_EQ(block, rss(self->shm, id));
+		EXPECT_EQ(block, shm_rss(self->shm, id));
 		/* And so it stays, whatever is set later, also while nobody is attached. */
 		ASSERT_EQ(0, madvise(addr, size, MADV_REMOVE));
 		ASSERT_EQ(0, self->shm->detach(addr));
@@ -716,7 +699,7 @@ TEST_F(huge, parameter_holds_for_new_files)
 		addr = self->shm->attach(id, vma_hole(size), 0);
 		ASSERT_NE(SHM_FAILED, addr);
 		addr[0] = 1;
-		EXPECT_EQ(block, rss(self->shm, id));
+		EXPECT_EQ(block, shm_rss(self->shm, id));
 	}
 }
 
@@ -743,14 +726,14 @@ TEST_F(huge, advice_that_comes_late)
 	char *addr;
 
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
-	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	addr = shm_new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	pattern_fill(addr, 4 * MIB, 1);
 	ASSERT_EQ(0, shm_small_pages(addr, 4 * MIB));
 	EXPECT_TRUE(pattern_stands(addr, 4 * MIB, 1));
 	ASSERT_EQ(0, madvise(addr, 4 * MIB, MADV_DONTNEED));
 	EXPECT_TRUE(pattern_stands(addr, 4 * MIB, 1));
-	EXPECT_EQ((long)(4 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(4 * MIB), shm_rss(self->shm, id));
 }
 
 /* A huge page in place of small ones that are there. */
@@ -760,7 +743,7 @@ TEST_F(huge, collapse)
 	char *addr;
 
 	ASSERT_EQ(0, shm_write_file(self->path, "never"));
-	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	addr = shm_new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	pattern_fill(addr, 4 * MIB, 5);
 	ASSERT_EQ(0, pmd_mapped(addr));
@@ -768,7 +751,7 @@ TEST_F(huge, collapse)
 		TH_LOG("%s", strerror(errno));
 	EXPECT_EQ((long)(4 * MIB), pmd_mapped(addr));
 	EXPECT_TRUE(pattern_stands(addr, 4 * MIB, 5));
-	EXPECT_EQ((long)(4 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(4 * MIB), shm_rss(self->shm, id));
 	/* Where they are huge already, there is nothing to do. */
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
 	ASSERT_EQ(0, madvise(addr, 4 * MIB, MADV_REMOVE));
@@ -786,7 +769,7 @@ TEST_F(huge, poisoned_page)
 	size_t offset;
 
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
-	addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	addr = shm_new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
 	again = self->shm->attach(id, vma_hole(4 * MIB), 0);
 	ASSERT_NE(SHM_FAILED, addr);
 	ASSERT_NE(SHM_FAILED, again);
@@ -824,7 +807,7 @@ TEST_F(huge, always_over_the_end)
 		int id, fd;
 
 		longer = i % 2;
-		addr = new_segment(self->shm, size, vma_hole(12 * MIB), &id);
+		addr = shm_new_segment(self->shm, size, vma_hole(12 * MIB), &id);
 		ASSERT_NE(SHM_FAILED, addr);
 		if (longer) {
 			ASSERT_EQ(addr, mremap(addr, size, length, 0));
@@ -833,7 +816,7 @@ TEST_F(huge, always_over_the_end)
 		}
 		pattern_fill(addr, size, i);
 		if (longer) {
-			EXPECT_EQ((long)blocks, rss(self->shm, id));
+			EXPECT_EQ((long)blocks, shm_rss(self->shm, id));
 		} else {
 			ASSERT_EQ(addr, mremap(addr, size, length, 0));
 			EXPECT_EQ(SIGBUS, read_signal(addr + size))
@@ -861,7 +844,7 @@ TEST_F(huge, always_over_the_end)
 				EXPECT_EQ(SIGBUS, read_signal(addr + size));
 		}
 		ASSERT_EQ(0, madvise(addr, length, MADV_REMOVE));
-		EXPECT_EQ(0, rss(self->shm, id));
+		EXPECT_EQ(0, shm_rss(self->shm, id));
 		EXPECT_EQ(SIGBUS, read_signal(addr + size));
 		EXPECT_EQ(0, addr[size - 1]);
 		ASSERT_EQ(0, self->shm->rmid(id));

@@ -54,22 +54,6 @@ static int vm_write(const char *name, unsigned long value)
 	return shm_write_file(path, text);
 }
 
-/* A field of /proc/meminfo in bytes: more than a long of 32 bits may hold. */
-static int64_t meminfo(const char *field)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	size_t length = strlen(field);
-	int64_t bytes = -1;
-	char line[256];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, field, length) && line[length] == ':')
-			bytes = strtoll(line + length + 1, NULL, 10) * 1024;
-	if (file)
-		fclose(file);
-	return bytes;
-}
-
 static int64_t committed(void)
 {
 	return meminfo("Committed_AS");
@@ -272,9 +256,7 @@ TEST_F(commit, killed_process_takes_it_back)
 
 	ASSERT_LE(0, id);
 	ASSERT_EQ(0, gate_make(&gate));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		if (self->shm->attach(id, NULL, 0) == SHM_FAILED || self->shm->rmid(id))
 			_exit(1);
 		gate_open(&gate);

@@ -151,9 +151,7 @@ TEST_F(ctl, stat_follows_attach_and_detach)
 
 	wait_past(stat.atime);
 	before = time(NULL);
-	child_lpid = fork();
-	ASSERT_LE(0, child_lpid);
-	if (!child_lpid)
+	SHM_FORK(child_lpid)
 		_exit(self->shm->detach(memory) != 0);
 	ASSERT_EQ(0, shm_wait(child_lpid));
 	made = stat;
@@ -628,9 +626,7 @@ TEST_F(ctl, two_removers_do_not_trip_over_each_other)
 		id = self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600);
 		ASSERT_LE(0, id);
 		for (i = 0; i < 4; i++) {
-			pids[i] = fork();
-			ASSERT_LE(0, pids[i]);
-			if (!pids[i]) {
+			SHM_FORK(pids[i]) {
 				if (!self->shm->rmid(id))
 					_exit(0);
 				_exit(errno == EINVAL ? 1 : 2);

@@ -167,7 +167,7 @@ static long used_memory(void)
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
-		used += proc_bytes("/proc/meminfo", names[i]);
+		used += meminfo(names[i]);
 	return used;
 }
 
@@ -194,13 +194,11 @@ static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *se
 
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
 	before = settled_memory();
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
+	SHM_FORK(pid)
 		consume(self->shm, &self->cgroup, kind);
 	while (!status) {
 		ASSERT_LE(0, waitpid(pid, &status, WNOHANG | WUNTRACED));
-		now = number_at(cgroup_file(&self->cgroup, "memory.current"), NULL);
+		now = cgroup_read(&self->cgroup, "memory.current", NULL);
 		used = used_memory() - before;
 		/* While the process dies, it is charged for less than what is not freed yet. */
 		if (now > charged)
@@ -214,7 +212,7 @@ static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *se
 	}
 	EXPECT_LE(used, may_be_used(kind, charged))
 		TH_LOG("%ld KiB are used, %ld are charged", used / 1024, charged / 1024);
-	kills = number_at(cgroup_file(&self->cgroup, "memory.events"), "oom_kill");
+	kills = cgroup_read(&self->cgroup, "memory.events", "oom_kill");
 	TH_LOG("%s: %s; %ld KiB charged, %ld used", self->shm->name, kills ? "killed" : "an error", charged / 1024, most / 1024);
 	if (WIFSTOPPED(status)) {
 		kill(pid, SIGCONT);
@@ -234,7 +232,7 @@ static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *se
 	kill(-pid, SIGKILL);
 	if (!status)
 		waitpid(pid, &status, 0);
-	for (i = 0; i < 500 && number_at(cgroup_file(&self->cgroup, "cgroup.events"), "populated"); i++)
+	for (i = 0; i < 500 && cgroup_read(&self->cgroup, "cgroup.events", "populated"); i++)
 		usleep(20000);
 	/* Namespaces end in a work item. */
 	for (i = 0; i < 100 && memory_is_plain() && settled_memory() - before > SLACK; i++)

@@ -243,7 +243,7 @@ static bool documented(const struct run *run, int error)
 
 static long committed(void)
 {
-	return proc_bytes("/proc/meminfo", "Committed_AS");
+	return meminfo("Committed_AS");
 }
 
 /* What is given back may take a moment. */

@@ -58,9 +58,7 @@ static struct creator creator_start(struct __test_metadata *_metadata, const str
 
 	EXPECT_EQ(0, gate_make(&creator.made));
 	EXPECT_EQ(0, gate_make(&creator.leave));
-	creator.pid = fork();
-	EXPECT_LE(0, creator.pid);
-	if (!creator.pid) {
+	SHM_FORK(creator.pid) {
 		*note = shm->get(key, shm_page_size(), IPC_CREAT | IPC_EXCL | 0600);
 		gate_open(&creator.made);
 		gate_wait(&creator.leave);
@@ -285,9 +283,7 @@ TEST_F(forced, a_fork_is_no_creator)
 		pid_t child;
 
 		*self->note = self->shm->get(SHM_KEY + 1, self->page, IPC_CREAT | 0600);
-		child = fork();
-		ASSERT_LE(0, child);
-		if (!child) {
+		SHM_FORK(child) {
 			gate_open(&made);
 			gate_wait(&leave);
 			_exit(0);
@@ -403,9 +399,7 @@ TEST_F(forced, creator_that_has_it_attached)
 		id = self->shm->get(SHM_KEY, self->page, IPC_CREAT | 0600);
 		ASSERT_NE(SHM_FAILED, self->shm->attach(id, NULL, 0));
 		self->note[0] = id;
-		heir = fork();
-		ASSERT_LE(0, heir);
-		if (!heir) {
+		SHM_FORK(heir) {
 			gate_open(&made);
 			gate_wait(&leave);
 			_exit(0);
@@ -659,9 +653,7 @@ TEST_F(forced, segment_goes_with_the_first_thread_though_others_live)
 	pid_t child;
 
 	FORCE(1);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		struct survivor survivor = { .shm = self->shm, .leader = getpid() };
 		pthread_t id;
 
@@ -695,9 +687,7 @@ TEST_F(forced, exec_is_no_exit)
 	FORCE(1);
 	ASSERT_EQ(0, gate_make(&up));
 	ASSERT_EQ(0, gate_make(&down));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		self->note[0] = self->shm->get(SHM_KEY, self->page, IPC_CREAT | 0600);
 		self->note[1] = self->shm->get(SHM_KEY + 1, self->page, IPC_CREAT | 0600);
 		if (self->shm->attach(self->note[1], NULL, 0) == SHM_FAILED)
@@ -733,9 +723,7 @@ TEST_F(forced, exec_by_another_thread_ends_the_creator)
 	FORCE(1);
 	ASSERT_EQ(0, gate_make(&up));
 	ASSERT_EQ(0, gate_make(&down));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		struct executor executor = { &up, &down };
 		pthread_t id;
 
@@ -758,9 +746,7 @@ TEST_F(forced, exec_by_another_thread_makes_an_orphan)
 
 	ASSERT_EQ(0, gate_make(&up));
 	ASSERT_EQ(0, gate_make(&down));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		struct executor executor = { &up, &down };
 		pthread_t id;
 
@@ -801,9 +787,7 @@ TEST_F(forced, exec_by_the_thread_that_made_it_is_no_exit)
 	FORCE(1);
 	ASSERT_EQ(0, gate_make(&up));
 	ASSERT_EQ(0, gate_make(&down));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		struct maker maker = { self->shm, self->note, { &up, &down } };
 		pthread_t id;
 
@@ -892,9 +876,7 @@ TEST_F(forced, other_namespaces_are_not_concerned)
 	ASSERT_EQ(0, gate_make(&leave));
 	creator = creator_start(_metadata, self->shm, SHM_KEY, self->note);
 	creator_end(_metadata, &creator);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		int id, id_of_child;
 
 		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
@@ -935,9 +917,7 @@ static struct creator creator_goes_away(struct __test_metadata *_metadata, const
 
 	EXPECT_EQ(0, gate_make(&creator.made));
 	EXPECT_EQ(0, gate_make(&creator.leave));
-	creator.pid = fork();
-	EXPECT_LE(0, creator.pid);
-	if (!creator.pid) {
+	SHM_FORK(creator.pid) {
 		home = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
 		if (home < 0 || unshare(CLONE_NEWIPC))
 			_exit(1);
@@ -1043,9 +1023,7 @@ TEST_F_TIMEOUT(forced, creator_of_segments_in_many_namespaces_leaves, 120)
 	for (by_exit = 0; by_exit < 2; by_exit++) {
 		ASSERT_EQ(0, gate_make(&left));
 		ASSERT_EQ(0, gate_make(&leave));
-		child = fork();
-		ASSERT_LE(0, child);
-		if (!child) {
+		SHM_FORK(child) {
 			make_everywhere(_metadata, self->shm, namespaces, self->note);
 			for (i = 0; i < MANY; i++) {
 				ASSERT_EQ(0, setns(namespaces[i], CLONE_NEWIPC));

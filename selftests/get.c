@@ -483,10 +483,9 @@ static void race(struct __test_metadata *_metadata, const struct shm_backend *sh
 	ASSERT_EQ(0, pipe(go));
 	ASSERT_EQ(0, pipe(report));
 	for (i = 0; i < 8; i++) {
-		pid_t pid = fork();
+		pid_t pid;
 
-		ASSERT_LE(0, pid);
-		if (!pid) {
+		SHM_FORK(pid) {
 			close(go[1]);
 			/* Returns for all when the parent closes its end. */
 			result = read(go[0], &byte, 1);

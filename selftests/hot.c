@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "cgroup.h"
 #include "shm_backend.h"
 #include "vma.h"
 
@@ -54,14 +55,6 @@ FIXTURE_TEARDOWN(hot)
 		EXPECT_EQ(0, put_block_back(self->block));
 	}
 	SHM_LEAVE(self->shm);
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
 /* An entry of a file that has one of 8 bytes for each page; 0 if there is none. */
@@ -481,9 +474,7 @@ static void poisoned(struct __test_metadata *_metadata, const struct shm_backend
 	ASSERT_NE(SHM_FAILED, later);
 	EXPECT_EQ(BUS_MCEERR_AR, bus_code_of_read(later + bad + page - 1));
 	EXPECT_EQ(SIGBUS, write_signal(later + bad));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		char *mine = shm->attach(id, NULL, 0);
 
 		if (mine == SHM_FAILED)
@@ -669,7 +660,7 @@ TEST(huge_pages_come_from_all_nodes)
 /* What others can do with a segment whoever is in the middle of whatever; not in longer than they would need alone. */
 static void others_go_on(struct __test_metadata *_metadata, const struct shm_backend *shm, int id, char *addr, size_t size)
 {
-	double begin = now();
+	double begin = shm_now();
 	struct rust_shm_stat stat;
 	struct rust_shm_usage usage;
 	char *mine = shm->attach(id, NULL, 0);
@@ -687,7 +678,7 @@ static void others_go_on(struct __test_metadata *_metadata, const struct shm_bac
 	EXPECT_LT(0, shm->shm_info(&usage) + 1);
 	EXPECT_EQ(0, shm->set(id, 0, 0, 0640));
 	EXPECT_EQ(0, shm->detach(mine));
-	EXPECT_GT(20 * shm_slow(), now() - begin);
+	EXPECT_GT(20 * shm_slow(), shm_now() - begin);
 }
 
 enum way { BY_ADVICE, BY_MLOCK, BY_TOUCH };
@@ -749,9 +740,9 @@ TEST_F_TIMEOUT(hot, killed_in_the_middle_leaves_no_lock, 120)
 		for (i = 0; i < 10000 && resident(self->shm, id) <= 0; i++)
 			usleep(100);
 		ASSERT_EQ(0, kill(child, SIGKILL));
-		begin = now();
+		begin = shm_now();
 		EXPECT_EQ(256 + SIGKILL, shm_wait(child));
-		EXPECT_GT(20 * shm_slow(), now() - begin);
+		EXPECT_GT(20 * shm_slow(), shm_now() - begin);
 		middle += resident(self->shm, id) < (long)LARGE;
 		others_go_on(_metadata, self->shm, id, addr, LARGE);
 		EXPECT_EQ(1, shm_nattch(self->shm, id));
@@ -764,39 +755,16 @@ TEST_F_TIMEOUT(hot, killed_in_the_middle_leaves_no_lock, 120)
 		TH_LOG("all of them were faster than the signal");
 }
 
-static bool cgroup_says(const char *group, const char *what)
-{
-	char path[160], text[256] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/cgroup.events", group);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	if (!fread(text, 1, sizeof(text) - 1, file))
-		text[0] = '\0';
-	fclose(file);
-	return strstr(text, what);
-}
-
-static int cgroup_set(const char *group, const char *name, const char *value)
-{
-	char path[160];
-
-	snprintf(path, sizeof(path), "%s/%s", group, name);
-	return shm_write_file(path, value);
-}
-
 /* Frozen it holds nothing that others need, and goes on where it was, or can be killed as it is. */
 TEST_F_TIMEOUT(hot, frozen_in_the_middle_holds_up_nobody, 120)
 {
 	const size_t size = LARGE / 2;
-	char group[64], text[16];
+	struct cgroup group;
+	char text[16];
 	enum way way;
 
-	snprintf(group, sizeof(group), "/sys/fs/cgroup/hot-%d", getpid());
-	ASSERT_EQ(0, mkdir(group, 0755))
-		TH_LOG("%s: %s", group, strerror(errno));
+	ASSERT_EQ(0, cgroup_make(&group, 0))
+		TH_LOG("%s: %s", group.path, strerror(errno));
 	for (way = BY_ADVICE; way <= BY_TOUCH; way++) {
 		struct gate gate;
 		pid_t child;
@@ -812,16 +780,16 @@ TEST_F_TIMEOUT(hot, frozen_in_the_middle_holds_up_nobody, 120)
 		ASSERT_LE(0, child);
 		gate_wait(&gate);
 		snprintf(text, sizeof(text), "%d", child);
-		ASSERT_EQ(0, cgroup_set(group, "cgroup.procs", text));
+		ASSERT_EQ(0, cgroup_write(&group, "cgroup.procs", text));
 		for (i = 0; i < 10000 && resident(self->shm, id) <= 0; i++)
 			usleep(100);
-		ASSERT_EQ(0, cgroup_set(group, "cgroup.freeze", "1"));
+		ASSERT_EQ(0, cgroup_write(&group, "cgroup.freeze", "1"));
 		/* On its way to a halt ... */
 		others_go_on(_metadata, self->shm, id, addr, size);
 		/* ... and there. A system call comes to its end first. */
-		for (i = 0; i < 3000 && !cgroup_says(group, "frozen 1"); i++)
+		for (i = 0; i < 3000 && cgroup_read(&group, "cgroup.events", "frozen") != 1; i++)
 			usleep(10000);
-		EXPECT_TRUE(cgroup_says(group, "frozen 1"));
+		EXPECT_EQ(1, cgroup_read(&group, "cgroup.events", "frozen"));
 		if (way == BY_TOUCH)
 			TH_LOG("frozen with %ld MiB of %lu", resident(self->shm, id) / (long)MIB, size / MIB);
 		others_go_on(_metadata, self->shm, id, addr, size);
@@ -831,7 +799,7 @@ TEST_F_TIMEOUT(hot, frozen_in_the_middle_holds_up_nobody, 120)
 		EXPECT_EQ(1, shm_nattch(self->shm, id));
 		if (way == BY_MLOCK) {
 			/* It goes on, to the end of what it has to do. */
-			ASSERT_EQ(0, cgroup_set(group, "cgroup.freeze", "0"));
+			ASSERT_EQ(0, cgroup_write(&group, "cgroup.freeze", "0"));
 			for (i = 0; i < 3000 && resident(self->shm, id) < (long)size - 2 * (long)MIB; i++)
 				usleep(10000);
 			EXPECT_LE((long)size - 2 * (long)MIB, resident(self->shm, id));
@@ -839,10 +807,10 @@ TEST_F_TIMEOUT(hot, frozen_in_the_middle_holds_up_nobody, 120)
 		ASSERT_EQ(0, kill(child, SIGKILL));
 		EXPECT_EQ(256 + SIGKILL, shm_wait(child));
 		EXPECT_EQ(0, shm_count(self->shm));
-		cgroup_set(group, "cgroup.freeze", "0");
+		cgroup_write(&group, "cgroup.freeze", "0");
 		gate_close(&gate);
 	}
-	EXPECT_EQ(0, rmdir(group));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 TEST_HARNESS_MAIN

@@ -80,7 +80,7 @@ static long pool_pages(const char *field)
 	long bytes;
 
 	snprintf(name, sizeof(name), "HugePages_%s", field);
-	bytes = proc_bytes("/proc/meminfo", name);
+	bytes = meminfo(name);
 	return bytes < 0 ? bytes : bytes / 1024;
 }
 
@@ -276,7 +276,7 @@ TEST_F(hugetlb, first_touch_is_zero)
 
 TEST_F_TIMEOUT(hugetlb, what_cannot_be_had_leaves_nothing, 60)
 {
-	uint64_t total = proc_bytes("/proc/meminfo", "MemTotal");
+	uint64_t total = meminfo("MemTotal");
 	/* The built-in's first ends at its pool, the module's last one at some page in the middle. */
 	uint64_t sizes[] = { (POOL + 1) * HUGE_SIZE, 64ULL << 40, 16 * total, total };
 	long cached;
@@ -289,11 +289,11 @@ TEST_F_TIMEOUT(hugetlb, what_cannot_be_had_leaves_nothing, 60)
 		/* Only the module can be asked for as much by a program of 32 bits. */
 		if (self->builtin && sizes[i] != (size_t)sizes[i])
 			continue;
-		cached = proc_bytes("/proc/meminfo", "Cached");
+		cached = meminfo("Cached");
 		EXPECT_ERRNO(ENOMEM, self->builtin ? self->shm->get(SHM_KEY, sizes[i], get.flags) : shm_rust_ioctl(RUST_SHM_IOC_GET, &get));
 		EXPECT_TRUE(nothing_left(self->shm));
 		EXPECT_ERRNO(ENOENT, self->shm->get(SHM_KEY, 0, 0));
-		EXPECT_GE(cached + 64 * (long)MIB, proc_bytes("/proc/meminfo", "Cached"));
+		EXPECT_GE(cached + 64 * (long)MIB, meminfo("Cached"));
 	}
 	id = self->shm->get(SHM_KEY, 2 * HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | 0600);
 	EXPECT_EQ(0, id)
@@ -342,12 +342,12 @@ TEST_F_TIMEOUT(hugetlb, memory_of_a_removed_segment_is_freed, 60)
 		ASSERT_EQ(0, self->shm->rmid(id));
 		EXPECT_EQ(0, pool_pages("Rsvd"));
 	} else {
-		full = proc_bytes("/proc/meminfo", "Cached");
+		full = meminfo("Cached");
 		ASSERT_LE((long)size, full);
 		ASSERT_EQ(0, self->shm->rmid(id));
-		for (i = 0; i < 100 && proc_bytes("/proc/meminfo", "Cached") > full - (long)size / 2; i++)
+		for (i = 0; i < 100 && meminfo("Cached") > full - (long)size / 2; i++)
 			usleep(50000);
-		EXPECT_GE(full - (long)size / 2, proc_bytes("/proc/meminfo", "Cached"));
+		EXPECT_GE(full - (long)size / 2, meminfo("Cached"));
 	}
 }
 
@@ -565,9 +565,7 @@ TEST_F_TIMEOUT(hugetlb, remove_beside_a_writer, 60)
 
 	ASSERT_NE(SHM_FAILED, memory);
 	word = (volatile unsigned int *)(memory + HUGE_SIZE - 64);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		for (seen = 0; ; seen++) {
 			if (*word != seen)
 				_exit(1);
@@ -734,9 +732,7 @@ TEST_F(hugetlb, removed_segment_goes_with_a_killed_process)
 
 	ASSERT_LE(0, id);
 	ASSERT_EQ(0, gate_make(&gate));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		char *memory = self->shm->attach(id, NULL, 0);
 
 		if (memory == SHM_FAILED)
@@ -797,10 +793,10 @@ TEST_F(hugetlb, nothing_is_committed)
 	long before, after;
 	int id;
 
-	before = proc_bytes("/proc/meminfo", "Committed_AS");
+	before = meminfo("Committed_AS");
 	id = make(self->shm, size);
 	ASSERT_LE(0, id);
-	after = proc_bytes("/proc/meminfo", "Committed_AS");
+	after = meminfo("Committed_AS");
 	EXPECT_GE(before + size / 2, after)
 		TH_LOG("the memory is taken: there is nothing left to promise");
 }
@@ -1048,13 +1044,13 @@ TEST(charged_to_the_creator)
 	ASSERT_EQ(0, cgroup_make(&cgroup, 2 * LARGE));
 	ASSERT_EQ(0, make_in(&cgroup, 0));
 	EXPECT_EQ(1, shm_count(&shm_rust));
-	current = number_at(cgroup_file(&cgroup, "memory.current"), NULL);
+	current = cgroup_read(&cgroup, "memory.current", NULL);
 	EXPECT_LE((long)LARGE, current);
 	EXPECT_GE((long)(LARGE + 8 * MIB), current);
-	EXPECT_EQ((long)LARGE, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"));
-	EXPECT_EQ((long)LARGE, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem_thp"));
+	EXPECT_EQ((long)LARGE, cgroup_read(&cgroup, "memory.stat", "shmem"));
+	EXPECT_EQ((long)LARGE, cgroup_read(&cgroup, "memory.stat", "shmem_thp"));
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
-	EXPECT_EQ((long)LARGE, number_at(cgroup_file(&cgroup, "memory.stat"), "unevictable"));
+	EXPECT_EQ((long)LARGE, cgroup_read(&cgroup, "memory.stat", "unevictable"));
 	EXPECT_EQ(1, shm_remove_all(&shm_rust));
 	/* Killed in the middle, it leaves nothing. */
 	for (delay = 5000; delay <= 80000; delay *= 2) {
@@ -1063,36 +1059,80 @@ TEST(charged_to_the_creator)
 		EXPECT_TRUE(status == 256 + SIGKILL || status == 0)
 			TH_LOG("after %u us: %d", delay, status);
 		EXPECT_EQ(status == 0, shm_remove_all(&shm_rust) == 1);
-		for (i = 0; i < 100 && number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"); i++)
+		for (i = 0; i < 100 && cgroup_read(&cgroup, "memory.stat", "shmem"); i++)
 			usleep(20000);
-		EXPECT_EQ(0, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"));
+		EXPECT_EQ(0, cgroup_read(&cgroup, "memory.stat", "shmem"));
 	}
 	/* What it may not have it does not get, and nobody is killed for it. */
 	ASSERT_EQ(0, shm_write_file(cgroup_file(&cgroup, "memory.max"), "268435456"));
 	EXPECT_EQ(ENOMEM, make_in(&cgroup, 0));
-	EXPECT_EQ(0, number_at(cgroup_file(&cgroup, "memory.events"), "oom_kill"));
+	EXPECT_EQ(0, cgroup_read(&cgroup, "memory.events", "oom_kill"));
 	EXPECT_TRUE(nothing_left(&shm_rust));
-	for (i = 0; i < 100 && number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"); i++)
+	for (i = 0; i < 100 && cgroup_read(&cgroup, "memory.stat", "shmem"); i++)
 		usleep(20000);
-	EXPECT_EQ(0, number_at(cgroup_file(&cgroup, "memory.stat"), "shmem"));
+	EXPECT_EQ(0, cgroup_read(&cgroup, "memory.stat", "shmem"));
 	SHM_LEAVE(&shm_rust);
 	EXPECT_EQ(0, cgroup_remove(&cgroup));
+}
+
+/* Makes and removes one on a CPU; returns whether there was memory. */
+static bool can_be_made_on(int cpu, size_t size)
+{
+	cpu_set_t cpus;
+	int id;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		return false;
+	id = make(&shm_rust, size);
+	return id >= 0 && !shm_rust.rmid(id);
+}
+
+/* The module alone: a CPU keeps what it has freed for itself (the allocator's per-CPU lists), for seconds. A pool has no such lists. */
+TEST(what_other_cpus_keep_is_found)
+{
+	const size_t left = 256 * MIB, spare = 16 * MIB;
+	int cpus = sysconf(_SC_NPROCESSORS_ONLN), i, id, ballast;
+	size_t size = proc_bytes("/proc/meminfo", "MemFree") / HUGE_SIZE * HUGE_SIZE;
+	char *addr;
+
+	SHM_ENTER(&shm_rust);
+	ASSERT_LT(1, cpus);
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
+	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
+	while (!can_be_made_on(0, size))
+		size -= 8 * MIB;
+	ASSERT_LT(2 * left, size);
+	/* All but so much is taken. */
+	ballast = make(&shm_rust, size - left);
+	ASSERT_LE(0, ballast);
+	for (i = 0; i < 8; i++) {
+		id = shm_rust.get(IPC_PRIVATE, left - spare, 0600);
+		addr = shm_rust.attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, addr);
+		memset(addr, 1, left - spare);
+		ASSERT_EQ(0, shm_rust.detach(addr));
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		EXPECT_TRUE(can_be_made_on((i + 1) % cpus, left - spare))
+			TH_LOG("round %d: %s", i, strerror(errno));
+	}
+	EXPECT_EQ(0, shm_rust.rmid(ballast));
+	SHM_LEAVE(&shm_rust);
 }
 
 /* The module alone: the built-in allocates nothing at get. */
 TEST(killed_while_it_allocates)
 {
-	uint64_t total = proc_bytes("/proc/meminfo", "MemAvailable");
+	uint64_t total = meminfo("MemAvailable");
 	struct rust_shm_get get = { .flags = RUST_SHM_HUGETLB | 0600, .size = total / 4 * 3 };
-	long cached = proc_bytes("/proc/meminfo", "Cached");
+	long cached = meminfo("Cached");
 	int i, status;
 	pid_t child;
 
 	SHM_ENTER(&shm_rust);
 	for (i = 0; i < 3; i++) {
-		child = fork();
-		ASSERT_LE(0, child);
-		if (!child)
+		SHM_FORK(child)
 			_exit(shm_rust_ioctl(RUST_SHM_IOC_GET, &get) < 0 ? 1 : 0);
 		usleep(30000 * (i + 1));
 		ASSERT_EQ(0, kill(child, SIGKILL));
@@ -1103,9 +1143,9 @@ TEST(killed_while_it_allocates)
 		shm_remove_all(&shm_rust);
 		EXPECT_TRUE(nothing_left(&shm_rust));
 	}
-	for (i = 0; i < 100 && proc_bytes("/proc/meminfo", "Cached") > cached + 64 * (long)MIB; i++)
+	for (i = 0; i < 100 && meminfo("Cached") > cached + 64 * (long)MIB; i++)
 		usleep(50000);
-	EXPECT_GE(cached + 64 * (long)MIB, proc_bytes("/proc/meminfo", "Cached"));
+	EXPECT_GE(cached + 64 * (long)MIB, meminfo("Cached"));
 }
 
 TEST_HARNESS_MAIN

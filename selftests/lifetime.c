@@ -97,9 +97,7 @@ TEST_F(lifetime, fork_and_exit_set_pid_and_times)
 	struct rust_shm_stat stat;
 	pid_t child;
 
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		/* It is the parent that forks. */
 		ASSERT_EQ(0, self->shm->stat(self->id, &stat));
 		EXPECT_EQ(getppid(), stat.lpid);
@@ -142,9 +140,7 @@ TEST_F(lifetime, exec_detaches)
 
 	ASSERT_EQ(0, gate_make(&stdin_gate));
 	ASSERT_EQ(0, pipe2(execed, O_CLOEXEC));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		dup2(stdin_gate.fd[0], STDIN_FILENO);
 		close(stdin_gate.fd[0]);
 		close(stdin_gate.fd[1]);
@@ -162,10 +158,9 @@ TEST_F(lifetime, exec_detaches)
 
 TEST_F(lifetime, exec_frees_a_removed_segment)
 {
-	pid_t child = fork();
+	pid_t child;
 
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		int id = self->shm->get(SHM_KEY + 1, self->size, IPC_CREAT | 0600);
 
 		if (self->shm->attach(id, NULL, 0) == SHM_FAILED || self->shm->rmid(id) || shm_count(self->shm) != 2)
@@ -183,9 +178,7 @@ TEST_F(lifetime, kill_detaches)
 	pid_t child;
 
 	ASSERT_EQ(0, gate_make(&gate));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		if (self->shm->attach(self->id, NULL, 0) == SHM_FAILED)
 			_exit(1);
 		self->addr[0] = 'k';
@@ -207,9 +200,7 @@ TEST_F(lifetime, kill_in_the_middle_of_writing)
 	int i;
 
 	for (i = 0; i < 8; i++) {
-		child[i] = fork();
-		ASSERT_LE(0, child[i]);
-		if (!child[i]) {
+		SHM_FORK(child[i]) {
 			for (;;) {
 				char *addr = self->shm->attach(self->id, NULL, 0);
 
@@ -362,9 +353,7 @@ TEST_F(lifetime, removed_segment_lives_on_in_a_child)
 	ASSERT_EQ(0, gate_make(&done));
 	pattern_fill(self->addr, self->size, 4);
 	ASSERT_EQ(0, self->shm->rmid(self->id));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		gate_wait(&go);
 		EXPECT_EQ(1, shm_nattch(self->shm, self->id));
 		EXPECT_TRUE(pattern_stands(self->addr, self->size, 4));
@@ -435,9 +424,7 @@ TEST_F(lifetime, unrelated_processes_meet_by_key)
 	ASSERT_EQ(0, self->shm->detach(self->addr));
 	ASSERT_EQ(0, gate_make(&ping));
 	ASSERT_EQ(0, gate_make(&pong));
-	first = fork();
-	ASSERT_LE(0, first);
-	if (!first) {
+	SHM_FORK(first) {
 		int id = self->shm->get(SHM_KEY, self->size, IPC_CREAT | 0600);
 		char *addr = self->shm->attach(id, vma_hole(self->size), 0);
 
@@ -448,9 +435,7 @@ TEST_F(lifetime, unrelated_processes_meet_by_key)
 		EXPECT_STREQ("hello from the second", addr + self->page);
 		_exit(0);
 	}
-	second = fork();
-	ASSERT_LE(0, second);
-	if (!second) {
+	SHM_FORK(second) {
 		int id;
 		char *addr;
 
@@ -573,7 +558,7 @@ TEST_F(lifetime, closing_the_device_detaches_nothing)
 /* What the page cache holds, segments of both kinds included. */
 static long cached(void)
 {
-	return proc_bytes("/proc/meminfo", "Cached");
+	return meminfo("Cached");
 }
 
 /* Whether the page cache falls below so many bytes again, given a moment. */
@@ -676,7 +661,7 @@ TEST_F(lifetime, kill_gives_the_memory_back)
 /* Many of them, one after the other: pages that leave the cache must really be free again. */
 TEST_F_TIMEOUT(lifetime, segments_come_and_go, 180)
 {
-	long free = proc_bytes("/proc/meminfo", "MemFree"), used;
+	long free = meminfo("MemFree"), used;
 	char *addr;
 	int id;
 
@@ -690,7 +675,7 @@ TEST_F_TIMEOUT(lifetime, segments_come_and_go, 180)
 		ASSERT_EQ(0, self->shm->detach(addr));
 	}
 	/* Whatever else runs here does not take half as much meanwhile. */
-	EXPECT_LT(free - used / 2, proc_bytes("/proc/meminfo", "MemFree"));
+	EXPECT_LT(free - used / 2, meminfo("MemFree"));
 }
 
 #define MARKED 512
@@ -787,32 +772,20 @@ TEST_F_TIMEOUT(lifetime, core_dump, 60)
 /* Runs a worker in several processes for a while, and expects each of them to end well. */
 #define WORKERS 4
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 TEST_F_TIMEOUT(lifetime, stress_attach_fork_exit, 60)
 {
 	pid_t worker[WORKERS], child;
-	double end = now() + 1.5;
+	double end = shm_now() + 1.5;
 	int i;
 
 	for (i = 0; i < WORKERS; i++) {
-		worker[i] = fork();
-		ASSERT_LE(0, worker[i]);
-		if (!worker[i]) {
-			while (now() < end) {
+		SHM_FORK(worker[i]) {
+			while (shm_now() < end) {
 				char *addr = self->shm->attach(self->id, NULL, 0);
 
 				ASSERT_NE(SHM_FAILED, addr);
 				addr[i] = (char)i;
-				child = fork();
-				ASSERT_LE(0, child);
-				if (!child) {
+				SHM_FORK(child) {
 					munmap(addr + self->page, self->page);
 					_exit(addr[i] != i);
 				}
@@ -831,16 +804,14 @@ TEST_F_TIMEOUT(lifetime, stress_attach_fork_exit, 60)
 TEST_F_TIMEOUT(lifetime, stress_get_attach_rmid, 60)
 {
 	pid_t worker[WORKERS];
-	double end = now() + 1.5;
+	double end = shm_now() + 1.5;
 	int i;
 
 	for (i = 0; i < WORKERS; i++) {
-		worker[i] = fork();
-		ASSERT_LE(0, worker[i]);
-		if (!worker[i]) {
+		SHM_FORK(worker[i]) {
 			unsigned int round = 0;
 
-			while (now() < end) {
+			while (shm_now() < end) {
 				int id = self->shm->get(SHM_KEY + 1 + round++ % 3, self->size, IPC_CREAT | 0600);
 				char *addr;
 

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <sched.h>
+#include <time.h>
 
 #include "shm_backend.h"
 
@@ -91,6 +92,36 @@ TEST_F(limits, shmmni_bounds_the_number_of_segments)
 	ASSERT_EQ(0, self->shm->rmid(ids[0]));
 	EXPECT_LE(0, self->shm->get(SHM_KEY + 3, 4096, IPC_CREAT | 0600));
 	EXPECT_ERRNO(ENOSPC, self->shm->get(IPC_PRIVATE, 4096, 0600));
+}
+
+/* The least time of a call that makes no segment, as there are so many already; in nanoseconds. */
+static long refusal_takes(struct __test_metadata *_metadata, const struct shm_backend *shm, int segments)
+{
+	struct timespec before, after;
+	long least = LONG_MAX, takes;
+	int i;
+
+	LIMIT("shmmni", segments);
+	for (i = 0; i < segments; i++)
+		shm->get(SHM_KEY + i, 4096, IPC_CREAT | 0600);
+	for (i = 0; i < 300; i++) {
+		clock_gettime(CLOCK_MONOTONIC, &before);
+		EXPECT_ERRNO(ENOSPC, shm->get(SHM_KEY + segments, 4096, IPC_CREAT | 0600));
+		clock_gettime(CLOCK_MONOTONIC, &after);
+		takes = (after.tv_sec - before.tv_sec) * 1000000000L + after.tv_nsec - before.tv_nsec;
+		if (takes < least)
+			least = takes;
+	}
+	return least;
+}
+
+/* At a power of two, tables grow. */
+TEST_F(limits, refusal_takes_as_long_whatever_shmmni_is)
+{
+	long below = refusal_takes(_metadata, self->shm, 4095), at = refusal_takes(_metadata, self->shm, 4096);
+
+	EXPECT_GT(3 * below, at)
+		TH_LOG("%ld ns with 4095 segments, %ld with 4096", below, at);
 }
 
 TEST_F(limits, shmmni_counts_removed_segments_until_they_are_gone)
@@ -360,9 +391,7 @@ TEST_F(limits, race_for_the_last_place_has_one_winner)
 	LIMIT("shmmni", 1);
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < 8; i++) {
-			pids[i] = fork();
-			ASSERT_LE(0, pids[i]);
-			if (!pids[i]) {
+			SHM_FORK(pids[i]) {
 				if (self->shm->get(IPC_PRIVATE, 4096, 0600) >= 0)
 					_exit(0);
 				_exit(errno == ENOSPC ? 1 : 2);

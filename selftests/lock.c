@@ -213,7 +213,7 @@ TEST_F(lock, data_are_kept)
 static long unevictable(struct __test_metadata *_metadata)
 {
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
-	return proc_bytes("/proc/meminfo", "Unevictable");
+	return meminfo("Unevictable");
 }
 
 TEST_F(lock, what_is_touched_while_locked_is_unevictable)
@@ -680,9 +680,7 @@ TEST_F(lock, ends_with_a_killed_process)
 	pid_t child;
 
 	ASSERT_EQ(0, gate_make(&gate));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		char *memory = self->shm->attach(id, NULL, 0);
 
 		become(_metadata, USER, GROUP, 0);

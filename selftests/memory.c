@@ -18,6 +18,7 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+#include "cgroup.h"
 #include "setting.h"
 #include "shm_backend.h"
 #include "vma.h"
@@ -67,28 +68,6 @@ FIXTURE_TEARDOWN(memory)
 	SHM_LEAVE(self->shm);
 }
 
-/* A new private segment of this size, attached at addr. */
-static char *new_segment(const struct shm_backend *shm, size_t size, void *addr, int *id)
-{
-	*id = shm->get(IPC_PRIVATE, size, 0600);
-	return *id < 0 ? SHM_FAILED : shm->attach(*id, addr, 0);
-}
-
-static long rss(const struct shm_backend *shm, int id)
-{
-	struct rust_shm_stat stat;
-
-	return shm->stat(id, &stat) ? -1 : (long)stat.rss;
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 static long futex(void *word, int op, unsigned int value, const struct timespec *timeout)
 {
 	return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
@@ -128,9 +107,7 @@ TEST_F(memory, mutex_across_fork)
 
 	ASSERT_EQ(0, shared_init(shared, PTHREAD_MUTEX_STALLED));
 	for (i = 0; i < 4; i++) {
-		child[i] = fork();
-		ASSERT_LE(0, child[i]);
-		if (!child[i]) {
+		SHM_FORK(child[i]) {
 			for (round = 0; round < 20000; round++) {
 				if (pthread_mutex_lock(&shared->mutex))
 					_exit(1);
@@ -155,9 +132,7 @@ TEST_F(memory, condvar_at_different_addresses)
 
 	ASSERT_EQ(0, shared_init(shared, PTHREAD_MUTEX_STALLED));
 	for (side = 0; side < 2; side++) {
-		child[side] = fork();
-		ASSERT_LE(0, child[side]);
-		if (!child[side]) {
+		SHM_FORK(child[side]) {
 			char *hole = vma_hole(2 * MIB);
 			struct shared *mine = self->shm->attach(self->id, hole + side * MIB, 0);
 
@@ -188,9 +163,7 @@ TEST_F(memory, robust_mutex_tells_of_a_dead_owner)
 	pid_t child;
 
 	ASSERT_EQ(0, shared_init(shared, PTHREAD_MUTEX_ROBUST));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		pthread_mutex_lock(&shared->mutex);
 		kill(getpid(), SIGKILL);
 	}
@@ -211,9 +184,7 @@ TEST_F(memory, futex_wakes_another_process)
 	long woken = 0;
 	int tries;
 
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child)
+	SHM_FORK(child)
 		_exit(futex(word, FUTEX_WAIT, 0, &timeout) ? errno : 0);
 	for (tries = 0; tries < 1000 && !woken; tries++) {
 		usleep(5000);
@@ -245,11 +216,9 @@ TEST_F(memory, futexes_of_two_segments_are_apart)
 	pid_t child;
 	int id, tries;
 
-	other = new_segment(self->shm, self->size, NULL, &id);
+	other = shm_new_segment(self->shm, self->size, NULL, &id);
 	ASSERT_NE(SHM_FAILED, other);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child)
+	SHM_FORK(child)
 		_exit(futex(self->addr, FUTEX_WAIT, 0, &timeout) ? errno : 0);
 	for (tries = 0; tries < 40; tries++) {
 		usleep(5000);
@@ -271,9 +240,7 @@ TEST_F(memory, process_vm_readv_and_writev)
 	pid_t child;
 
 	ASSERT_EQ(0, gate_make(&gate));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		gate_wait(&gate);
 		_exit(0);
 	}
@@ -295,9 +262,7 @@ TEST_F(memory, ptrace_and_proc_mem)
 	pid_t child;
 	int fd;
 
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		raise(SIGSTOP);
 		_exit(*(volatile long *)(self->addr + self->page) == value ? 0 : 1);
@@ -370,7 +335,7 @@ TEST_F(memory, vmspliced_pages_outlive_the_segment)
 
 	ASSERT_NE(NULL, out);
 	ASSERT_EQ(0, pipe(pipefd));
-	addr = new_segment(self->shm, 4 * self->page, NULL, &id);
+	addr = shm_new_segment(self->shm, 4 * self->page, NULL, &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	pattern_fill(addr, 4 * self->page, 9);
 	iov = (struct iovec) { addr, 4 * self->page };
@@ -420,7 +385,7 @@ TEST_F(memory, o_direct_write_and_read)
 TEST_F(memory, o_direct_into_untouched_memory)
 {
 	int fd = open_direct(), id;
-	char *addr = new_segment(self->shm, self->size, NULL, &id);
+	char *addr = shm_new_segment(self->shm, self->size, NULL, &id);
 	char *reader = self->shm->attach(id, NULL, SHM_RDONLY);
 
 	ASSERT_LE(0, fd)
@@ -447,7 +412,7 @@ TEST_F(memory, mlock_brings_in_and_counts)
 
 	ASSERT_EQ(0, mlock(self->addr, self->size));
 	EXPECT_EQ((long)self->size, proc_bytes("/proc/self/status", "VmLck"));
-	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+	EXPECT_EQ((long)self->size, shm_rss(self->shm, self->id));
 	EXPECT_EQ((long)self->size, vma_smaps_bytes(self->addr, "Rss"));
 	EXPECT_EQ((long)self->size, vma_smaps_bytes(self->addr, "Locked"));
 	ASSERT_EQ(0, mincore(self->addr, self->size, core));
@@ -462,14 +427,14 @@ TEST_F(memory, mlock_brings_in_and_counts)
 TEST_F(memory, mlock_onfault_waits_for_the_touch)
 {
 	int id;
-	char *addr = new_segment(self->shm, MIB, NULL, &id);
+	char *addr = shm_new_segment(self->shm, MIB, NULL, &id);
 
 	ASSERT_NE(SHM_FAILED, addr);
 	ASSERT_EQ(0, syscall(SYS_mlock2, addr, MIB, 1 /* MLOCK_ONFAULT */));
 	EXPECT_EQ((long)MIB, proc_bytes("/proc/self/status", "VmLck"));
-	EXPECT_EQ(0, rss(self->shm, id));
+	EXPECT_EQ(0, shm_rss(self->shm, id));
 	addr[0] = 1;
-	EXPECT_LT(0, rss(self->shm, id));
+	EXPECT_LT(0, shm_rss(self->shm, id));
 	ASSERT_EQ(0, munlock(addr, MIB));
 	EXPECT_EQ(0, proc_bytes("/proc/self/status", "VmLck"));
 }
@@ -479,7 +444,7 @@ TEST_F(memory, mlock_of_a_removed_segment_is_undone_by_exit)
 	int id;
 
 	SHM_IN_CHILD({
-		char *addr = new_segment(self->shm, MIB, NULL, &id);
+		char *addr = shm_new_segment(self->shm, MIB, NULL, &id);
 
 		ASSERT_NE(SHM_FAILED, addr);
 		ASSERT_EQ(0, mlock(addr, MIB));
@@ -492,7 +457,7 @@ TEST_F(memory, mincore_tells_what_is_there)
 {
 	unsigned char core[256];
 	int id;
-	char *addr = new_segment(self->shm, 256 * self->page, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 256 * self->page, NULL, &id);
 	size_t i, there = 0;
 
 	ASSERT_NE(SHM_FAILED, addr);
@@ -504,7 +469,7 @@ TEST_F(memory, mincore_tells_what_is_there)
 	EXPECT_EQ(1, core[100] & 1);
 	for (i = 0; i < 256; i++)
 		there += core[i] & 1;
-	EXPECT_EQ(rss(self->shm, id), (long)(there * self->page));
+	EXPECT_EQ(shm_rss(self->shm, id), (long)(there * self->page));
 }
 
 TEST_F(memory, dontneed_keeps_the_data)
@@ -525,7 +490,7 @@ TEST_F(memory, populate_brings_in)
 	EXPECT_LE((long)(4 * self->page), vma_smaps_bytes(self->addr, "Rss"));
 	ASSERT_EQ(0, madvise(self->addr, self->size, MADV_POPULATE_WRITE));
 	EXPECT_EQ((long)self->size, vma_smaps_bytes(self->addr, "Rss"));
-	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+	EXPECT_EQ((long)self->size, shm_rss(self->shm, self->id));
 	EXPECT_EQ(0, madvise(reader, self->size, MADV_POPULATE_READ));
 	EXPECT_ERRNO(EINVAL, madvise(reader, self->size, MADV_POPULATE_WRITE));
 }
@@ -553,7 +518,7 @@ TEST_F(memory, advice_loses_nothing)
 TEST_F(memory, drop_caches_and_pageout_lose_nothing)
 {
 	int id, i;
-	char *addr = new_segment(self->shm, 8 * MIB, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 8 * MIB, NULL, &id);
 
 	ASSERT_NE(SHM_FAILED, addr);
 	pattern_fill(addr, 8 * MIB, 15);
@@ -568,7 +533,7 @@ TEST_F(memory, drop_caches_and_pageout_lose_nothing)
 	/* Also while nobody is attached. */
 	ASSERT_EQ(0, self->shm->detach(addr));
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
-	EXPECT_EQ(8L * 1024 * 1024, rss(self->shm, id));
+	EXPECT_EQ(8L * 1024 * 1024, shm_rss(self->shm, id));
 	addr = self->shm->attach(id, NULL, SHM_RDONLY);
 	ASSERT_NE(SHM_FAILED, addr);
 	EXPECT_TRUE(pattern_stands(addr, 8 * MIB, 15));
@@ -577,7 +542,7 @@ TEST_F(memory, drop_caches_and_pageout_lose_nothing)
 TEST_F(memory, compaction_loses_nothing)
 {
 	int id;
-	char *addr = new_segment(self->shm, 4 * MIB, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 4 * MIB, NULL, &id);
 	size_t i;
 
 	ASSERT_NE(SHM_FAILED, addr);
@@ -603,7 +568,7 @@ TEST_F(memory, madvise_remove_punches_a_hole)
 	pattern_fill(self->addr, self->size, 17);
 	ASSERT_EQ(0, madvise(self->addr + 4 * self->page, 2 * self->page, MADV_REMOVE))
 		TH_LOG("%s", strerror(errno));
-	EXPECT_EQ((long)(self->size - 2 * self->page), rss(self->shm, self->id));
+	EXPECT_EQ((long)(self->size - 2 * self->page), shm_rss(self->shm, self->id));
 	EXPECT_EQ(0, self->again[4 * self->page]);
 	EXPECT_EQ(0, self->again[6 * self->page - 1]);
 	EXPECT_EQ(((uint32_t *)self->addr)[self->page], ((uint32_t *)self->again)[self->page]);
@@ -650,7 +615,7 @@ TEST_F(memory, mbind_is_shared)
 TEST_F(memory, first_touch_is_zero_everywhere)
 {
 	int id;
-	char *addr = new_segment(self->shm, 8 * MIB, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 8 * MIB, NULL, &id);
 	size_t i;
 
 	ASSERT_NE(SHM_FAILED, addr);
@@ -658,7 +623,7 @@ TEST_F(memory, first_touch_is_zero_everywhere)
 	memset(addr, 0xff, 8 * MIB);
 	ASSERT_EQ(0, self->shm->rmid(id));
 	ASSERT_EQ(0, self->shm->detach(addr));
-	addr = new_segment(self->shm, 8 * MIB, NULL, &id);
+	addr = shm_new_segment(self->shm, 8 * MIB, NULL, &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	for (i = 0; i < 8 * MIB / sizeof(long); i++)
 		ASSERT_EQ(0, ((long *)addr)[i]);
@@ -667,13 +632,13 @@ TEST_F(memory, first_touch_is_zero_everywhere)
 TEST_F(memory, nothing_is_allocated_before_the_touch)
 {
 	int id;
-	char *addr = new_segment(self->shm, 512 * MIB, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 512 * MIB, NULL, &id);
 
 	ASSERT_NE(SHM_FAILED, addr);
-	EXPECT_EQ(0, rss(self->shm, id));
+	EXPECT_EQ(0, shm_rss(self->shm, id));
 	addr[0] = 1;
-	EXPECT_LT(0, rss(self->shm, id));
-	EXPECT_GE((long)HUGE_SIZE, rss(self->shm, id));
+	EXPECT_LT(0, shm_rss(self->shm, id));
+	EXPECT_GE((long)HUGE_SIZE, shm_rss(self->shm, id));
 }
 
 TEST_F(memory, rss_is_what_was_touched)
@@ -681,17 +646,17 @@ TEST_F(memory, rss_is_what_was_touched)
 	struct rust_shm_usage usage;
 	int i;
 
-	ASSERT_EQ(0, rss(self->shm, self->id));
+	ASSERT_EQ(0, shm_rss(self->shm, self->id));
 	for (i = 0; i < PAGES; i++)
 		self->addr[i * self->page] = 1;
-	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+	EXPECT_EQ((long)self->size, shm_rss(self->shm, self->id));
 	EXPECT_EQ((long)self->size, vma_smaps_bytes(self->addr, "Rss"));
 	ASSERT_LE(0, self->shm->shm_info(&usage));
 	EXPECT_EQ(PAGES, usage.shm_rss);
 	EXPECT_EQ(0, usage.shm_swp);
 	/* It is memory of the segment, not of the attach. */
 	ASSERT_EQ(0, self->shm->detach(self->addr));
-	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+	EXPECT_EQ((long)self->size, shm_rss(self->shm, self->id));
 }
 
 /* However large the folios: never more than the segment. */
@@ -705,13 +670,13 @@ TEST_F(memory, small_segments_take_little)
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		size_t whole = (sizes[i] + self->page - 1) & ~(self->page - 1);
 
-		addr = new_segment(self->shm, sizes[i], NULL, &id);
+		addr = shm_new_segment(self->shm, sizes[i], NULL, &id);
 		ASSERT_NE(SHM_FAILED, addr);
 		addr[0] = 1;
-		EXPECT_LE((long)self->page, rss(self->shm, id));
-		EXPECT_GE((long)whole, rss(self->shm, id));
+		EXPECT_LE((long)self->page, shm_rss(self->shm, id));
+		EXPECT_GE((long)whole, shm_rss(self->shm, id));
 		memset(addr, 1, whole);
-		EXPECT_EQ((long)whole, rss(self->shm, id));
+		EXPECT_EQ((long)whole, shm_rss(self->shm, id));
 	}
 }
 
@@ -719,13 +684,13 @@ TEST_F(memory, tail_behind_a_huge_page)
 {
 	int id;
 	size_t size = HUGE_SIZE + self->page;
-	char *addr = new_segment(self->shm, size, NULL, &id);
+	char *addr = shm_new_segment(self->shm, size, NULL, &id);
 
 	ASSERT_NE(SHM_FAILED, addr);
 	addr[HUGE_SIZE] = 't';
-	EXPECT_EQ((long)self->page, rss(self->shm, id));
+	EXPECT_EQ((long)self->page, shm_rss(self->shm, id));
 	memset(addr, 1, HUGE_SIZE);
-	EXPECT_EQ((long)size, rss(self->shm, id));
+	EXPECT_EQ((long)size, shm_rss(self->shm, id));
 	EXPECT_EQ('t', addr[HUGE_SIZE]);
 	EXPECT_EQ(0, addr[HUGE_SIZE + 1]);
 	EXPECT_EQ(0, addr[size - 1]);
@@ -734,7 +699,7 @@ TEST_F(memory, tail_behind_a_huge_page)
 TEST_F(memory, last_page_is_whole)
 {
 	int id;
-	char *addr = new_segment(self->shm, 1, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 1, NULL, &id);
 	size_t i;
 
 	ASSERT_NE(SHM_FAILED, addr);
@@ -755,7 +720,7 @@ TEST_F(memory, beyond_the_end_is_sigbus)
 	ASSERT_EQ(0, gate_make(&gate));
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {
 		size = pages[i] * self->page;
-		addr = new_segment(self->shm, size, vma_hole(8 * MIB), &id);
+		addr = shm_new_segment(self->shm, size, vma_hole(8 * MIB), &id);
 		ASSERT_NE(SHM_FAILED, addr);
 		ASSERT_EQ(addr, mremap(addr, size, size + 4 * self->page, 0));
 		EXPECT_EQ(0, write_signal(addr + size - 1));
@@ -776,7 +741,7 @@ TEST_F(memory, beyond_the_end_is_sigbus)
 TEST_F(memory, huge_mappings_are_broken_and_whole_again)
 {
 	int id;
-	char *hole = vma_hole(8 * MIB), *addr = new_segment(self->shm, 4 * MIB, hole, &id), *again;
+	char *hole = vma_hole(8 * MIB), *addr = shm_new_segment(self->shm, 4 * MIB, hole, &id), *again;
 
 	ASSERT_NE(SHM_FAILED, addr);
 	again = self->shm->attach(id, NULL, SHM_RDONLY);
@@ -804,7 +769,7 @@ TEST_F(memory, huge_mappings_are_broken_and_whole_again)
 		memset(addr + 2 * MIB, 'c', self->page);
 	});
 	EXPECT_EQ('c', again[2 * MIB]);
-	EXPECT_EQ((long)(4 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(4 * MIB), shm_rss(self->shm, id));
 }
 
 /*
@@ -817,7 +782,7 @@ TEST_F_TIMEOUT(memory, first_touch_by_two, 60)
 	enum { ROUNDS = 200 };
 	unsigned int *start = (unsigned int *)self->addr, round;
 	int id;
-	char *addr = new_segment(self->shm, ROUNDS * self->page, NULL, &id);
+	char *addr = shm_new_segment(self->shm, ROUNDS * self->page, NULL, &id);
 	pid_t child;
 
 	ASSERT_NE(SHM_FAILED, addr);
@@ -835,7 +800,7 @@ TEST_F_TIMEOUT(memory, first_touch_by_two, 60)
 	EXPECT_EQ(0, shm_wait(child));
 	for (round = 0; round < ROUNDS; round++)
 		ASSERT_EQ(0x101, *(unsigned int *)(addr + round * self->page));
-	EXPECT_EQ((long)(ROUNDS * self->page), rss(self->shm, id));
+	EXPECT_EQ((long)(ROUNDS * self->page), shm_rss(self->shm, id));
 }
 
 #define STRESSED (32 * MIB)
@@ -844,23 +809,21 @@ TEST_F_TIMEOUT(memory, first_touch_by_two, 60)
 TEST_F_TIMEOUT(memory, stress_faults, 90)
 {
 	int id;
-	char *addr = new_segment(self->shm, STRESSED, NULL, &id);
+	char *addr = shm_new_segment(self->shm, STRESSED, NULL, &id);
 	size_t pages = STRESSED / self->page, i;
-	double end = now() + 2;
+	double end = shm_now() + 2;
 	unsigned int worker;
 	pid_t child[4];
 
 	ASSERT_NE(SHM_FAILED, addr);
 	for (worker = 0; worker < 4; worker++) {
-		child[worker] = fork();
-		ASSERT_LE(0, child[worker]);
-		if (!child[worker]) {
+		SHM_FORK(child[worker]) {
 			unsigned int random = worker * 7919 + 1, round = 0;
 			char *mine = self->shm->attach(id, NULL, 0);
 
 			if (mine == SHM_FAILED)
 				_exit(1);
-			while (round++ % 64 || now() < end) {
+			while (round++ % 64 || shm_now() < end) {
 				size_t page = (random = random * 1103515245 + 12345) / 65536 % pages;
 				unsigned int *word = (unsigned int *)(mine + page * self->page) + worker;
 
@@ -889,7 +852,7 @@ TEST_F_TIMEOUT(memory, stress_faults, 90)
 			ASSERT_TRUE(!word || word == i + 1);
 		}
 	}
-	EXPECT_GE((long)STRESSED, rss(self->shm, id));
+	EXPECT_GE((long)STRESSED, shm_rss(self->shm, id));
 }
 
 struct toucher {
@@ -913,15 +876,15 @@ static void *touch_on_and_on(void *arg)
 TEST_F_TIMEOUT(memory, stress_faults_against_protection, 60)
 {
 	int id;
-	char *addr = new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
+	char *addr = shm_new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
 	struct toucher toucher = { addr, 4 * MIB, 0 };
 	pthread_t thread[2];
-	double end = now() + 1;
+	double end = shm_now() + 1;
 
 	ASSERT_NE(SHM_FAILED, addr);
 	ASSERT_EQ(0, pthread_create(&thread[0], NULL, touch_on_and_on, &toucher));
 	ASSERT_EQ(0, pthread_create(&thread[1], NULL, touch_on_and_on, &toucher));
-	while (now() < end) {
+	while (shm_now() < end) {
 		ASSERT_EQ(0, madvise(addr, 4 * MIB, MADV_DONTNEED));
 		ASSERT_EQ(addr, self->shm->attach(id, addr, SHM_REMAP));
 		ASSERT_EQ(0, mprotect(addr + MIB, MIB, PROT_READ | PROT_WRITE | PROT_EXEC));
@@ -931,98 +894,37 @@ TEST_F_TIMEOUT(memory, stress_faults_against_protection, 60)
 	ASSERT_EQ(0, pthread_join(thread[0], NULL));
 	ASSERT_EQ(0, pthread_join(thread[1], NULL));
 	EXPECT_EQ(vma_count(addr, 4 * MIB), shm_nattch(self->shm, id));
-	EXPECT_EQ((long)(4 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(4 * MIB), shm_rss(self->shm, id));
 }
 
 /*
  * Memory control groups.
  */
 
-#define CGROUP_MAGIC 0x63677270
-
-/* A child group with the memory controller, in *path; false with errno if there cannot be one. */
-static bool cgroup_make(char *path, size_t size)
-{
-	const char *root = "/sys/fs/cgroup";
-	struct statfs fs;
-	char file[256];
-
-	if (statfs(root, &fs) || fs.f_type != CGROUP_MAGIC) {
-		if (mount("cgroup2", root, "cgroup2", 0, NULL))
-			return false;
-	}
-	/* Processes in the root group are no obstacle to this. */
-	snprintf(file, sizeof(file), "%s/cgroup.subtree_control", root);
-	if (shm_write_file(file, "+memory"))
-		return false;
-	snprintf(path, size, "%s/rust_shm.%d", root, getpid());
-	return !mkdir(path, 0755);
-}
-
-static long cgroup_read(const char *path, const char *name, const char *field)
-{
-	char file[256], line[256];
-	long value = -1;
-	FILE *stream;
-
-	snprintf(file, sizeof(file), "%s/%s", path, name);
-	stream = fopen(file, "re");
-	if (!stream)
-		return -1;
-	while (fgets(line, sizeof(line), stream)) {
-		if (!field)
-			value = atol(line);
-		else if (!strncmp(line, field, strlen(field)) && line[strlen(field)] == ' ')
-			value = atol(line + strlen(field));
-	}
-	fclose(stream);
-	return value;
-}
-
-static int cgroup_write(const char *path, const char *name, const char *text)
-{
-	char file[256];
-
-	snprintf(file, sizeof(file), "%s/%s", path, name);
-	return shm_write_file(file, text);
-}
-
-static bool cgroup_remove(const char *path)
-{
-	int i;
-
-	for (i = 0; i < 200; i++) {
-		if (!rmdir(path))
-			return true;
-		usleep(10000);
-	}
-	return false;
-}
-
 TEST_F(memory, charged_to_the_toucher)
 {
 	long before, after;
-	char group[128];
+	struct cgroup group;
 	char *addr;
 	int id;
 
-	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	addr = new_segment(self->shm, 16 * MIB, NULL, &id);
+	addr = shm_new_segment(self->shm, 16 * MIB, NULL, &id);
 	ASSERT_NE(SHM_FAILED, addr);
-	before = cgroup_read(group, "memory.current", NULL);
+	before = cgroup_read(&group, "memory.current", NULL);
 	ASSERT_LE(0, before);
 	/* The creator is outside; only who touches it is inside. */
 	SHM_IN_CHILD({
-		ASSERT_EQ(0, cgroup_write(group, "cgroup.procs", "0"));
+		ASSERT_EQ(0, cgroup_enter(&group));
 		memset(addr, 1, 16 * MIB);
 	});
-	after = cgroup_read(group, "memory.current", NULL);
+	after = cgroup_read(&group, "memory.current", NULL);
 	EXPECT_LE(before + (long)(15 * MIB), after);
 	ASSERT_EQ(0, self->shm->detach(addr));
 	ASSERT_EQ(0, self->shm->rmid(id));
-	EXPECT_GT((long)(8 * MIB), cgroup_read(group, "memory.current", NULL));
-	EXPECT_TRUE(cgroup_remove(group));
+	EXPECT_GT((long)(8 * MIB), cgroup_read(&group, "memory.current", NULL));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 #define EXPECT_ABOUT(expected, seen) do { \
@@ -1039,10 +941,10 @@ TEST_F_TIMEOUT(memory, counted_as_shmem, 60)
 	enum { SHMEM, CACHED, SHMEM_HUGE, SHMEM_PMD, FILE_HUGE, FILE_PMD, UNEVICTABLE, FIELDS };
 	const long size = 16 * MIB;
 	long before[FIELDS], rss_file;
-	char group[128];
+	struct cgroup group;
 	int huge, i;
 
-	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
 	for (huge = 0; huge < 1 + shm_has_huge(); huge++) {
 		const long pmd = huge ? size : 0;
@@ -1052,63 +954,61 @@ TEST_F_TIMEOUT(memory, counted_as_shmem, 60)
 		if (huge)
 			setting_restore(&self->huge);
 		ASSERT_EQ(0, huge_change(&self->huge, self->shm, settings[huge]));
-		addr = new_segment(self->shm, 2 * size, vma_hole(2 * size), &id);
+		addr = shm_new_segment(self->shm, 2 * size, vma_hole(2 * size), &id);
 		ASSERT_NE(SHM_FAILED, addr);
 		for (i = 0; i < FIELDS; i++)
-			before[i] = proc_bytes("/proc/meminfo", fields[i]);
+			before[i] = meminfo(fields[i]);
 		rss_file = proc_bytes("/proc/self/status", "RssFile");
 		SHM_CHILD {
-			ASSERT_EQ(0, cgroup_write(group, "cgroup.procs", "0"));
+			ASSERT_EQ(0, cgroup_enter(&group));
 			memset(addr + size / 2, 1, size);
 			EXPECT_ABOUT(size, proc_bytes("/proc/self/status", "RssShmem"));
 			EXPECT_ABOUT(rss_file, proc_bytes("/proc/self/status", "RssFile"));
 			EXPECT_EQ(size, vma_smaps_bytes(addr, "Rss"));
 			EXPECT_EQ(pmd, pmd_mapped(addr));
 			EXPECT_EQ(0, vma_smaps_bytes(addr, "FilePmdMapped"));
-			EXPECT_ABOUT(pmd, proc_bytes("/proc/meminfo", fields[SHMEM_PMD]) - before[SHMEM_PMD]);
-			EXPECT_EQ(before[FILE_PMD], proc_bytes("/proc/meminfo", fields[FILE_PMD]));
+			EXPECT_ABOUT(pmd, meminfo(fields[SHMEM_PMD]) - before[SHMEM_PMD]);
+			EXPECT_EQ(before[FILE_PMD], meminfo(fields[FILE_PMD]));
 		}
-		EXPECT_ABOUT(size, proc_bytes("/proc/meminfo", fields[SHMEM]) - before[SHMEM]);
-		EXPECT_ABOUT(size, proc_bytes("/proc/meminfo", fields[CACHED]) - before[CACHED]);
-		EXPECT_ABOUT(pmd, proc_bytes("/proc/meminfo", fields[SHMEM_HUGE]) - before[SHMEM_HUGE]);
-		EXPECT_EQ(before[FILE_HUGE], proc_bytes("/proc/meminfo", fields[FILE_HUGE]));
-		EXPECT_ABOUT(0, proc_bytes("/proc/meminfo", fields[UNEVICTABLE]) - before[UNEVICTABLE]);
-		EXPECT_ABOUT(size, cgroup_read(group, "memory.current", NULL));
-		EXPECT_ABOUT(size, cgroup_read(group, "memory.stat", "shmem"));
-		EXPECT_ABOUT(size, cgroup_read(group, "memory.stat", "file"));
+		EXPECT_ABOUT(size, meminfo(fields[SHMEM]) - before[SHMEM]);
+		EXPECT_ABOUT(size, meminfo(fields[CACHED]) - before[CACHED]);
+		EXPECT_ABOUT(pmd, meminfo(fields[SHMEM_HUGE]) - before[SHMEM_HUGE]);
+		EXPECT_EQ(before[FILE_HUGE], meminfo(fields[FILE_HUGE]));
+		EXPECT_ABOUT(0, meminfo(fields[UNEVICTABLE]) - before[UNEVICTABLE]);
+		EXPECT_ABOUT(size, cgroup_read(&group, "memory.current", NULL));
+		EXPECT_ABOUT(size, cgroup_read(&group, "memory.stat", "shmem"));
+		EXPECT_ABOUT(size, cgroup_read(&group, "memory.stat", "file"));
 		if (shm_has_huge()) {
-			EXPECT_ABOUT(pmd, cgroup_read(group, "memory.stat", "shmem_thp"));
-			EXPECT_EQ(0, cgroup_read(group, "memory.stat", "file_thp"));
+			EXPECT_ABOUT(pmd, cgroup_read(&group, "memory.stat", "shmem_thp"));
+			EXPECT_EQ(0, cgroup_read(&group, "memory.stat", "file_thp"));
 		}
 		ASSERT_EQ(0, self->shm->detach(addr));
 		ASSERT_EQ(0, self->shm->rmid(id));
-		EXPECT_ABOUT(0, proc_bytes("/proc/meminfo", fields[SHMEM]) - before[SHMEM]);
-		EXPECT_ABOUT(0, cgroup_read(group, "memory.stat", "shmem"));
+		EXPECT_ABOUT(0, meminfo(fields[SHMEM]) - before[SHMEM]);
+		EXPECT_ABOUT(0, cgroup_read(&group, "memory.stat", "shmem"));
 	}
-	EXPECT_TRUE(cgroup_remove(group));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 /* Beyond its group's limit a process is killed or gets SIGBUS; everybody else lives on with the data. */
 TEST_F_TIMEOUT(memory, limit_of_the_toucher, 60)
 {
-	char group[128];
+	struct cgroup group;
 	int id, status;
 	pid_t child;
 	char *addr;
 
-	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	ASSERT_EQ(0, cgroup_write(group, "memory.max", "32M"));
-	cgroup_write(group, "memory.swap.max", "0");
-	addr = new_segment(self->shm, 64 * MIB, NULL, &id);
+	ASSERT_EQ(0, cgroup_write(&group, "memory.max", "32M"));
+	cgroup_write(&group, "memory.swap.max", "0");
+	addr = shm_new_segment(self->shm, 64 * MIB, NULL, &id);
 	ASSERT_NE(SHM_FAILED, addr);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		struct rlimit none = { 0, 0 };
 
 		/* A dump of what it has touched would only be in the way. */
-		if (setrlimit(RLIMIT_CORE, &none) || cgroup_write(group, "cgroup.procs", "0"))
+		if (setrlimit(RLIMIT_CORE, &none) || cgroup_enter(&group))
 			_exit(1);
 		pattern_fill(addr, 64 * MIB, 51);
 		_exit(0);
@@ -1116,107 +1016,105 @@ TEST_F_TIMEOUT(memory, limit_of_the_toucher, 60)
 	status = shm_wait(child);
 	EXPECT_TRUE(status == 256 + SIGKILL || status == 256 + SIGBUS)
 		TH_LOG("the child ended with %d", status);
-	EXPECT_LT((long)(16 * MIB), rss(self->shm, id));
-	EXPECT_GE((long)(32 * MIB), rss(self->shm, id));
+	EXPECT_LT((long)(16 * MIB), shm_rss(self->shm, id));
+	EXPECT_GE((long)(32 * MIB), shm_rss(self->shm, id));
 	EXPECT_TRUE(pattern_stands(addr, 16 * MIB, 51));
 	/* The parent has no such limit. */
 	EXPECT_EQ(0, write_signal(addr + 64 * MIB - 1));
 	EXPECT_EQ(1, shm_nattch(self->shm, id));
 	ASSERT_EQ(0, self->shm->rmid(id));
 	ASSERT_EQ(0, self->shm->detach(addr));
-	EXPECT_TRUE(cgroup_remove(group));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 /* Reclaim in a group finds nothing to take from a segment without swap, and loses nothing. */
 TEST_F_TIMEOUT(memory, reclaim_in_a_group_loses_nothing, 60)
 {
-	char group[128];
+	struct cgroup group;
 	char *addr;
 	int id;
 
-	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	addr = new_segment(self->shm, 16 * MIB, NULL, &id);
+	addr = shm_new_segment(self->shm, 16 * MIB, NULL, &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	SHM_IN_CHILD({
-		ASSERT_EQ(0, cgroup_write(group, "cgroup.procs", "0"));
+		ASSERT_EQ(0, cgroup_enter(&group));
 		pattern_fill(addr, 16 * MIB, 61);
 	});
-	cgroup_write(group, "memory.reclaim", "16M");
-	EXPECT_EQ((long)(16 * MIB), rss(self->shm, id));
+	cgroup_write(&group, "memory.reclaim", "16M");
+	EXPECT_EQ((long)(16 * MIB), shm_rss(self->shm, id));
 	EXPECT_TRUE(pattern_stands(addr, 16 * MIB, 61));
 	ASSERT_EQ(0, self->shm->rmid(id));
 	ASSERT_EQ(0, self->shm->detach(addr));
-	EXPECT_TRUE(cgroup_remove(group));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 /* fallocate of more than its group may have: all is given back but what is in use. */
 TEST_F_TIMEOUT(memory, limit_undoes_fallocate, 60)
 {
-	char group[128], path[96];
+	struct cgroup group;
+	char path[96];
 	struct rlimit none = { 0, 0 };
 	int id, fd, status;
 	pid_t child;
 	char *addr;
 
-	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	ASSERT_EQ(0, cgroup_write(group, "memory.max", "16M"));
-	cgroup_write(group, "memory.swap.max", "0");
-	addr = new_segment(self->shm, 64 * MIB, NULL, &id);
+	ASSERT_EQ(0, cgroup_write(&group, "memory.max", "16M"));
+	cgroup_write(&group, "memory.swap.max", "0");
+	addr = shm_new_segment(self->shm, 64 * MIB, NULL, &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	ASSERT_EQ(0, shm_small_pages(addr, 64 * MIB));
 	strcpy(addr + 5 * self->page, "in use");
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + 64 * MIB);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
-		if (setrlimit(RLIMIT_CORE, &none) || cgroup_write(group, "cgroup.procs", "0"))
+	SHM_FORK(child) {
+		if (setrlimit(RLIMIT_CORE, &none) || cgroup_enter(&group))
 			_exit(1);
 		_exit(!fallocate(fd, 0, 0, 64 * MIB) ? 2 : errno != ENOMEM && errno != EINTR ? 3 : 0);
 	}
 	status = shm_wait(child);
 	EXPECT_TRUE(!status || status == 256 + SIGKILL)
 		TH_LOG("the child ended with %d", status);
-	EXPECT_EQ((long)self->page, rss(self->shm, id));
+	EXPECT_EQ((long)self->page, shm_rss(self->shm, id));
 	EXPECT_STREQ("in use", addr + 5 * self->page);
 	/* Who is in no such group can have it. */
 	ASSERT_EQ(0, fallocate(fd, 0, 0, 64 * MIB));
-	EXPECT_EQ((long)(64 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(64 * MIB), shm_rss(self->shm, id));
 	EXPECT_STREQ("in use", addr + 5 * self->page);
 	close(fd);
 	ASSERT_EQ(0, self->shm->rmid(id));
 	ASSERT_EQ(0, self->shm->detach(addr));
-	EXPECT_TRUE(cgroup_remove(group));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 /* The same, again and again, while others put to use what is reserved: nothing that they have written is given up. */
 TEST_F_TIMEOUT(memory, stress_fallocate, 90)
 {
-	char group[128], path[96];
+	struct cgroup group;
+	char path[96];
 	struct rlimit none = { 0, 0 };
 	size_t pages = 32 * MIB / self->page, i;
 	int id, fd, round, status;
 	pid_t child;
 	char *addr;
 
-	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	ASSERT_EQ(0, cgroup_write(group, "memory.max", "8M"));
-	cgroup_write(group, "memory.swap.max", "0");
-	addr = new_segment(self->shm, 32 * MIB, NULL, &id);
+	ASSERT_EQ(0, cgroup_write(&group, "memory.max", "8M"));
+	cgroup_write(&group, "memory.swap.max", "0");
+	addr = shm_new_segment(self->shm, 32 * MIB, NULL, &id);
 	ASSERT_NE(SHM_FAILED, addr);
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + 32 * MIB);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, shm_small_pages(addr, 32 * MIB));
 	for (round = 0; round < 6; round++) {
-		child = fork();
-		ASSERT_LE(0, child);
-		if (!child) {
-			if (setrlimit(RLIMIT_CORE, &none) || cgroup_write(group, "cgroup.procs", "0"))
+		SHM_FORK(child) {
+			if (setrlimit(RLIMIT_CORE, &none) || cgroup_enter(&group))
 				_exit(1);
 			for (i = 0; i < 4; i++)
 				if (!fallocate(fd, 0, 0, 32 * MIB))
@@ -1240,7 +1138,7 @@ TEST_F_TIMEOUT(memory, stress_fallocate, 90)
 	close(fd);
 	ASSERT_EQ(0, self->shm->rmid(id));
 	ASSERT_EQ(0, self->shm->detach(addr));
-	EXPECT_TRUE(cgroup_remove(group));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 /*
@@ -1261,7 +1159,7 @@ static void touch_and_punch(char *addr, size_t size)
 TEST_F_TIMEOUT(memory, killed_in_a_fault, 60)
 {
 	int id, round;
-	char *addr = new_segment(self->shm, 8 * MIB, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 8 * MIB, NULL, &id);
 	pid_t child[2];
 
 	ASSERT_NE(SHM_FAILED, addr);
@@ -1284,36 +1182,34 @@ TEST_F_TIMEOUT(memory, killed_in_a_fault, 60)
 		ASSERT_EQ(0, madvise(addr, 8 * MIB, MADV_REMOVE));
 	}
 	EXPECT_EQ(1, shm_nattch(self->shm, id));
-	EXPECT_EQ(0, rss(self->shm, id));
+	EXPECT_EQ(0, shm_rss(self->shm, id));
 }
 
 TEST_F_TIMEOUT(memory, frozen_in_a_fault, 60)
 {
-	char group[128];
+	struct cgroup group;
 	int id, round;
-	char *addr = new_segment(self->shm, 8 * MIB, NULL, &id);
+	char *addr = shm_new_segment(self->shm, 8 * MIB, NULL, &id);
 	pid_t child;
 
 	ASSERT_NE(SHM_FAILED, addr);
-	ASSERT_TRUE(cgroup_make(group, sizeof(group)))
+	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
-		if (cgroup_write(group, "cgroup.procs", "0"))
+	SHM_FORK(child) {
+		if (cgroup_enter(&group))
 			_exit(1);
 		touch_and_punch(addr, 8 * MIB);
 	}
 	for (round = 0; round < 25; round++) {
 		usleep(1000 + round * 3777 % 20000);
-		ASSERT_EQ(0, cgroup_write(group, "cgroup.freeze", "1"));
+		ASSERT_EQ(0, cgroup_write(&group, "cgroup.freeze", "1"));
 		memset(addr, 1, 8 * MIB);
 		ASSERT_EQ(0, madvise(addr, 8 * MIB, MADV_REMOVE));
-		ASSERT_EQ(0, cgroup_write(group, "cgroup.freeze", "0"));
+		ASSERT_EQ(0, cgroup_write(&group, "cgroup.freeze", "0"));
 	}
 	kill(child, SIGKILL);
 	EXPECT_EQ(256 + SIGKILL, shm_wait(child));
-	EXPECT_TRUE(cgroup_remove(group));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 TEST_HARNESS_MAIN

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "module.h"
+#include "proc.h"
 #include "shm_backend.h"
 #include "user.h"
 
@@ -183,29 +184,10 @@ TEST_F(namespace, every_new_namespace_starts_empty)
 	}
 }
 
-/*
- * The whole page cache: both the built-in and the module keep their pages there. (MemFree follows slowly: freed pages stay on the lists of
- * their processor for seconds.)
- */
-static unsigned long cached_kilobytes(void)
-{
-	unsigned long value = 0;
-	char line[128];
-	FILE *file = fopen("/proc/meminfo", "re");
-
-	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "Cached: %lu kB", &value) == 1)
-			break;
-	}
-	if (file)
-		fclose(file);
-	return value;
-}
-
 TEST_F(namespace, end_of_the_namespace_frees_its_memory)
 {
 	const size_t size = 96 << 20;
-	unsigned long full;
+	int64_t full;
 	char *memory;
 	int big, i;
 
@@ -215,12 +197,16 @@ TEST_F(namespace, end_of_the_namespace_frees_its_memory)
 	ASSERT_NE(SHM_FAILED, memory);
 	memset(memory, 1, size);
 	ASSERT_EQ(0, self->shm->detach(memory));
-	full = cached_kilobytes();
-	ASSERT_LE(size >> 10, full);
+	/*
+	 * The page cache: both the built-in and the module keep their pages there. (MemFree follows slowly: freed pages stay on the lists
+	 * of their processor for seconds.)
+	 */
+	full = meminfo("Cached");
+	ASSERT_LE((int64_t)size, full);
 	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
-	for (i = 0; i < 100 * (int)shm_slow() && cached_kilobytes() > full - (size >> 11); i++)
+	for (i = 0; i < 100 * (int)shm_slow() && meminfo("Cached") > full - (int64_t)size / 2; i++)
 		usleep(50000);
-	EXPECT_GE(full - (size >> 11), cached_kilobytes())
+	EXPECT_GE(full - (int64_t)size / 2, meminfo("Cached"))
 		TH_LOG("half of what the segment held should be free by now");
 }
 
@@ -367,9 +353,7 @@ TEST_F(namespace, pids_are_shown_as_the_reader_knows_them)
 
 	SHM_CHILD {
 		ASSERT_EQ(0, unshare(CLONE_NEWPID));
-		outside = fork();
-		ASSERT_LE(0, outside);
-		if (!outside) {
+		SHM_FORK(outside) {
 			ASSERT_EQ(1, getpid());
 			ASSERT_EQ(0, self->shm->stat(self->id, &stat));
 			EXPECT_EQ(0, stat.cpid)
@@ -476,10 +460,9 @@ TEST_F(device_namespace, one_descriptor_serves_two_namespaces_at_once)
 
 	ASSERT_EQ(0, shm_rust.get(SHM_KEY, 4096, IPC_CREAT | 0600));
 	SHM_CHILD {
-		pid_t inside = fork();
+		pid_t inside;
 
-		ASSERT_LE(0, inside);
-		if (!inside) {
+		SHM_FORK(inside) {
 			ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 			ASSERT_EQ(0, shm_rust.get(SHM_KEY + 1, 8192, IPC_CREAT | 0600));
 			for (i = 0; i < 20000; i++)
@@ -543,9 +526,7 @@ TEST_F(device_namespace, table_shows_pids_as_the_reader_knows_them)
 	id = shm_rust.get(SHM_KEY, 4096, IPC_CREAT | 0600);
 	ASSERT_LE(0, id);
 	ASSERT_EQ(0, unshare(CLONE_NEWPID));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
+	SHM_FORK(pid) {
 		ASSERT_NE(SHM_FAILED, shm_rust.attach(id, NULL, 0));
 		ASSERT_EQ(0, shm_table_row(&shm_rust, id, &row, NULL, 0));
 		EXPECT_EQ(0, row.cpid);

@@ -100,13 +100,6 @@ static int node_at(const void *addr)
 	return node;
 }
 
-static long rss(const struct shm_backend *shm, int id)
-{
-	struct rust_shm_stat stat;
-
-	return shm->stat(id, &stat) ? -1 : (long)stat.rss;
-}
-
 /* What numa_maps says of the policy of the mapping that begins at addr. */
 static bool numa_maps_policy(const void *addr, char *policy)
 {
@@ -390,7 +383,7 @@ TEST_F(policy, huge_pages)
 		ASSERT_EQ(offset < 3 * MIB, node_at(addr + offset))
 			TH_LOG("offset %zu", offset);
 	}
-	EXPECT_EQ((long)(6 * MIB), rss(self->shm, id));
+	EXPECT_EQ((long)(6 * MIB), shm_rss(self->shm, id));
 	EXPECT_EQ(self->shm == &shm_rust ? (long)(4 * MIB) : 0, pmd_mapped(addr) + pmd_mapped(addr + 3 * MIB));
 }
 
@@ -413,7 +406,7 @@ TEST_F(policy, mbind_moves_what_is_there)
 	for (page = 0; page < PAGES; page++)
 		EXPECT_EQ(1, node_at(self->addr + page * self->page));
 	EXPECT_TRUE(pattern_stands(self->addr, self->size, 3));
-	EXPECT_EQ((long)self->size, rss(self->shm, self->id));
+	EXPECT_EQ((long)self->size, shm_rss(self->shm, self->id));
 }
 
 TEST_F(policy, mbind_moves_what_others_map)
@@ -533,9 +526,7 @@ TEST_F_TIMEOUT(policy, races, 60)
 	pid_t child;
 	int round;
 
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		struct racer own = { self->shm->attach(self->id, NULL, 0), self->size, 0 };
 
 		alarm(50 * shm_slow());

@@ -3,7 +3,7 @@
  * tools/preload: libc's shmget(), shmat(), shmdt() and shmctl() over the device, wherever a program may call them, and what may become
  * of the library's descriptor. The program starts itself again with the library before libc; the system calls are forbidden then.
  *
- * That the answers are those of the built-in is for the other programs to show: see preloaded_programs in qemu/in-toolbox.
+ * That the answers are those of the built-in is for the other programs to show: see preloaded_programs in scripts/build.sh.
  *
  * needs: parallel
  */

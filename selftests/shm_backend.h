@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/rust_shm.h>
@@ -172,6 +173,30 @@ static inline size_t shm_page_size(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Seconds by the monotonic clock. */
+static inline double shm_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* How many bytes of a segment are in memory; -1 with errno on error. */
+static inline long shm_rss(const struct shm_backend *shm, int id)
+{
+	struct rust_shm_stat stat;
+
+	return shm->stat(id, &stat) ? -1 : (long)stat.rss;
+}
+
+/* A new private segment of this size, attached at addr. */
+static inline char *shm_new_segment(const struct shm_backend *shm, size_t size, void *addr, int *id)
+{
+	*id = shm->get(IPC_PRIVATE, size, 0600);
+	return *id < 0 ? SHM_FAILED : shm->attach(*id, addr, 0);
+}
+
 /*
  * For test programs, which include the harness first: let a child do something, and wait for it. Its EXPECT_ and ASSERT_ lines count,
  * and so does its death. Do not leave the block by return or break.
@@ -206,6 +231,14 @@ static inline pid_t shm_child_end(struct __test_metadata *_metadata, pid_t pid)
 	return -1;
 }
 
+/* Whether this is the child now; the test ends where there is none. */
+static inline bool shm_is_child(struct __test_metadata *_metadata, pid_t *pid)
+{
+	*pid = fork();
+	ASSERT_LE(0, *pid);
+	return !*pid;
+}
+
 /* The harness's, with time limits for this machine. */
 static inline int shm_harness_run(int argc, char **argv)
 {
@@ -226,7 +259,11 @@ static inline int shm_harness_run(int argc, char **argv)
 	for (pid_t __child = shm_child_begin(_metadata); __child >= 0; __child = shm_child_end(_metadata, __child)) \
 		if (!__child)
 
-/* The same, with the body as an argument. */
+/* A child that runs beside the test; it must not leave the block, and somebody waits for pid. */
+#define SHM_FORK(pid) \
+	if (shm_is_child(_metadata, &(pid)))
+
+/* SHM_CHILD, with the body as an argument. */
 #define SHM_IN_CHILD(...) do { \
 	SHM_CHILD { \
 		__VA_ARGS__; \

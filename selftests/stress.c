@@ -1361,14 +1361,6 @@ static unsigned long setting(const char *name, unsigned long otherwise)
 	return text && *text ? strtoul(text, NULL, 0) : otherwise;
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
 static void show_file(pid_t pid, const char *name)
 {
 	char path[64], line[256];
@@ -1460,8 +1452,8 @@ static bool all_move(struct watch *watch, unsigned int workers, double limit)
 
 		if (progress != watch->progress[i] || !watch->since[i]) {
 			watch->progress[i] = progress;
-			watch->since[i] = now();
-		} else if (now() - watch->since[i] > limit) {
+			watch->since[i] = shm_now();
+		} else if (shm_now() - watch->since[i] > limit) {
 			failure("process %d hangs in \"%s\"", shared->worker[i].pid, ops[shared->worker[i].doing].name);
 			show_if_related(shared->worker[i].pid, &shared->worker[i].pid);
 			each_process(show_if_related, &shared->worker[i].pid);
@@ -1630,12 +1622,12 @@ static void measure(struct use *use)
 	}
 	/* Counters of the processors are added up. */
 	shm_write_file("/proc/sys/vm/stat_refresh", "1");
-	use->free = proc_bytes("/proc/meminfo", "MemFree") + bytes_kept_by_processors();
-	use->slab = proc_bytes("/proc/meminfo", "Slab");
-	use->mlocked = proc_bytes("/proc/meminfo", "Mlocked");
-	use->unevictable = proc_bytes("/proc/meminfo", "Unevictable");
-	use->page_tables = proc_bytes("/proc/meminfo", "PageTables");
-	use->shmem = proc_bytes("/proc/meminfo", "Shmem");
+	use->free = meminfo("MemFree") + bytes_kept_by_processors();
+	use->slab = meminfo("Slab");
+	use->mlocked = meminfo("Mlocked");
+	use->unevictable = meminfo("Unevictable");
+	use->page_tables = meminfo("PageTables");
+	use->shmem = meminfo("Shmem");
 	use->references = module_references();
 }
 
@@ -1701,7 +1693,7 @@ static bool something_is_left(void)
 /* One run, from the first process to the last one's end. false if somebody hangs: then nothing more can be said. */
 static bool run(double seconds, unsigned int workers, uint64_t seed, double limit)
 {
-	double end = now() + seconds, next_kill = 0, next_move = 0;
+	double end = shm_now() + seconds, next_kill = 0, next_move = 0;
 	struct watch watch = {};
 	unsigned int i, children;
 
@@ -1711,21 +1703,21 @@ static bool run(double seconds, unsigned int workers, uint64_t seed, double limi
 		shared->worker[i].ready = false;
 		spawn(i, seed);
 	}
-	while ((now() < end || (something_is_left() && __atomic_load_n(&shared->turns, __ATOMIC_RELAXED) < TURNS)) &&
+	while ((shm_now() < end || (something_is_left() && __atomic_load_n(&shared->turns, __ATOMIC_RELAXED) < TURNS)) &&
 	       shared->failures < ARRAY_SIZE(shared->failure)) {
 		usleep(10000);
 		collect(workers, seed, true);
 		if (!all_move(&watch, workers, limit))
 			return false;
-		if (now() > next_kill) {
+		if (shm_now() > next_kill) {
 			if (!kill(shared->worker[pick(workers)].pid, SIGKILL))
 				shared->worked[KILL]++;
-			next_kill = now() + (0.05 + pick(100) / 1000.0) * shm_slow();
+			next_kill = shm_now() + (0.05 + pick(100) / 1000.0) * shm_slow();
 		}
-		if (now() > next_move) {
+		if (shm_now() > next_move) {
 			if (!shm_write_file("/proc/sys/vm/drop_caches", "3") && !shm_write_file("/proc/sys/vm/compact_memory", "1"))
 				shared->worked[MOVE_MEMORY]++;
-			next_move = now() + 1.5 * shm_slow();
+			next_move = shm_now() + 1.5 * shm_slow();
 		}
 	}
 	__atomic_store_n(&shared->stop, true, __ATOMIC_SEQ_CST);
@@ -1749,9 +1741,9 @@ static bool run(double seconds, unsigned int workers, uint64_t seed, double limi
 			count_all(i);
 	}
 	__atomic_store_n(&shared->go_home, true, __ATOMIC_SEQ_CST);
-	for (i = 0, end = now() + limit; i < workers; i++) {
+	for (i = 0, end = shm_now() + limit; i < workers; i++) {
 		while (waitpid(shared->worker[i].pid, NULL, WNOHANG) == 0) {
-			if (now() > end) {
+			if (shm_now() > end) {
 				failure("process %d does not end", shared->worker[i].pid);
 				show_if_related(shared->worker[i].pid, &shared->worker[i].pid);
 				return false;

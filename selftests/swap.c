@@ -184,7 +184,7 @@ TEST_F(swap, swapoff_finds_the_unattached)
 
 static long used_swap(void)
 {
-	return proc_bytes("/proc/meminfo", "SwapTotal") - proc_bytes("/proc/meminfo", "SwapFree");
+	return meminfo("SwapTotal") - meminfo("SwapFree");
 }
 
 TEST_F(swap, removed_segment_frees_its_swap)
@@ -209,7 +209,7 @@ TEST_F(swap, removed_segment_frees_its_swap)
 
 TEST_F(swap, locked_pages_stay)
 {
-	long before = proc_bytes("/proc/meminfo", "Unevictable");
+	long before = meminfo("Unevictable");
 
 	ASSERT_EQ(0, self->shm->ctl(self->id, SHM_LOCK, NULL));
 	ASSERT_EQ(0, madvise(self->addr, SIZE, MADV_PAGEOUT));
@@ -218,7 +218,7 @@ TEST_F(swap, locked_pages_stay)
 	ASSERT_EQ(0, madvise(self->addr, SIZE, MADV_PAGEOUT));
 	EXPECT_EQ(0, swapped(self->shm, self->id));
 	EXPECT_EQ((long)SIZE, in_memory(self->shm, self->id));
-	EXPECT_LE(before + (long)SIZE / 2, proc_bytes("/proc/meminfo", "Unevictable"));
+	EXPECT_LE(before + (long)SIZE / 2, meminfo("Unevictable"));
 	ASSERT_EQ(0, self->shm->ctl(self->id, SHM_UNLOCK, NULL));
 	SWAP_OUT();
 	EXPECT_TRUE(pattern_stands(self->addr, SIZE, SEED));
@@ -270,7 +270,7 @@ FIXTURE_TEARDOWN(memcg)
 	EXPECT_EQ(0, swap_off());
 }
 
-#define CGROUP(file, name) number_at(cgroup_file(&self->cgroup, file), name)
+#define CGROUP(file, name) cgroup_read(&self->cgroup, file, name)
 
 TEST_F_TIMEOUT(memcg, more_than_the_limit_is_read_back, 120)
 {

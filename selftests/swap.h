@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Swap on zram, memory cgroups and kernel counters, for tests of reclaim. Must be root, in a guest.
+ * Swap on zram, and pages to put there, for tests of reclaim. Must be root, in a guest.
  */
 #ifndef RUST_SHM_SELFTESTS_SWAP_H
 #define RUST_SHM_SELFTESTS_SWAP_H
 
-#include <limits.h>
-#include <sys/stat.h>
 #include <sys/swap.h>
 
+#include "cgroup.h"
+#include "proc.h"
 #include "shm_backend.h"
 #include "vma.h"
 
@@ -18,28 +18,6 @@
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
-
-/* Returns the number in a file, or the one on the line that starts with "name "; -1 if there is none. */
-static inline long number_at(const char *path, const char *name)
-{
-	FILE *file = fopen(path, "re");
-	size_t len = name ? strlen(name) : 0;
-	char line[256];
-	long number = -1;
-
-	if (!file)
-		return -1;
-	while (number < 0 && fgets(line, sizeof(line), file))
-		if (!name || (!strncmp(line, name, len) && line[len] == ' '))
-			number = atol(line + len);
-	fclose(file);
-	return number;
-}
-
-static inline long vmstat(const char *name)
-{
-	return number_at("/proc/vmstat", name);
-}
 
 /* The zram device added by swap_on(), or -1. */
 static int swap_zram = -1;
@@ -104,41 +82,6 @@ static inline long swapped(const struct shm_backend *shm, int id)
 	struct shm_row row;
 
 	return shm_table_row(shm, id, &row, NULL, 0) ? -1 : (long)row.swap;
-}
-
-/* A memory cgroup, a child of the root cgroup. */
-struct cgroup {
-	char path[64];
-};
-
-static inline const char *cgroup_file(const struct cgroup *cgroup, const char *name)
-{
-	static char path[128];
-
-	snprintf(path, sizeof(path), "%s/%s", cgroup->path, name);
-	return path;
-}
-
-/* Creates one with this memory.max and unlimited swap. Returns 0 or -1. */
-static inline int cgroup_make(struct cgroup *cgroup, size_t max)
-{
-	char text[32];
-
-	snprintf(cgroup->path, sizeof(cgroup->path), "/sys/fs/cgroup/rust_shm.%d", getpid());
-	snprintf(text, sizeof(text), "%zu", max);
-	return shm_write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory") || mkdir(cgroup->path, 0700) ||
-	       shm_write_file(cgroup_file(cgroup, "memory.max"), text);
-}
-
-static inline int cgroup_enter(const struct cgroup *cgroup)
-{
-	return shm_write_file(cgroup_file(cgroup, "cgroup.procs"), "0");
-}
-
-/* Removes the cgroup, which must be empty. */
-static inline int cgroup_remove(const struct cgroup *cgroup)
-{
-	return rmdir(cgroup->path);
 }
 
 /* A page unlike any other that zram can compress: this many random bytes, repeated. */

@@ -63,6 +63,30 @@ TEST_F(unload, idle_it_goes_and_comes)
 	EXPECT_EQ(0, shm_rust.rmid(self->id));
 }
 
+#define EVENTS "/sys/kernel/tracing/events/rust_shm"
+
+/* Whoever listens to the tracepoints does not keep it, and listens to nothing afterwards. */
+TEST_F(unload, with_its_events_on)
+{
+	struct stat st;
+
+	if (stat("/sys/kernel/tracing/events", &st))
+		ASSERT_EQ(0, mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, NULL));
+	ASSERT_EQ(0, shm_write_file(EVENTS "/enable", "1"));
+	self->id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+	EXPECT_LE(0, self->id);
+	EXPECT_EQ(0, shm_rust.rmid(self->id));
+	close_device();
+	ASSERT_EQ(0, module_unload_soon());
+	EXPECT_ERRNO(ENOENT, stat(EVENTS, &st));
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+	EXPECT_EQ(0, stat(EVENTS "/rust_shm_fault/format", &st));
+	self->id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+	EXPECT_EQ(0, shm_rust.rmid(self->id));
+	close_device();
+}
+
 TEST_F(unload, twice_loaded_is_eexist)
 {
 	EXPECT_ERRNO(EEXIST, module_load());
@@ -195,9 +219,7 @@ TEST_F(unload, attach_in_another_process_keeps_it)
 	pid_t child;
 
 	ASSERT_EQ(0, gate_make(&gate));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		int id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
 		char *addr = shm_rust.attach(id, NULL, 0);
 
@@ -450,9 +472,7 @@ TEST_F_TIMEOUT(unload, a_hundred_times_under_load, 280)
 	struct stat st;
 	pid_t child;
 
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
+	SHM_FORK(child) {
 		for (;;) {
 			int fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC), id;
 			char *addr;

@@ -20,6 +20,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "proc.h"
+
 #define KIB 1024UL
 #define MIB (1024UL * 1024UL)
 #define HUGE_SIZE (2 * MIB)
@@ -144,23 +146,6 @@ static inline long vma_smaps_bytes(const void *addr, const char *field)
 static inline long pmd_mapped(const void *addr)
 {
 	return vma_smaps_bytes(addr, "ShmemPmdMapped");
-}
-
-/* "Field:   1234 kB" of /proc/meminfo or /proc/PID/status, in bytes; -1 if it is not there. */
-static inline long proc_bytes(const char *path, const char *field)
-{
-	FILE *file = fopen(path, "re");
-	size_t len = strlen(field);
-	char line[256];
-	long bytes = -1;
-
-	if (!file)
-		return -1;
-	while (fgets(line, sizeof(line), file))
-		if (!strncmp(line, field, len) && line[len] == ':')
-			bytes = atol(line + len + 1) * 1024;
-	fclose(file);
-	return bytes;
 }
 
 /* An address range, aligned to 2 MiB, in which nothing is mapped, with 2 MiB of nothing on both sides. */

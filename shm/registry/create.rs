@@ -35,6 +35,7 @@ use crate::shm::{
         Shared, //
     },
     sys::{
+        events,
         fs::shmem_file::{
             Commit,
             ShmemFile, //
@@ -195,10 +196,15 @@ impl Registry {
         })
     }
 
+    /// How many segments there may be.
+    fn most(&self, limits: &Limits) -> u32 {
+        limits.shmmni.min(self.id_layout.max_segments())
+    }
+
     /// Whether there is room for a new segment.
     fn room(&self, table: &Locked<'_>, limits: &Limits, wanted: &Wanted) -> Result<usize> {
         let pages = limits.fit(wanted.size, table.total_pages)?;
-        if table.in_use >= limits.shmmni.min(self.id_layout.max_segments()) {
+        if table.in_use >= self.most(limits) {
             return Err(ENOSPC);
         }
         Ok(pages)
@@ -291,7 +297,7 @@ impl Registry {
         let mut provision = this.provide(caller, limits, context, wanted)?;
         let key = (wanted.key != Key::PRIVATE).then(|| bits(wanted.key));
         let mut room = match key {
-            Some(_) => this.table.room_for_key()?,
+            Some(_) => this.table.room_for_key(this.most(limits))?,
             None => Room::NONE,
         };
         let (uid, gid) = (caller.euid(), cred::egid());
@@ -355,6 +361,8 @@ impl Registry {
         if let Some(share) = provision.share.take() {
             share.keep();
         }
+        let (namespace, size) = (this.namespace.inode(), wanted.size as u64);
+        events::create(namespace, id.number(), bits(wanted.key), size, wanted.mode);
         Ok(id)
     }
 }

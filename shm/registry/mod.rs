@@ -39,6 +39,7 @@ use crate::shm::{
         Shared, //
     },
     sys::{
+        events,
         sync::{
             id_table,
             module_ref::ModuleRef,
@@ -194,7 +195,7 @@ impl Registry {
     ) -> Option<R> {
         let last = self.id_layout.max_segments() - 1;
         self.table
-            .walk(index, last, |index, segment| f(index, segment))
+            .walk(index, last, |index, segment| f(index, &segment))
     }
 
     /// The first segment at `index` or above, and where it is.
@@ -255,6 +256,8 @@ impl Registry {
         let released = state.end();
         drop(state);
         let pages = segment.pages();
+        let (namespace, size) = (self.namespace.inode(), segment.size() as u64);
+        events::remove(namespace, segment.id().number(), size);
         table.in_use -= 1;
         table.total_pages -= pages;
         Removed {

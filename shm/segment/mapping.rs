@@ -9,6 +9,7 @@ use super::{
     Shared, //
 };
 use crate::shm::sys::{
+    events,
     fs::{
         fault::Fault,
         file::MappedObject,
@@ -45,11 +46,14 @@ impl MappedObject for Shared {
                 .and_then(|home| ipc_ns::get_current_if(home.namespace()));
         }
         state.attach();
+        events::attach(self.id.number(), state.attaches as u64);
         Ok(pages)
     }
 
     fn opened(&self) {
-        self.state.lock().attach();
+        let mut state = self.state.lock();
+        state.attach();
+        events::attach(self.id.number(), state.attaches as u64);
     }
 
     fn closed(this: ArcBorrow<'_, Self>) {
@@ -58,6 +62,7 @@ impl MappedObject for Shared {
         state.detached = time::now();
         pid::update(&mut state.last_user);
         let detached = state.detach();
+        events::detach(segment.id.number(), state.attaches as u64);
         drop(state);
         detached.finish(segment);
     }
@@ -71,7 +76,10 @@ impl MappedObject for Shared {
     }
 
     fn fault(&self, fault: &Fault<'_>) {
-        memory::prepare_fault(fault, self.is_huge);
+        let placed = memory::prepare_fault(fault, self.is_huge);
+        // CAST: An order is small.
+        let order = placed.map_or(-1, |order| order as i32);
+        events::fault(self.id.number(), fault.index() as u64, order);
     }
 
     fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> {

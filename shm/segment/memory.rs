@@ -149,29 +149,30 @@ impl Mounts {
 /// and clears a folio.
 static PLACING: OnceTable = OnceTable::new();
 
-/// Puts a folio at the place of a fault, where nothing is. If that fails, shmem's own fault says why.
-pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) {
+/// Puts a folio at the place of a fault, where nothing is, and returns its order. If that fails, shmem's
+/// own fault says why.
+pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<u32> {
     let pages = fault.pages();
     let index = fault.index();
     let is_there = || pages.has(index);
     // What shmem does better, as it knows the mapping: a fault waits for a hole that is punched
     // there; a page is charged to the memory cgroup of the mapping, not of the caller.
     if is_there() || pages.is_changing() || fault.is_remote() {
-        return;
+        return None;
     }
     if !is_huge && (fault.wants_small() || may_leave_mapping(fault)) {
-        return;
+        return None;
     }
     // The second time, somebody else has placed a folio in the same block, but not here.
     for _ in 0..2 {
         if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> PMD_ORDER)) {
-            drop(pages.place(index));
-            return;
+            return pages.place(index).ok().map(|folio| folio.order());
         }
         if is_there() {
-            return;
+            break;
         }
     }
+    None
 }
 
 /// Whether a folio for the fault must not reach over the ends of the mapping, and may: shmem's own
@@ -280,14 +281,22 @@ impl Filling {
 pub(crate) fn fill(file: &shmem_file::ShmemFile, queue: &OwnedQueue) -> Result {
     let pages = file.view().size() >> PAGE_SHIFT;
     // What cannot be is not begun: it would take the memory from everybody else.
-    if pages > folio::available_pages() {
-        return Err(ENOMEM);
+    let has = |room: usize| pages <= room;
+    if !has(folio::available_pages()) {
+        if !has(folio::all_pages()) {
+            return Err(ENOMEM);
+        }
+        folio::drain_cpus();
+        if !has(folio::available_pages()) {
+            return Err(ENOMEM);
+        }
     }
     file.view().forbid_oom(true);
     let mm = LentMm::of_current();
     let mut filled = place_all(file, queue, mm.as_ref(), false);
-    if filled == Err(ENOMEM) && mm.is_some() {
-        filled = place_all(file, queue, mm.as_ref(), true);
+    if filled == Err(ENOMEM) {
+        folio::drain_cpus();
+        filled = place_all(file, queue, mm.as_ref(), mm.is_some());
     }
     file.view().forbid_oom(false);
     filled

@@ -37,12 +37,14 @@
 //! | `sync/once.rs` | work that one of several concurrent tasks does for all |
 //! | `sync/queue.rs` | a workqueue |
 //! | `sync/module_ref.rs` | a reference to this module |
+//! | `events.rs` | tracepoints, which `events.c` makes |
 //! | `compat.rs` | what differs between kernels |
 //! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |
 
 #![allow(unsafe_code)]
 
 pub(crate) mod compat;
+pub(crate) mod events;
 pub(crate) mod fs;
 mod header;
 pub(crate) mod mm;

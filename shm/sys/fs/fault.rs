@@ -6,8 +6,7 @@ use super::shmem::Shmem;
 use crate::shm::sys::bindings;
 use core::{
     marker::PhantomData,
-    ops::Range,
-    ptr::NonNull, //
+    ops::Range, //
 };
 use kernel::{
     mm::virt::flags,
@@ -19,29 +18,28 @@ use kernel::{
 /// # Invariants
 ///
 /// It is a fault under way, with its VMA locked, in a mapping of an inode of shmem.
-pub(crate) struct Fault<'a>(NonNull<bindings::vm_fault>, PhantomData<&'a ()>);
+pub(crate) struct Fault<'a>(*mut bindings::vm_fault, PhantomData<&'a ()>);
 
 impl<'a> Fault<'a> {
     /// # Safety
     ///
     /// `vmf` must be as the type invariant says, for `'a`.
     pub(in crate::shm::sys) unsafe fn from_raw(vmf: *mut bindings::vm_fault) -> Self {
-        // SAFETY: By this function's requirement it is not null.
         // INVARIANT: By this function's requirement.
-        Self(unsafe { NonNull::new_unchecked(vmf) }, PhantomData)
+        Self(vmf, PhantomData)
     }
 
     /// The index of the page that is wanted.
     pub(crate) fn index(&self) -> usize {
         // SAFETY: By the type invariant.
-        unsafe { (*self.0.as_ptr()).__bindgen_anon_1.pgoff }
+        unsafe { (*self.0).__bindgen_anon_1.pgoff }
     }
 
     /// The pages of the object.
     pub(crate) fn pages(&self) -> Shmem<'a> {
         // SAFETY: By the type invariant. The VMA holds its file, and that its inode.
         unsafe {
-            let vma = (*self.0.as_ptr()).__bindgen_anon_1.vma;
+            let vma = (*self.0).__bindgen_anon_1.vma;
             Shmem::from_raw((*(*vma).vm_file).f_inode)
         }
     }
@@ -50,7 +48,7 @@ impl<'a> Fault<'a> {
     pub(crate) fn mapped(&self) -> Range<usize> {
         // SAFETY: By the type invariant the VMA is locked: its bounds stay.
         unsafe {
-            let vma = (*self.0.as_ptr()).__bindgen_anon_1.vma;
+            let vma = (*self.0).__bindgen_anon_1.vma;
             let bounds = (*vma).__bindgen_anon_1.__bindgen_anon_1;
             let first = (*vma).vm_pgoff;
             first..first + ((bounds.vm_end - bounds.vm_start) >> PAGE_SHIFT)
@@ -60,7 +58,7 @@ impl<'a> Fault<'a> {
     /// Whether it is another process's fault that the caller serves (`get_user_pages_remote()`).
     pub(crate) fn is_remote(&self) -> bool {
         // SAFETY: By the type invariant the VMA is valid; the pointers are compared, not used.
-        unsafe { (*(*self.0.as_ptr()).__bindgen_anon_1.vma).vm_mm != (*bindings::get_current()).mm }
+        unsafe { (*(*self.0).__bindgen_anon_1.vma).vm_mm != (*bindings::get_current()).mm }
     }
 
     /// Whether the mapping, or its process, wants no large folios (MADV_NOHUGEPAGE,
@@ -69,7 +67,7 @@ impl<'a> Fault<'a> {
         // SAFETY: By the type invariant the VMA is locked: its flags stay, and it is of an address
         // space that is valid. The word of that is read once, as `mm_flags_test()` does.
         let (vma, mm) = unsafe {
-            let vma = (*self.0.as_ptr()).__bindgen_anon_1.vma;
+            let vma = (*self.0).__bindgen_anon_1.vma;
             let word = &raw const (*(*vma).vm_mm).__bindgen_anon_1.flags.__mm_flags;
             (
                 (*vma).__bindgen_anon_2.vm_flags,

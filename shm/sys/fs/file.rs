@@ -10,6 +10,7 @@
 use super::{
     fault::Fault,
     mount::TmpfsMount,
+    opened,
     shmem::Shmem,
     shmem_file::ShmemRef, //
 };
@@ -24,14 +25,10 @@ use crate::shm::sys::{
 use core::{
     marker::PhantomData,
     ops::Range,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+    ptr, //
 };
 use kernel::{
     error::{
-        from_err_ptr,
         from_result,
         to_result, //
     },
@@ -145,25 +142,23 @@ impl<T: MappedObject> AttachFile<T> {
         let flags = access.flags() | bindings::O_LARGEFILE;
         let module_ref = ModuleRef::get()?;
         // SAFETY: `pages` has a valid file, which holds its path; `current` holds its credentials.
-        let file = from_err_ptr(unsafe {
-            bindings::dentry_open(
+        let file = unsafe {
+            opened(bindings::dentry_open(
                 &raw const (*pages.as_ptr()).__bindgen_anon_1.f_path,
                 flags as c_int,
                 (*bindings::get_current()).cred,
-            )
-        })?;
+            ))
+        }?;
         // SAFETY: The file is new: nobody else knows it. Its operations were shmem's, which is no
         // module; `fput()` drops the reference to this one.
         unsafe {
-            (*file).f_op = &Self::FILE_OPS;
-            (*file).private_data = object.into_foreign().cast();
+            (*file.as_ptr()).f_op = &Self::FILE_OPS;
+            (*file.as_ptr()).private_data = object.into_foreign().cast();
         }
         module_ref.into_raw();
+        // INVARIANT: The file is new.
         Ok(Self {
-            // INVARIANT: The file is new.
-            // SAFETY: `dentry_open()` returns no null, and the count is ours. No descriptor has the
-            // file, so there is no `fdget_pos()`.
-            file: unsafe { ARef::from_raw(NonNull::new_unchecked(file.cast())) },
+            file,
             _owns: PhantomData,
         })
     }

@@ -71,19 +71,23 @@ impl<D: DeviceFile> Device<D> {
             _files: PhantomData,
             operations <- Opaque::ffi_init(|slot: *mut bindings::file_operations| {
                 // SAFETY: `into_raw()` points `fops` at operations that live as long as the module.
-                let mut operations = unsafe { *template.fops };
-                operations.llseek = Some(bindings::default_llseek);
-                // SAFETY: `slot` is valid for writes.
-                unsafe { slot.write(operations) };
+                // `slot` is valid for writes.
+                unsafe {
+                    slot.write(bindings::file_operations {
+                        llseek: Some(bindings::default_llseek),
+                        ..*template.fops
+                    })
+                };
             }),
             misc <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
                 let mut misc = template;
                 misc.mode = mode;
                 misc.fops = operations.get();
-                // SAFETY: `slot` is valid for writes.
-                unsafe { slot.write(misc) };
-                // SAFETY: The device is filled in, and pinned until `drop()` deregisters it.
-                to_result(unsafe { bindings::misc_register(slot) })
+                // SAFETY: `slot` is valid for writes, and pinned until `drop()` deregisters the device.
+                to_result(unsafe {
+                    slot.write(misc);
+                    bindings::misc_register(slot)
+                })
             }),
         })
     }

@@ -12,3 +12,24 @@ pub(crate) mod parameter;
 pub(crate) mod proc;
 pub(crate) mod shmem;
 pub(crate) mod shmem_file;
+
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    fs::File,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// The file that a function has opened, or its error.
+///
+/// # Safety
+///
+/// `file` must be what such a function has returned: an error pointer, or a file that no descriptor
+/// has, with a reference for the caller.
+pub(in crate::shm::sys) unsafe fn opened(file: *mut bindings::file) -> Result<ARef<File>> {
+    let file = NonNull::new(from_err_ptr(file)?.cast()).ok_or(ENOMEM)?;
+    // SAFETY: By this function's requirement. Without a descriptor there is no `fdget_pos()`.
+    Ok(unsafe { ARef::from_raw(file) })
+}

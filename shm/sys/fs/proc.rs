@@ -5,12 +5,15 @@
 //! Some sysctls are variables that are not exported; their files are a stable interface. The mount
 //! is private to the module, so it does not depend on mount namespaces.
 
+use super::opened;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_err_ptr,
+    fs::File,
     prelude::*,
-    str::CStr, //
+    str::CStr,
+    sync::aref::ARef, //
 };
 
 /// A mount of procfs, unmounted when this is dropped.
@@ -44,16 +47,16 @@ impl Proc {
     /// Opens the file with a path below `/proc` for reading.
     pub(crate) fn open(&self, path: &'static CStr) -> Result<ProcFile> {
         // SAFETY: By the type invariant the mount is valid, and holds its root.
-        let file = from_err_ptr(unsafe {
+        // INVARIANT: The file is new, and its reference is ours.
+        let file = unsafe {
             let root = bindings::path {
                 mnt: self.0.as_ptr(),
                 dentry: (*self.0.as_ptr()).mnt_root,
             };
-            bindings::file_open_root(&root, path.as_char_ptr(), bindings::O_RDONLY as c_int, 0)
-        })?;
-        // SAFETY: `file_open_root()` returns no null.
-        // INVARIANT: The file is new, and its reference is ours.
-        Ok(ProcFile(unsafe { NonNull::new_unchecked(file) }))
+            let read = bindings::O_RDONLY as c_int;
+            opened(bindings::file_open_root(&root, path.as_char_ptr(), read, 0))
+        }?;
+        Ok(ProcFile(file))
     }
 }
 
@@ -69,12 +72,7 @@ impl Drop for Proc {
 /// # Invariants
 ///
 /// Owns a reference to a file that is open for reading.
-pub(crate) struct ProcFile(NonNull<bindings::file>);
-
-// SAFETY: Files are counted atomically, and may be put from any context.
-unsafe impl Send for ProcFile {}
-// SAFETY: Concurrent reads with separate positions are independent.
-unsafe impl Sync for ProcFile {}
+pub(crate) struct ProcFile(ARef<File>);
 
 impl ProcFile {
     /// Reads from the start of the file into `room`, and returns the part read. May sleep.
@@ -109,12 +107,5 @@ impl ProcFile {
         let text = self.read(&mut room)?;
         let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
         text.trim_ascii().parse().map_err(|_| EINVAL)
-    }
-}
-
-impl Drop for ProcFile {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant the reference is ours.
-        unsafe { bindings::fput(self.0.as_ptr()) };
     }
 }

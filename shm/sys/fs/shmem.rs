@@ -37,21 +37,20 @@ use kernel::{
 ///
 /// The inode is one of shmem's regular files, and valid for `'a`.
 #[derive(Clone, Copy)]
-pub(crate) struct Shmem<'a>(NonNull<bindings::inode>, PhantomData<&'a ()>);
+pub(crate) struct Shmem<'a>(*mut bindings::inode, PhantomData<&'a ()>);
 
 impl Shmem<'_> {
     /// # Safety
     ///
     /// `inode` must be as the type invariant says.
     pub(in crate::shm::sys) unsafe fn from_raw(inode: *mut bindings::inode) -> Self {
-        // SAFETY: By this function's requirement it is not null.
         // INVARIANT: By this function's requirement.
-        Self(unsafe { NonNull::new_unchecked(inode) }, PhantomData)
+        Self(inode, PhantomData)
     }
 
     fn mapping(&self) -> NonNull<bindings::address_space> {
         // SAFETY: By the type invariant; an inode's mapping is never null.
-        unsafe { NonNull::new_unchecked((*self.0.as_ptr()).i_mapping) }
+        unsafe { NonNull::new_unchecked((*self.0).i_mapping) }
     }
 
     /// A word of `struct shmem_inode_info`, by where it is.
@@ -59,7 +58,6 @@ impl Shmem<'_> {
         // SAFETY: By the type invariant the inode is the field `vfs_inode` of such a structure.
         unsafe {
             self.0
-                .as_ptr()
                 .byte_sub(bindings::RUST_SHM_OFFSET_SHMEM_INODE)
                 .byte_add(offset)
                 .cast()
@@ -74,19 +72,19 @@ impl Shmem<'_> {
 
     /// A number that no other inode has while this one is there.
     pub(crate) fn address(&self) -> usize {
-        self.0.as_ptr() as usize
+        self.0 as usize
     }
 
     /// The [`filesystem()`](TmpfsMount::filesystem) of the mount that it is on.
     pub(crate) fn filesystem(&self) -> usize {
         // SAFETY: By the type invariant; the superblock of an inode never changes.
-        unsafe { (*self.0.as_ptr()).i_sb as usize }
+        unsafe { (*self.0).i_sb as usize }
     }
 
     /// The size of the file in bytes (`i_size`).
     pub(crate) fn size(&self) -> usize {
         // SAFETY: By the type invariant; the word is read once.
-        let size = unsafe { (&raw const (*self.0.as_ptr()).i_size).read_volatile() };
+        let size = unsafe { (&raw const (*self.0).i_size).read_volatile() };
         // CAST: A size is not negative.
         size as usize
     }
@@ -143,20 +141,14 @@ impl Shmem<'_> {
     /// leaves word in `i_private`).
     pub(crate) fn is_changing(&self) -> bool {
         // SAFETY: By the type invariant; the word is read once.
-        unsafe {
-            !(&raw const (*self.0.as_ptr()).i_private)
-                .read_volatile()
-                .is_null()
-        }
+        unsafe { !(&raw const (*self.0).i_private).read_volatile().is_null() }
     }
 
     /// The folio with the page at `index`. What `how` says is done where it is not there.
     fn folio(&self, index: usize, how: bindings::sgp_type) -> Result<LockedFolio> {
         let mut folio = ptr::null_mut();
         // SAFETY: By the type invariant.
-        to_result(unsafe {
-            bindings::shmem_get_folio(self.0.as_ptr(), index, 0, &mut folio, how)
-        })?;
+        to_result(unsafe { bindings::shmem_get_folio(self.0, index, 0, &mut folio, how) })?;
         let folio = NonNull::new(folio).ok_or(ENOENT)?;
         // SAFETY: `shmem_get_folio()` has locked it and taken a reference, and its mapping is that
         // of the inode.

@@ -7,15 +7,14 @@ use super::{
         self,
         TmpfsMount, //
     },
+    opened,
     shmem::Shmem, //
 };
 use crate::shm::sys::{
     bindings,
     mm::commit::Commitment, //
 };
-use core::ptr::NonNull;
 use kernel::{
-    error::from_err_ptr,
     fmt,
     fs::File,
     page::{
@@ -69,22 +68,23 @@ impl ShmemFile {
         // A file that is made without a size commits nothing, neither now nor when it is touched.
         let counted = if commit == Commit::ByOwner { 0 } else { size };
         // SAFETY: The mount is valid, and the name a string, which is copied.
-        let file = from_err_ptr(unsafe {
-            bindings::shmem_file_setup_with_mnt(mount.as_ptr(), name.as_char_ptr(), counted, flags)
-        })
+        let file = unsafe {
+            let (mount, name) = (mount.as_ptr(), name.as_char_ptr());
+            opened(bindings::shmem_file_setup_with_mnt(
+                mount, name, counted, flags,
+            ))
+        }
         .map_err(mount::shmem_error)?;
         // SAFETY: The file and its inode are new: nobody else knows them. As
         // `shmem_kernel_file_setup()`, security modules judge the calls, not the inode.
         unsafe {
-            let inode = (*file).f_inode;
+            let inode = (*file.as_ptr()).f_inode;
             (*inode).i_flags |= bindings::S_PRIVATE;
             (*inode).i_size = size;
         }
         // INVARIANT: The file was just made.
         Ok(Self {
-            // SAFETY: `shmem_file_setup_with_mnt()` returns no null, and the count is ours. No
-            // descriptor has the file, so there is no `fdget_pos()`.
-            file: ShmemRef(unsafe { ARef::from_raw(NonNull::new_unchecked(file.cast())) }),
+            file: ShmemRef(file),
             by_owner: if commit == Commit::ByOwner {
                 // CAST: It was made from a `usize`.
                 (size as usize).div_ceil(PAGE_SIZE)

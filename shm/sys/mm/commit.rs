@@ -6,11 +6,14 @@
 //! is created, by the rules of `vm.overcommit_memory`, as is a segment of the built-in. So an empty
 //! shmem file represents the commitment.
 
-use crate::shm::sys::bindings;
-use core::ptr::NonNull;
+use crate::shm::sys::{
+    bindings,
+    fs::opened, //
+};
 use kernel::{
-    error::from_err_ptr,
-    prelude::*, //
+    fs::File,
+    prelude::*,
+    sync::aref::ARef, //
 };
 
 /// A number of bytes that stays committed until this is dropped.
@@ -18,12 +21,7 @@ use kernel::{
 /// # Invariants
 ///
 /// Owns the only reference to a shmem file.
-pub(crate) struct Commitment(NonNull<bindings::file>);
-
-// SAFETY: Files are counted atomically, and may be put from any context.
-unsafe impl Send for Commitment {}
-// SAFETY: There is nothing to call on a shared reference.
-unsafe impl Sync for Commitment {}
+pub(crate) struct Commitment(ARef<File>);
 
 impl Commitment {
     /// Commits memory on behalf of the calling process. `ENOMEM` if the limit is exceeded; `EINVAL`
@@ -31,16 +29,15 @@ impl Commitment {
     pub(crate) fn new(bytes: usize) -> Result<Self> {
         let size = i64::try_from(bytes).map_err(|_| EINVAL)?;
         // SAFETY: The name is a string. Without VM_NORESERVE, the size is accounted.
-        let file = from_err_ptr(unsafe {
-            bindings::shmem_kernel_file_setup(
+        // INVARIANT: The file is new, and its reference is ours.
+        let file = unsafe {
+            opened(bindings::shmem_kernel_file_setup(
                 c"rust_shm".as_char_ptr(),
                 size,
                 bindings::vma_flags_t::default(),
-            )
-        })?;
-        // SAFETY: `shmem_kernel_file_setup()` returns no null.
-        // INVARIANT: The file is new, and its reference is ours.
-        Ok(Self(unsafe { NonNull::new_unchecked(file) }))
+            ))
+        }?;
+        Ok(Self(file))
     }
 
     /// Keeps the memory committed. The caller is responsible for undoing that.
@@ -48,13 +45,5 @@ impl Commitment {
         // SAFETY: By the type invariant nobody else has the file. When it is freed, shmem
         // unaccounts its current size.
         unsafe { (*(*self.0.as_ptr()).f_inode).i_size = 0 };
-    }
-}
-
-impl Drop for Commitment {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant the reference is ours. `fput()` may be called from any
-        // context: it frees the file later.
-        unsafe { bindings::fput(self.0.as_ptr()) };
     }
 }

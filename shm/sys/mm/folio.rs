@@ -7,7 +7,10 @@ use core::{
     ops::Range,
     ptr::NonNull, //
 };
-use kernel::page::PAGE_SIZE;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// The order of a folio of 2 MiB, or what else a PMD maps.
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
@@ -16,7 +19,14 @@ pub(crate) const PMD_ORDER: u32 = bindings::PMD_SHIFT - kernel::page::PAGE_SHIFT
 #[cfg(not(CONFIG_TRANSPARENT_HUGEPAGE))]
 pub(crate) const PMD_ORDER: u32 = 0;
 
-/// How many pages can be allocated, about (`si_mem_available()`).
+/// How many pages there are (`totalram_pages()`).
+pub(crate) fn all_pages() -> usize {
+    // SAFETY: The word is read once.
+    unsafe { (&raw const bindings::_totalram_pages.counter).read_volatile() as usize }
+}
+
+/// How many pages can be allocated, about (`si_mem_available()`); without those that CPUs keep for
+/// themselves.
 pub(crate) fn available_pages() -> usize {
     // SAFETY: Always safe to call.
     usize::try_from(unsafe { bindings::si_mem_available() }).unwrap_or(0)
@@ -44,6 +54,65 @@ pub(crate) fn find_free_block() -> bool {
     true
 }
 
+/// Makes all CPUs give back the free pages that each keeps for itself. The allocator does that where it
+/// is short of memory, but only after it has reclaimed something; and where a page is allocated by its
+/// place, for the zone (`drain_all_pages()`, which is not exported).
+#[cfg(CONFIG_CONTIG_ALLOC)]
+pub(crate) fn drain_cpus() {
+    const ZONES: [bindings::gfp_t; 3] = [
+        bindings::RUST_SHM_GFP_PROBE_MOVABLE,
+        bindings::RUST_SHM_GFP_PROBE_NORMAL,
+        bindings::RUST_SHM_GFP_PROBE_DMA32,
+    ];
+    for node in nodes_with_memory() {
+        for zone in ZONES {
+            drain_zone(node, zone);
+        }
+    }
+}
+
+/// Without that, they keep them for some seconds.
+#[cfg(not(CONFIG_CONTIG_ALLOC))]
+pub(crate) fn drain_cpus() {}
+
+/// The numbers of the NUMA nodes that have memory.
+#[cfg(CONFIG_CONTIG_ALLOC)]
+fn nodes_with_memory() -> impl Iterator<Item = u32> {
+    // SAFETY: The words are read once.
+    let nodes = unsafe {
+        (&raw const bindings::node_states[bindings::node_states_N_MEMORY as usize]).read_volatile()
+    };
+    (0..bindings::MAX_NUMNODES).filter(move |node| {
+        let word = nodes.bits.get((node / usize::BITS) as usize);
+        word.is_some_and(|word| word >> (node % usize::BITS) & 1 != 0)
+    })
+}
+
+/// The same for one zone of a node.
+#[cfg(CONFIG_CONTIG_ALLOC)]
+fn drain_zone(node: u32, zone: bindings::gfp_t) {
+    // A page cannot be had by its place where something in its pageblock cannot be moved. In a free
+    // block there is nothing.
+    for order in [PMD_ORDER, 0] {
+        // SAFETY: Any page may be asked for by its place; here, one that was just freed. What was
+        // allocated is freed.
+        unsafe {
+            // CAST: The number of a node.
+            let probe = bindings::alloc_pages_node_noprof(node as c_int, zone, order);
+            if probe.is_null() {
+                continue;
+            }
+            let place = bindings::rust_shm_page_to_pfn(probe);
+            bindings::__free_pages(probe, order);
+            let flags = bindings::RUST_SHM_GFP_RANGE;
+            if bindings::alloc_contig_range_noprof(place, place + 1, 0, flags) == 0 {
+                bindings::__free_pages(probe, 0);
+                break;
+            }
+        }
+    }
+}
+
 /// A locked folio.
 ///
 /// # Invariants
@@ -66,8 +135,8 @@ impl LockedFolio {
         Self { folio, mapping }
     }
 
-    /// Which pages of the file it has.
-    pub(crate) fn pages(&self) -> Range<usize> {
+    /// Its first page in the file, and its order: it has 2^order pages.
+    fn place(&self) -> (usize, u32) {
         // SAFETY: By the type invariant the folio is valid, locked and in the cache: its index and
         // its size do not change, and the cache has its order.
         unsafe {
@@ -77,8 +146,20 @@ impl LockedFolio {
                 .__bindgen_anon_2
                 .index;
             let pages = &raw mut (*self.mapping.as_ptr()).i_pages;
-            first..first + (1 << bindings::xa_get_order(pages, first))
+            // CAST: An order is small, and not negative.
+            (first, bindings::xa_get_order(pages, first) as u32)
         }
+    }
+
+    /// How large it is: 2^order pages.
+    pub(crate) fn order(&self) -> u32 {
+        self.place().1
+    }
+
+    /// Which pages of the file it has.
+    pub(crate) fn pages(&self) -> Range<usize> {
+        let (first, order) = self.place();
+        first..first + (1 << order)
     }
 
     fn flags(&self) -> *mut usize {

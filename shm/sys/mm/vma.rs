@@ -34,6 +34,12 @@ pub(crate) struct Protection {
     pub(crate) execute: bool,
 }
 
+/// That of the calling task; null for a kernel thread.
+fn own_mm() -> *mut bindings::mm_struct {
+    // SAFETY: A task may read its own `mm`: only it changes it.
+    unsafe { (*bindings::get_current()).mm }
+}
+
 /// The caller's address space, locked for reading.
 ///
 /// # Invariants
@@ -47,8 +53,7 @@ struct LockedMm {
 impl LockedMm {
     /// Locks it. `ESRCH` for a task without one; `EINTR` for one that is killed while it waits.
     fn current() -> Result<Self> {
-        // SAFETY: A task may read its own `mm`: only it changes it.
-        let mm = NonNull::new(unsafe { (*bindings::get_current()).mm }).ok_or(ESRCH)?;
+        let mm = NonNull::new(own_mm()).ok_or(ESRCH)?;
         // SAFETY: The address space is valid. As `mmap_read_lock_killable()`, which is inline, but
         // for its tracepoints.
         to_result(unsafe {
@@ -198,16 +203,15 @@ pub(crate) struct MmId(usize);
 impl MmId {
     /// That of the caller.
     pub(crate) fn current() -> Self {
-        // SAFETY: A task may read its own `mm`: only it changes it. The pointer is not used as one.
-        Self(unsafe { (*bindings::get_current()).mm } as usize)
+        Self(own_mm() as usize)
     }
 
     /// Whether the caller has its address space for itself: no other thread, nobody who looks at it.
     pub(crate) fn is_exclusive() -> bool {
-        // SAFETY: As in `current()`; the count is read once. It is 1 for as long as the caller
-        // neither makes a thread nor is looked at.
+        let mm = own_mm();
+        // SAFETY: It is null, or the caller's, which keeps it; the count is read once. It is 1 for as
+        // long as the caller neither makes a thread nor is looked at.
         unsafe {
-            let mm = (*bindings::get_current()).mm;
             !mm.is_null()
                 && (&raw const (*mm).__bindgen_anon_1.mm_users.counter).read_volatile() == 1
         }

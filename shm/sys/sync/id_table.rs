@@ -20,7 +20,6 @@ use crate::shm::sys::{
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
-    mem::ManuallyDrop,
     ops::{
         Deref,
         DerefMut, //
@@ -32,6 +31,7 @@ use kernel::{
     sync::{
         rcu,
         Arc,
+        ArcBorrow,
         UniqueArc, //
     },
     types::{
@@ -71,9 +71,11 @@ pub(crate) struct IdTable<T: Send + Sync, S> {
     _owns: PhantomData<RcuArc<T>>,
 }
 
-// SAFETY: The objects are `Send + Sync`, and the state moves with the table.
+// SAFETY: The objects are `Send + Sync`, those that `keys` points to as well, and the state moves with
+// the table.
 unsafe impl<T: Send + Sync, S: Send> Send for IdTable<T, S> {}
-// SAFETY: The objects are shared as `Arc`s are; only the thread that holds the lock uses the state.
+// SAFETY: The objects are shared as `Arc`s are, and `keys` has atomics that point to them; only the
+// thread that holds the lock uses the state.
 unsafe impl<T: Send + Sync, S: Send> Sync for IdTable<T, S> {}
 
 impl<T: Send + Sync, S> IdTable<T, S> {
@@ -105,16 +107,8 @@ impl<T: Send + Sync, S> IdTable<T, S> {
 
     /// Calls `f` with the object at `index`, under RCU: `f` must not sleep.
     pub(crate) fn with<R>(&self, index: u32, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let _rcu = rcu::read_lock();
-        let entry = self.load(index);
-        if entry.is_null() {
-            return None;
-        }
-        // SAFETY: By the type invariant this points to an object to which the table owned a
-        // reference when it was loaded; `RcuDeferred` keeps that reference for a grace period after
-        // removal, and the critical section lasts until `f` has returned.
-        let object = unsafe { &*entry.cast_const().cast::<RcuObject<T>>() };
-        Some(f(object))
+        let rcu = rcu::read_lock();
+        self.load(index, &rcu).map(|object| f(&object))
     }
 
     /// Calls `f` with objects, those that have this key among them, until it answers; under RCU: `f`
@@ -123,26 +117,38 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         self.keys.search(key, f)
     }
 
-    /// Allocates what [`publish()`](Guard::publish) needs for an object with a key. `ENOMEM`.
-    pub(crate) fn room_for_key(&self) -> Result<Room<T>> {
-        self.keys.room()
+    /// Allocates what [`publish()`](Guard::publish) needs for an object with a key, where there may be
+    /// `most` objects. `ENOMEM`.
+    pub(crate) fn room_for_key(&self, most: u32) -> Result<Room<T>> {
+        self.keys.room(most)
     }
 
-    /// Returns the entry at `index`, or null. Must be called under RCU. As `xa_load()`, which would
-    /// nest another critical section.
-    fn load(&self, index: u32) -> *mut c_void {
+    /// Returns the object at `index`. As `xa_load()`, which would nest another critical section.
+    fn load<'a>(&'a self, index: u32, rcu: &'a rcu::Guard) -> Option<ArcBorrow<'a, RcuObject<T>>> {
         let mut state = self.start(index);
         loop {
-            // SAFETY: `xa` is initialised.
+            // SAFETY: `xa` is initialised; the search is under RCU.
             let entry = unsafe { bindings::xas_load(&mut state) };
             match entry as usize {
                 // The tree has changed concurrently.
                 RETRY_ENTRY => state.xa_node = XAS_RESTART,
                 // Reserved.
-                ZERO_ENTRY => return ptr::null_mut(),
-                _ => return entry,
+                0 | ZERO_ENTRY => return None,
+                // SAFETY: It was just loaded, in the critical section of `rcu`.
+                _ => return Some(unsafe { Self::borrow(entry, rcu) }),
             }
         }
+    }
+
+    /// The object of a present entry.
+    ///
+    /// # Safety
+    ///
+    /// The entry must have been loaded in the critical section of the guard.
+    unsafe fn borrow(entry: *mut c_void, _rcu: &rcu::Guard) -> ArcBorrow<'_, RcuObject<T>> {
+        // SAFETY: By the type invariant it is from `Arc::into_raw()`, and the table owned a reference
+        // when it was loaded; `RcuDeferred` keeps that for a grace period after removal.
+        unsafe { ArcBorrow::from_raw(entry.cast_const().cast()) }
     }
 
     /// A search that starts at `index`.
@@ -161,9 +167,9 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         &self,
         index: u32,
         last: u32,
-        mut f: impl FnMut(u32, &RcuObject<T>) -> Option<R>,
+        mut f: impl FnMut(u32, ArcBorrow<'_, RcuObject<T>>) -> Option<R>,
     ) -> Option<R> {
-        let _rcu = rcu::read_lock();
+        let rcu = rcu::read_lock();
         let mut state = self.start(index);
         loop {
             // SAFETY: `xa` is initialised; the search is under RCU.
@@ -173,8 +179,8 @@ impl<T: Send + Sync, S> IdTable<T, S> {
                 ZERO_ENTRY => {}
                 0 => return None,
                 _ => {
-                    // SAFETY: As in `with()`.
-                    let object = unsafe { &*entry.cast_const().cast::<RcuObject<T>>() };
+                    // SAFETY: It was just loaded, in the critical section of `rcu`.
+                    let object = unsafe { Self::borrow(entry, &rcu) };
                     // CAST: It is at most `last`.
                     if let Some(answer) = f(state.xa_index as u32, object) {
                         return Some(answer);
@@ -186,22 +192,14 @@ impl<T: Send + Sync, S> IdTable<T, S> {
 
     /// Returns a reference to the object at `index`.
     pub(crate) fn get(&self, index: u32) -> Option<RcuArc<T>> {
-        self.walk(index, index, |_, object| Some(Self::counted(object)))
+        self.load(index, &rcu::read_lock()).map(Arc::from)
     }
 
     /// Returns the first object at `index` or above, with its index.
     pub(crate) fn first_from(&self, index: u32) -> Option<(u32, RcuArc<T>)> {
         self.walk(index, u32::MAX, |index, object| {
-            Some((index, Self::counted(object)))
+            Some((index, object.into()))
         })
-    }
-
-    /// A reference to an object that was found in the table, in this critical section.
-    fn counted(object: &RcuObject<T>) -> RcuArc<T> {
-        // SAFETY: As in `with()`, the reference count is not zero before the end of this critical
-        // section. The `Arc` is not dropped: its reference remains the table's.
-        let object = ManuallyDrop::new(unsafe { Arc::from_raw(ptr::from_ref(object)) });
-        Arc::clone(&object)
     }
 }
 
@@ -226,7 +224,7 @@ impl<T: Send + Sync, S> PinnedDrop for IdTable<T, S> {
 ///
 /// The lock of the table is held.
 pub(crate) struct Guard<'a, T: Send + Sync, S> {
-    pub(super) table: &'a IdTable<T, S>,
+    table: &'a IdTable<T, S>,
     _not_send: NotThreadSafe,
 }
 
@@ -237,48 +235,38 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     /// May release the lock, allocate memory, sleep, and take the lock again: the caller must
     /// repeat its checks.
     pub(crate) fn reserve(&mut self, last: u32) -> Result<u32> {
+        self.reserve_from_next(0, last, self.table.next.get())
+    }
+
+    /// Reserves the first free index from `first` to `last`, as `idr_alloc()`. Otherwise as
+    /// [`reserve()`](Self::reserve).
+    pub(crate) fn reserve_from(&mut self, first: u32, last: u32) -> Result<u32> {
+        let mut next = first;
+        self.reserve_from_next(first, last, &mut next)
+    }
+
+    /// Reserves the first free index from `next` to `last`, or else from `first`.
+    fn reserve_from_next(&mut self, first: u32, last: u32, next: *mut u32) -> Result<u32> {
         let mut index = 0;
-        let limit = bindings::xa_limit { min: 0, max: last };
-        // SAFETY: By the type invariant the lock is held, which also protects `next`. A null entry
-        // reserves the index.
+        let limit = bindings::xa_limit {
+            min: first,
+            max: last,
+        };
+        // SAFETY: By the type invariant the lock is held, which also protects the table's `next`. A
+        // null entry reserves the index.
         let ret = unsafe {
             bindings::__xa_alloc_cyclic(
                 self.table.xa.get(),
                 &mut index,
                 ptr::null_mut(),
                 limit,
-                self.table.next.get(),
+                next,
                 bindings::GFP_KERNEL_ACCOUNT,
             )
         };
         match ret {
             // 1: the index wrapped.
             0 | 1 => Ok(index),
-            e if e == EBUSY.to_errno() => Err(ENOSPC),
-            e => Err(Error::from_errno(e)),
-        }
-    }
-
-    /// Reserves the first free index from `first` to `last`, as `idr_alloc()`. Otherwise as
-    /// [`reserve()`](Self::reserve).
-    pub(crate) fn reserve_from(&mut self, first: u32, last: u32) -> Result<u32> {
-        let mut index = 0;
-        let limit = bindings::xa_limit {
-            min: first,
-            max: last,
-        };
-        // SAFETY: By the type invariant the lock is held. A null entry reserves the index.
-        let ret = unsafe {
-            bindings::__xa_alloc(
-                self.table.xa.get(),
-                &mut index,
-                ptr::null_mut(),
-                limit,
-                bindings::GFP_KERNEL_ACCOUNT,
-            )
-        };
-        match ret {
-            0 => Ok(index),
             e if e == EBUSY.to_errno() => Err(ENOSPC),
             e => Err(Error::from_errno(e)),
         }
@@ -340,12 +328,12 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         if entry.is_null() {
             return None;
         }
-        // SAFETY: By the table's invariant the entry owned a reference, which is now ours.
-        let object = unsafe { Arc::from_raw(entry.cast_const().cast::<RcuObject<T>>()) };
-        self.remove_key(&object);
-        // SAFETY: An object is published only while it is unique, so not while a deferred drop is
-        // pending: it was in this table only, once, and has no other `RcuDeferred`.
-        Some(unsafe { RcuDeferred::new(object) })
+        // SAFETY: By the table's invariant the entry owned a reference, which is now ours. An object is
+        // published only while it is unique, so not while a deferred drop is pending: it was in this
+        // table only, once, and has no other `RcuDeferred`.
+        let deferred = unsafe { RcuDeferred::new(Arc::from_raw(entry.cast_const().cast())) };
+        self.remove_key(deferred.object());
+        Some(deferred)
     }
 
     /// Returns the highest index in use up to `last`, by binary search, as `ipc_search_maxidx()`.

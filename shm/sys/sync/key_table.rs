@@ -61,16 +61,16 @@ impl<T> Link<T> {
 ///
 /// # Invariants
 ///
-/// - Only a caller that holds the lock of the table around this changes anything but `arrays`.
-/// - An object is in the chain that its hash says, or in none; and is valid until a grace period after it was
-///   taken out.
+/// - Only a caller that holds the lock of the table around this changes anything.
+/// - An object is in the chain that its hash says, or in none; and whoever takes it out keeps it valid for
+///   a grace period, by [`RcuDeferred`](super::rcu_arc::RcuDeferred).
 #[repr(C)]
 pub(super) struct KeyTable<T> {
     /// How many chains there are: those of an array, and one more for each that has been divided.
     /// Who reads an old value looks into a chain that is empty, or not there yet, and misses.
     chains: Atomic<u32>,
     /// Unknown to users, who could choose keys for one chain otherwise.
-    factor: u64,
+    secret: bindings::hsiphash_key_t,
     /// Each is allocated before its first chain is used.
     arrays: [SetOnce<KVVec<Next<T>>>; ARRAYS],
     objects: Atomic<u32>,
@@ -83,8 +83,13 @@ impl<T: Send + Sync> KeyTable<T> {
             arrays: [const { SetOnce::new() }; ARRAYS],
             chains: Atomic::new(0),
             objects: Atomic::new(0),
-            // SAFETY: It may be called anywhere.
-            factor: unsafe { bindings::get_random_u64() } | 1,
+            secret: bindings::hsiphash_key_t {
+                // CAST: As wide as a word.
+                key: [(); 2].map(|()| {
+                    // SAFETY: It may be called anywhere.
+                    unsafe { bindings::get_random_u64() as usize }
+                }),
+            },
         }
     }
 
@@ -96,10 +101,11 @@ impl<T: Send + Sync> KeyTable<T> {
         }
     }
 
-    /// The hash of a key: multiply-shift.
+    /// The hash of a key. One that is linear, as multiply-shift, lets who has found three keys of a chain,
+    /// by the time that a call takes, find thousands.
     fn hash(&self, key: u32) -> u32 {
-        // CAST: The upper half.
-        (self.factor.wrapping_mul(u64::from(key)) >> 32) as u32
+        // SAFETY: The secret is valid.
+        unsafe { bindings::hsiphash_1u32(key, &self.secret) }
     }
 
     /// The array of 2^`bits` chains.
@@ -122,7 +128,8 @@ impl<T: Send + Sync> KeyTable<T> {
         self.chain_of(bits + u32::from(divided), hash)
     }
 
-    /// What a chain goes on with.
+    /// What a chain goes on with: `next` is its first, or that of an object which was reached in it in
+    /// this critical section.
     fn load<'a>(next: &'a Next<T>, _rcu: &'a rcu::Guard) -> Option<&'a RcuObject<T>> {
         // SAFETY: It was in a chain during this critical section, so it is valid until the end of that
         // by the type invariant.
@@ -143,13 +150,13 @@ impl<T: Send + Sync> KeyTable<T> {
         }
     }
 
-    /// Allocates the array that the next object may need, before the lock is taken. `ENOMEM` where
-    /// there is none yet; without a further one, chains are longer.
-    pub(super) fn room(&self) -> Result<Room<T>> {
+    /// Allocates the array that the next object may need, where there may be `most`; before the lock is
+    /// taken. `ENOMEM` where there is none yet; without a further one, chains are longer.
+    pub(super) fn room(&self, most: u32) -> Result<Room<T>> {
         let chains = self.chains.load(Relaxed);
         let bits = match chains.checked_ilog2() {
             None => FIRST_BITS,
-            Some(bits) if self.objects.load(Relaxed) >= chains => bits + 1,
+            Some(bits) if chains < most && self.objects.load(Relaxed) >= chains => bits + 1,
             Some(_) => return Ok(Room(None)),
         };
         if self
@@ -158,7 +165,7 @@ impl<T: Send + Sync> KeyTable<T> {
         {
             return Ok(Room(None));
         }
-        match KVVec::with_capacity(1 << bits, GFP_KERNEL_ACCOUNT) {
+        match KVVec::with_capacity(1 << bits, GFP_KERNEL_ACCOUNT | __GFP_NOWARN) {
             Ok(mut array) => {
                 while array.push_within_capacity(Atomic::new(ptr::null())).is_ok() {}
                 Ok(Room(Some((bits, array))))

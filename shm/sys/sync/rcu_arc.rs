@@ -91,7 +91,7 @@ pub(crate) struct RcuCallbacks;
 
 impl Drop for RcuCallbacks {
     fn drop(&mut self) {
-        // SAFETY: May sleep.
+        // SAFETY: It may sleep here, where the module ends.
         unsafe { bindings::rcu_barrier() };
     }
 }
@@ -111,6 +111,11 @@ impl<T: Send + Sync> RcuDeferred<T> {
     pub(in crate::shm::sys) unsafe fn new(object: RcuArc<T>) -> Self {
         // INVARIANT: By this function's requirement.
         Self(ManuallyDrop::new(object))
+    }
+
+    /// The object.
+    pub(super) fn object(&self) -> &RcuObject<T> {
+        &self.0
     }
 }
 

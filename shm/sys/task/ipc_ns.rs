@@ -87,13 +87,12 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&CurrentIpcNamespace<'_>) -> Result
     if nsproxy.is_null() {
         return Err(ESRCH);
     }
-    // SAFETY: A `nsproxy` in use is valid.
-    let ns = NonNull::new(unsafe { (*nsproxy).ipc_ns }.cast());
+    // SAFETY: A `nsproxy` in use is valid; `f` runs in this system call.
+    let (ns, credentials) = unsafe { ((*nsproxy).ipc_ns, Credentials::of(task)) };
     // INVARIANT: `f` runs in this task, and nothing that it calls changes the task's namespaces.
     f(&CurrentIpcNamespace {
-        ns,
-        // SAFETY: As above.
-        credentials: unsafe { Credentials::of(task) },
+        ns: NonNull::new(ns.cast()),
+        credentials,
         _task: PhantomData,
         _not_send: NotThreadSafe,
     })

@@ -90,7 +90,7 @@ pub(crate) trait OnRmidForced {
 
 #[cfg(CONFIG_SYSVIPC)]
 // SAFETY: `shm_destroy_orphaned(struct ipc_namespace *)` is called while a sysctl of the namespace
-// is being written, which holds a reference to it.
+// is being written, for which `retire_ipc_sysctls()` waits before the namespace is freed.
 unsafe impl<T: OnRmidForced> Event<T> for RmidForced {
     const FUNCTION: &'static CStr = c"shm_destroy_orphaned";
 
@@ -151,16 +151,14 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
             // `target` is initialised first: the handler may run as soon as the probe is
             // registered.
             probe <- Opaque::try_ffi_init(|slot: *mut bindings::kprobe| {
-                // SAFETY: `slot` is valid for writes, and a kprobe is plain data that is all zeros
-                // at first.
-                unsafe { slot.write_bytes(0, 1) };
-                // SAFETY: `slot` was just made valid.
-                unsafe {
+                // SAFETY: `slot` is valid for writes, and pinned until `drop()` unregisters the probe,
+                // which is plain data that is all zeros at first.
+                to_result(unsafe {
+                    slot.write_bytes(0, 1);
                     (*slot).symbol_name = E::FUNCTION.as_char_ptr();
                     (*slot).pre_handler = Some(Self::hit);
-                }
-                // SAFETY: The probe is filled in, and pinned until `drop()` unregisters it.
-                to_result(unsafe { bindings::register_kprobe(slot) })
+                    bindings::register_kprobe(slot)
+                })
             }),
         })
     }
@@ -170,10 +168,9 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
     /// Called by a registered probe of a `Self`, on entry to the function.
     unsafe extern "C" fn hit(probe: *mut bindings::kprobe, regs: *mut bindings::pt_regs) -> c_int {
         // SAFETY: By the type invariant, the probe is the first field of a pinned `Self`, which is
-        // not dropped before `unregister_kprobe()` has waited for this call.
-        let this = unsafe { &*probe.cast::<Self>() };
-        // SAFETY: `regs` are those on entry to the function.
-        unsafe { E::notify(&this.target, first_argument(regs)) };
+        // not dropped before `unregister_kprobe()` has waited for this call. `regs` are those on entry
+        // to the function.
+        unsafe { E::notify(&(*probe.cast::<Self>()).target, first_argument(regs)) };
         0
     }
 }
@@ -184,13 +181,14 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
 ///
 /// `regs` must be valid.
 unsafe fn first_argument(regs: *const bindings::pt_regs) -> *const c_void {
-    #[cfg(CONFIG_X86_64)]
     // SAFETY: By this function's requirement.
-    let argument = unsafe { (*regs).di };
-    #[cfg(CONFIG_ARM64)]
-    // SAFETY: By this function's requirement.
-    let argument = unsafe { (*regs).__bindgen_anon_1.__bindgen_anon_1.regs[0] };
-    argument as *const c_void
+    unsafe {
+        #[cfg(CONFIG_X86_64)]
+        let argument = (*regs).di;
+        #[cfg(CONFIG_ARM64)]
+        let argument = (*regs).__bindgen_anon_1.__bindgen_anon_1.regs[0];
+        argument as *const c_void
+    }
 }
 
 #[pinned_drop]

@@ -16,8 +16,7 @@ pub(crate) struct ThreadId(usize);
 impl ThreadId {
     /// Returns the id of the calling thread.
     pub(crate) fn current() -> Self {
-        // SAFETY: Always safe in the context of a task. The pointer is never dereferenced.
-        Self(unsafe { bindings::get_current() } as usize)
+        Self(current!().as_ptr() as usize)
     }
 
     /// Hashes the id to a number below `count`.

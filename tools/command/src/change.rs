@@ -41,7 +41,7 @@ impl FromStr for ModeChange {
             }]));
         }
         let wrong = || {
-            format!("{text:?} is no mode: give octal digits, as 0640, or as chmod(1) u+rw,g=r,o=")
+            format!("{text:?} is not a mode: use octal digits (0640), or symbols as chmod(1) does (u+rw,g=r,o=)")
         };
         let mut steps = Vec::new();
         for clause in text.split(',') {

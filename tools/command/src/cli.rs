@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What may be typed.
+//! Commands, options and their help.
 
 use crate::{
     change::{ModeChange, Owner},
@@ -16,192 +16,209 @@ use std::{ffi::OsString, path::PathBuf};
 
 pub const EXIT_STATUS: &str = "Exit status:
   0    all went well
-  1    something failed, or was not found; doctor: something is bad (warnings alone are 0)
+  1    something failed or was not found; doctor: something is bad (warnings alone are 0)
   2    wrong usage
-  125  run: rshm itself failed, as when there is no device or no library
-  126  run: the program cannot be run, or not with a library put in front
-  127  run: there is no such program
-  Otherwise `rshm run` ends as the program does.";
+  125  run: rshm itself failed, for example without device or library
+  126  run: the program cannot be executed, or it ignores LD_PRELOAD
+  127  run: the program is not found
+  Otherwise `rshm run` returns the status of the program.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
 pub const EXAMPLES: [(&str, &str, &str); 38] = [
-    ("ls", "rshm ls", "The segments of this IPC namespace."),
+    ("ls", "rshm ls", "Lists the segments of this IPC namespace."),
     (
         "ls",
         "rshm ls -u www-data -s size -r",
-        "Those of a user, the largest first.",
+        "Lists those of a user, the largest first.",
     ),
     (
         "ls",
         "rshm ls -o +atime,command --unattached",
-        "Those that nobody has attached, with two more columns.",
+        "Lists those that are not attached, with two more columns.",
     ),
     (
         "ls",
         "rshm ls --json -o id,size",
-        "Ids and sizes for a program.",
+        "Prints ids and sizes for a program.",
     ),
     (
         "ls",
         "rshm ls -A --builtin",
-        "All segments of this machine: of all containers, and the kernel's own too.",
+        "Lists all segments of this machine: of all containers, and those of the kernel too.",
     ),
     (
         "ls",
         "rshm ls --watch=5 --unattached",
-        "Those that nobody has attached, every five seconds.",
+        "Lists those that are not attached, every five seconds.",
     ),
     (
         "show",
         "rshm show 3",
-        "All about segment 3, and who has it attached.",
+        "Shows segment 3, and the processes that have it attached.",
     ),
     (
         "show",
         "rshm show --key 0x1234 --json",
-        "The same of the segment with a key, for a program.",
+        "Prints the same for the segment with this key, as JSON.",
     ),
     (
         "create",
         "rshm create 64M --key 0x1234 --mode 0640",
-        "Makes a segment and prints its id.",
+        "Creates a segment and prints its id.",
     ),
     (
         "create",
         "rshm create 1G --huge",
-        "Of huge pages, all allocated now.",
+        "Creates one of huge pages, all allocated at once.",
     ),
     (
         "create",
         "rshm create 4K --path /srv/app --project 7",
-        "With the key that ftok(3) makes of a file.",
+        "Creates one with the key that ftok(3) returns for this file.",
     ),
     ("rm", "rshm rm 3 4", "Removes two segments."),
     (
         "rm",
         "rshm rm --unattached --owner www-data --dry-run",
-        "Says what would be removed.",
+        "Prints what would be removed, and removes nothing.",
     ),
     (
         "rm",
         "rshm rm --namespace 4026532510 --orphans",
-        "The same in the IPC namespace of a container.",
+        "Removes orphans in the IPC namespace of a container.",
     ),
     (
         "chmod",
         "rshm chmod g+r,o= 3",
-        "Lets the group read, and others do nothing.",
+        "Gives the group read permission, and others none.",
     ),
     (
         "chown",
         "rshm chown www-data:users 3",
-        "Gives it to a user and a group.",
+        "Sets owner and group.",
     ),
     (
         "rm",
         "rshm rm --orphans --older 7d --yes",
-        "Removes what nobody has used for a week, and whose maker has ended.",
+        "Removes what was unused for a week and whose creator has exited.",
     ),
     (
         "cat",
         "rshm cat 3 >backup",
-        "Keeps a copy of what is in a segment.",
+        "Saves the contents of a segment.",
     ),
     (
         "dump",
         "rshm dump 3 --offset 4K --length 64",
         "Shows 64 bytes of its second page.",
     ),
-    ("write", "rshm write 3 <backup", "Puts the copy back."),
+    ("write", "rshm write 3 <backup", "Restores them."),
     (
         "metrics",
         "rshm metrics >/var/lib/node_exporter/rust_shm.prom.new",
-        "Numbers for the textfile collector, which reads rust_shm.prom: rename it then.",
+        "Writes metrics for the textfile collector: then rename the file to rust_shm.prom.",
     ),
     (
         "ls",
         "rshm ls --older 1d",
-        "Those that nobody has used for a day.",
+        "Lists those that were unused for a day.",
     ),
-    ("lock", "rshm lock 3", "Keeps it from being swapped out."),
-    ("unlock", "rshm unlock 3", "Lets it be swapped out again."),
+    ("lock", "rshm lock 3", "Locks a segment in memory."),
+    (
+        "unlock",
+        "rshm unlock 3",
+        "Unlocks it: its pages may be swapped out.",
+    ),
     (
         "limits",
         "rshm limits",
-        "The limits, and how much of them is in use.",
+        "Shows the limits, and how much of each is in use.",
     ),
     (
         "limits",
         "rshm limits --shmmax unlimited --shmall 64G",
-        "Sets two of them, or neither.",
+        "Sets two limits; if one is refused, sets neither.",
     ),
     (
         "top",
         "rshm top --sort attached",
-        "Watches segments, those with most attaches first.",
+        "Watches segments, those with the most attaches first.",
     ),
     (
         "top",
         "rshm top --batch -n 3 -d 10",
-        "Three tables, ten seconds apart, for a script.",
+        "Prints three tables, ten seconds apart.",
     ),
     (
         "top",
         "rshm top --json -d 60 >>segments.jsonl",
-        "A line of JSON each minute, to be drawn later.",
+        "Appends a line of JSON each minute.",
     ),
     (
         "run",
         "rshm run -- pg_ctl -D data start",
-        "PostgreSQL with segments of the module.",
+        "Starts PostgreSQL with its segments on the module.",
     ),
     (
         "run",
         "rshm run -- ipcs -m",
-        "Other programs see them likewise.",
+        "Lists the segments of the module with ipcs(1).",
     ),
     (
         "run",
         "rshm run --fallback -- ./program",
-        "With the kernel's own where there is no module.",
+        "Uses the kernel's shared memory if the module is not loaded.",
     ),
     (
         "run",
         "rshm run --print",
-        "The setting of LD_PRELOAD, for a unit of systemd.",
+        "Prints the setting of LD_PRELOAD, for a systemd unit.",
     ),
-    ("doctor", "rshm doctor", "What is wrong, and what to do."),
-    ("doctor", "rshm doctor --fix", "And does it, if you say so."),
-    ("doctor", "rshm doctor --json", "The same for a program."),
+    (
+        "doctor",
+        "rshm doctor",
+        "Checks this machine, and says what to do.",
+    ),
+    (
+        "doctor",
+        "rshm doctor --fix",
+        "Repairs what a command can repair; asks first.",
+    ),
+    (
+        "doctor",
+        "rshm doctor --json",
+        "Prints the findings for a program.",
+    ),
     (
         "completions",
         "rshm completions bash",
-        "For bash to read: source <(rshm completions bash).",
+        "Prints the completions for bash: source <(rshm completions bash).",
     ),
-    ("completions", "rshm completions fish", "For fish to read."),
+    (
+        "completions",
+        "rshm completions fish",
+        "Prints the completions for fish.",
+    ),
 ];
 
 pub const ENVIRONMENT: [(&str, &str); 6] = [
     (
         "CLICOLOR_FORCE",
-        "If it is not empty, there are colours also where output is no terminal.",
+        "If not empty, output has colours even if it is not a terminal.",
     ),
-    (
-        "LD_PRELOAD",
-        "rshm run puts its library in front of what is there.",
-    ),
+    ("LD_PRELOAD", "rshm run prepends its library."),
     (
         "NO_COLOR",
-        "If it is not empty, there are no colours (--color says otherwise).",
+        "If not empty, output has no colours. --color overrides it.",
     ),
-    ("PATH", "rshm run looks for the program there."),
+    ("PATH", "rshm run searches it for the program."),
     (
         "RUST_SHM_FALLBACK",
-        "If it is 1, rshm run is as with --fallback.",
+        "If 1, rshm run acts as with --fallback.",
     ),
     (
         "RUST_SHM_LIBRARY",
-        "The library for rshm run, where --library is not given.",
+        "The library for rshm run, unless --library is given.",
     ),
 ];
 
@@ -209,33 +226,33 @@ pub const FILES: [(&str, &str); 4] = [
     ("/dev/rust_shm", "The device: rust_shm(4)."),
     (
         "/proc/sys/kernel/shmmax, shmall, shmmni",
-        "The limits, where the kernel has them.",
+        "The limits, if the kernel has System V shared memory.",
     ),
     (
         "/sys/module/rust_shm/parameters/",
-        "Parameters of the module; the limits, where the kernel has none.",
+        "Parameters of the module; the limits, if the kernel has none.",
     ),
     (
         "/usr/local/lib/rust_shm/$PLATFORM/librust_shm_preload.so",
-        "The library for rshm run, as it is usually installed.",
+        "The usual place of the library for rshm run.",
     ),
 ];
 
-/// Looks after the shared memory segments of the rust_shm module.
+/// Manages the System V shared memory segments of the rust_shm module.
 ///
-/// Segments are those of the caller's IPC namespace, as with ipcs(1). Sizes may have a suffix: K, M,
-/// G, T, of 1024 each, or KB, MB, GB, TB, of 1000. Where output is no terminal, it has no colours, columns are separated by
-/// tabs, and sizes are in bytes.
+/// Acts on the segments of the caller's IPC namespace, as ipcs(1). Sizes take a suffix: K, M, G, T for powers of 1024,
+/// KB, MB, GB, TB for powers of 1000. If output is not a terminal, it has no colours, tabs separate the columns, and sizes
+/// are in bytes.
 #[derive(Debug, Parser)]
 #[command(name = "rshm", version, after_help = EXIT_STATUS, after_long_help = EXIT_STATUS)]
 pub struct Cli {
-    /// The device, where udev was told to put it elsewhere
+    /// Path of the device, if not /dev/rust_shm
     #[arg(long, global = true, value_name = "FILE", default_value = rshm::abi::DEVICE, hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub device: PathBuf,
-    /// Act in this IPC namespace, as root: its number, as lsns -t ipc and ls -A show it
+    /// Act in this IPC namespace, as root: its number from lsns -t ipc or ls -A
     #[arg(long, global = true, value_name = "NUMBER")]
     pub namespace: Option<u64>,
-    /// When to use colours: auto is on a terminal
+    /// When to use colours; auto: if output is a terminal
     #[arg(
         long,
         global = true,
@@ -253,9 +270,9 @@ pub enum Command {
     /// List segments
     #[command(alias = "list")]
     Ls(Ls),
-    /// Show all that is known of segments, and who has them attached
+    /// Show segments in full, with the processes that have them attached
     Show(Show),
-    /// Make a segment, and print its id
+    /// Create a segment and print its id
     Create(Create),
     /// Remove segments
     Rm(Rm),
@@ -263,25 +280,25 @@ pub enum Command {
     Chmod(Chmod),
     /// Change owner and group of segments
     Chown(Chown),
-    /// Keep the pages of segments in memory, as locked memory of this user
+    /// Lock segments in memory, on the account of this user
     Lock(Ids),
-    /// Undo lock: pages may be swapped out again
+    /// Unlock segments: pages may be swapped out again
     Unlock(Ids),
-    /// Write what is in a segment to standard output
+    /// Copy the contents of a segment to standard output
     Cat(Part),
-    /// Show what is in a segment, as hexdump -C
+    /// Print the contents of a segment, as hexdump -C
     Dump(Part),
-    /// Write standard input into a segment
+    /// Copy standard input into a segment
     Write(WriteTo),
-    /// Show the limits, or set them
+    /// Show or set the limits
     Limits(Limits),
-    /// Print numbers for Prometheus, as for the textfile collector of its node_exporter
+    /// Print metrics for Prometheus (textfile collector of node_exporter)
     Metrics,
     /// Watch segments
     Top(Top),
     /// Run a program whose System V shared memory is the module's
     Run(Run),
-    /// Say whether all is well, and what to do if not
+    /// Check this machine, and say what to do
     Doctor(Doctor),
     /// Print the completions for a shell
     Completions {
@@ -291,7 +308,7 @@ pub enum Command {
     /// Write man pages and completions into a directory, for packagers
     #[command(hide = true)]
     Generate {
-        /// The directory, which is made
+        /// The directory; created if it does not exist
         #[arg(value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
@@ -300,19 +317,19 @@ pub enum Command {
 /// Which segments, of all there are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Filter {
-    /// Only those owned by this user (a name, or a number)
+    /// Only those of this owner (name or number)
     #[arg(short = 'u', long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub owner: Option<u32>,
-    /// Only those of this group (a name, or a number)
+    /// Only those of this group (name or number)
     #[arg(short = 'g', long, value_name = "GROUP", value_parser = crate::names::parse_group)]
     pub group: Option<u32>,
-    /// Only those that nobody has attached
+    /// Only those that are not attached
     #[arg(long)]
     pub unattached: bool,
-    /// Only those that nobody has attached, and whose maker has ended
+    /// Only those that are not attached and whose creator has exited
     #[arg(long)]
     pub orphans: bool,
-    /// Only those without an attach, a detach or a change for so long: 90s, 30m, 12h, 7d
+    /// Only those without attach, detach or change for this time: 90s, 30m, 12h, 7d
     #[arg(long, value_name = "TIME", value_parser = units::parse_age)]
     pub older: Option<u64>,
 }
@@ -324,43 +341,43 @@ pub struct Ls {
     pub ids: Vec<i32>,
     #[command(flatten)]
     pub filter: Filter,
-    /// Of all IPC namespaces, with their numbers, for root
+    /// List all IPC namespaces, with their numbers; needs root
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     pub all_namespaces: bool,
-    /// Also the kernel's own segments, as ipcs -m shows them
+    /// List the kernel's segments too, those of ipcs -m
     #[arg(long)]
     pub builtin: bool,
-    /// Only those made by this user
+    /// Only those created by this user
     #[arg(long, value_name = "USER", value_parser = crate::names::parse_user, add = complete::users())]
     pub creator: Option<u32>,
-    /// Only those that somebody has attached
+    /// Only those that are attached
     #[arg(long, conflicts_with = "unattached")]
     pub attached: bool,
-    /// Only those that are removed, and wait for their last detach
+    /// Only those that are removed and still attached
     #[arg(long)]
     pub removed: bool,
     /// Only the one with this key
     #[arg(short, long, allow_hyphen_values = true, add = complete::keys())]
     pub key: Option<Key>,
-    /// The columns, separated by commas; +COLUMN adds to the usual ones, and "all" is all of them
+    /// Columns, separated by commas; +COLUMN adds to the default, "all" is all
     #[arg(short, long, value_name = "COLUMNS", add = complete::columns())]
     pub output: Option<String>,
     /// Sort by this column
     #[arg(short, long, value_name = "COLUMN", value_enum)]
     pub sort: Option<Column>,
-    /// The other way round
+    /// Reverse the order
     #[arg(short, long)]
     pub reverse: bool,
-    /// Sizes in bytes, and times in full
+    /// Print sizes in bytes and times in full
     #[arg(short, long)]
     pub bytes: bool,
-    /// Again and again, every so many seconds
+    /// Repeat every SECONDS (default: 2)
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = units::parse_seconds, conflicts_with = "json")]
     pub watch: Option<f64>,
-    /// No line of column names
+    /// Print no headings
     #[arg(short, long)]
     pub noheadings: bool,
-    /// As JSON: sizes in bytes, times in seconds since 1970
+    /// Print JSON: sizes in bytes, times in seconds since 1970
     #[arg(short = 'J', long)]
     pub json: bool,
 }
@@ -373,41 +390,41 @@ pub struct Show {
     /// The one with this key
     #[arg(short, long, allow_hyphen_values = true, add = complete::keys())]
     pub key: Option<Key>,
-    /// Sizes in bytes
+    /// Print sizes in bytes
     #[arg(short, long)]
     pub bytes: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(short = 'J', long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Create {
-    /// Its size, as 4096, 64K, 2M, 1G
+    /// Size: 4096, 64K, 2M, 1G
     #[arg(value_parser = units::parse_size)]
     pub size: u64,
-    /// Its key: decimal, 0x hexadecimal, or 0 octal. Without, it is private: only its id finds it
+    /// Key: decimal, 0x hexadecimal or 0 octal; without one, the segment is private
     #[arg(short, long, allow_hyphen_values = true, add = complete::keys())]
     pub key: Option<Key>,
-    /// Its key is what ftok(3) makes of this file, and of --project
+    /// Take the key that ftok(3) returns for this file and --project
     #[arg(short, long, value_name = "FILE", conflicts_with = "key", value_hint = ValueHint::AnyPath)]
     pub path: Option<PathBuf>,
-    /// The project for ftok(3): a number from 1 to 255, or a character
+    /// Project for ftok(3): a number from 1 to 255, or a character
     #[arg(long, value_name = "PROJECT", requires = "path", default_value = "1", value_parser = units::parse_project)]
     pub project: u8,
-    /// Its permission bits, octal
+    /// Permission bits, octal
     #[arg(short, long, default_value = "0600", value_parser = units::parse_mode)]
     pub mode: u32,
-    /// Of huge pages of 2 MiB, all allocated now
+    /// Use huge pages of 2 MiB, all allocated at once
     #[arg(long)]
     pub huge: bool,
-    /// Fail if there is one with the key
+    /// Fail if a segment with the key exists
     #[arg(short = 'x', long)]
     pub exclusive: bool,
-    /// Commit memory when it is touched, not now
+    /// Commit memory when it is touched, not at once
     #[arg(long)]
     pub noreserve: bool,
-    /// Bring all its pages into memory now
+    /// Allocate all pages at once
     #[arg(long)]
     pub populate: bool,
 }
@@ -422,20 +439,20 @@ pub struct Rm {
     pub key: Vec<Key>,
     #[command(flatten)]
     pub filter: Filter,
-    /// All there are, in this IPC namespace
+    /// All segments of this IPC namespace
     #[arg(short, long, conflicts_with_all = ["owner", "group", "unattached", "orphans", "older"])]
     pub all: bool,
-    /// Only say which
+    /// Print what would be removed, and remove nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Do not ask (it asks where no id and no key is given)
+    /// Do not ask; without it, rm asks unless ids or keys are given
     #[arg(short, long)]
     pub yes: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Chmod {
-    /// Octal, as 0640, or symbolic, as g+r,o= (x is read, and means nothing for a segment)
+    /// Octal (0640) or symbolic (g+r,o=); x has no effect on a segment
     #[arg(allow_hyphen_values = true)]
     pub mode: ModeChange,
     /// The segments
@@ -465,10 +482,10 @@ pub struct Part {
     /// The segment
     #[arg(add = complete::ids())]
     pub id: i32,
-    /// From this byte on
+    /// Start at this byte
     #[arg(short, long, value_name = "BYTES", default_value = "0", hide_default_value = true, value_parser = units::parse_size)]
     pub offset: u64,
-    /// At most so many bytes
+    /// Copy at most this many bytes
     #[arg(short = 'n', long, value_name = "BYTES", value_parser = units::parse_size)]
     pub length: Option<u64>,
 }
@@ -478,42 +495,42 @@ pub struct WriteTo {
     /// The segment
     #[arg(add = complete::ids())]
     pub id: i32,
-    /// From this byte on
+    /// Start at this byte
     #[arg(short, long, value_name = "BYTES", default_value = "0", hide_default_value = true, value_parser = units::parse_size)]
     pub offset: u64,
 }
 
 #[derive(Args, Debug)]
 pub struct Limits {
-    /// Set the largest size of a segment (with a suffix, or "unlimited")
+    /// Maximum size of a segment, in bytes (suffixes, or "unlimited")
     #[arg(long, value_name = "BYTES", value_parser = units::parse_limit)]
     pub shmmax: Option<u64>,
-    /// Set how much all segments together may take, in pages (or with a suffix, in bytes; or "unlimited")
+    /// Maximum of all segments together, in pages (with a suffix: bytes; or "unlimited")
     #[arg(long, value_name = "PAGES", value_parser = units::parse_pages)]
     pub shmall: Option<u64>,
-    /// Set how many segments there may be
+    /// Maximum number of segments
     #[arg(long, value_name = "COUNT")]
     pub shmmni: Option<u64>,
-    /// Sizes in bytes
+    /// Print sizes in bytes
     #[arg(short, long)]
     pub bytes: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(short = 'J', long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Top {
-    /// Seconds between two looks
+    /// Seconds between updates
     #[arg(short, long, default_value = "2", value_parser = units::parse_seconds)]
     pub delay: f64,
-    /// Print one table after the other, for scripts
+    /// Print tables one after the other, for scripts
     #[arg(long)]
     pub batch: bool,
-    /// End after as many tables
+    /// Exit after this many updates
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub iterations: Option<u64>,
-    /// Sort by this column: sizes, counts, times and rates from the largest on, the rest from the first
+    /// Sort by this column: sizes, counts, times and rates descending, the others ascending
     #[arg(
         short,
         long,
@@ -522,29 +539,29 @@ pub struct Top {
         default_value = "resident"
     )]
     pub sort: Field,
-    /// The other way round
+    /// Reverse the order
     #[arg(short, long)]
     pub reverse: bool,
-    /// Sizes in bytes
+    /// Print sizes in bytes
     #[arg(short, long)]
     pub bytes: bool,
-    /// As JSON: an object for each look, in a line of its own
+    /// Print JSON: one object in one line for each interval
     #[arg(short = 'J', long)]
     pub json: bool,
 }
 
 #[derive(Args, Debug)]
 pub struct Run {
-    /// The library; otherwise that of RUST_SHM_LIBRARY, or the one installed with rshm
+    /// The library; default: $RUST_SHM_LIBRARY, or the one installed with rshm
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub library: Option<PathBuf>,
-    /// Where there is no device, run the program with the kernel's own shared memory
+    /// If there is no device, run the program with the kernel's shared memory
     #[arg(long)]
     pub fallback: bool,
-    /// Run also a program that ignores LD_PRELOAD: set-uid, or linked statically
+    /// Also run a program that ignores LD_PRELOAD: set-uid, or linked statically
     #[arg(long)]
     pub anyway: bool,
-    /// Only print the setting of LD_PRELOAD
+    /// Print the setting of LD_PRELOAD, and run nothing
     #[arg(long)]
     pub print: bool,
     /// The program and its arguments
@@ -557,13 +574,13 @@ pub struct Doctor {
     /// The preload library, as for run
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub library: Option<PathBuf>,
-    /// Repair what can be repaired by a command: asks for each, and runs it (by sudo, if this is not root)
+    /// Run the commands that repair a finding; asks before each, uses sudo unless root
     #[arg(long, conflicts_with = "json")]
     pub fix: bool,
     /// Do not ask
     #[arg(short, long, requires = "fix")]
     pub yes: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(short = 'J', long)]
     pub json: bool,
 }

@@ -24,6 +24,9 @@ use std::{
 /// Where a module that is loaded is seen.
 const MODULE: &str = "/sys/module/rust_shm";
 
+/// Where more is written, for whoever has findings.
+const PAGES: &str = "More: README.md and Documentation/troubleshooting.md of rust_shm";
+
 /// The oldest kernel that the module is written for.
 const OLDEST: (u32, u32) = (7, 2);
 
@@ -199,6 +202,13 @@ fn print(findings: &Findings) -> io::Result<()> {
             writeln!(out, "         -> {advice}")?;
         }
     }
+    if findings
+        .0
+        .iter()
+        .any(|finding| finding.state != State::Good)
+    {
+        writeln!(out, "{PAGES}")?;
+    }
     out.flush()
 }
 
@@ -219,7 +229,7 @@ fn kernel(findings: &mut Findings, release: &str) {
             format!("Linux {release} is too old"),
             format!("boot Linux {major}.{minor} or later; on Debian 13 that is linux-image-amd64 of trixie-backports"),
         ),
-        None => findings.other(ABOUT, State::Doubtful, format!("{release:?} is no version"), format!("see that it is {major}.{minor} or later")),
+        None => findings.other(ABOUT, State::Doubtful, format!("unknown release {release:?}"), format!("check that it is {major}.{minor} or later")),
     }
     let machine =
         nix::sys::utsname::uname().map(|name| name.machine().to_string_lossy().into_owned());
@@ -260,8 +270,8 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
         findings.other(
             ABOUT,
             State::Doubtful,
-            "is not found in /proc/config.gz, /boot and /lib/modules",
-            "see yourself that it has CONFIG_RUST=y and CONFIG_KPROBES_ON_FTRACE=y",
+            "not found in /proc/config.gz, /boot and /lib/modules",
+            "check that it has CONFIG_RUST=y and CONFIG_KPROBES_ON_FTRACE=y",
         );
         return;
     };
@@ -275,7 +285,7 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
         bad.push("it lacks CONFIG_RUST=y");
     }
     if (has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS")) && !has("CONFIG_KPROBES_ON_FTRACE") {
-        bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which CONFIG_SYSVIPC and CONFIG_IPC_NS make necessary");
+        bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which it needs with CONFIG_SYSVIPC or CONFIG_IPC_NS");
     }
     if !has("CONFIG_MODULES") {
         bad.push("it lacks CONFIG_MODULES=y");
@@ -287,7 +297,7 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
             ABOUT,
             State::Bad,
             bad.join("; "),
-            "boot another kernel, as Debian's, or build one so",
+            "boot another kernel, for example Debian's, or build one with these options",
         );
     }
 }
@@ -316,12 +326,12 @@ fn module(findings: &mut Findings, release: &str, loaded: bool) {
             Some(its) if its != ours => findings.other(
                 ABOUT,
                 State::Doubtful,
-                format!("is loaded, of version {its}; this program is of {ours}"),
-                "install both of the same version, and load the module anew",
+                format!("version {its} is loaded; rshm has version {ours}"),
+                "install both in the same version, and reload the module",
             ),
             its => findings.good(
                 ABOUT,
-                format!("is loaded, of version {}", its.as_deref().unwrap_or("?")),
+                format!("version {} is loaded", its.as_deref().unwrap_or("?")),
             ),
         }
         return;
@@ -342,7 +352,7 @@ fn module(findings: &mut Findings, release: &str, loaded: bool) {
             ABOUT,
             State::Bad,
             "is not loaded",
-            "build it for this kernel and load it: see \"On a machine of your own\" in the README",
+            "build it for this kernel and load it: see \"On a machine of your own\" in README.md",
         ),
     }
     let locked = read("/sys/kernel/security/lockdown").is_some_and(|text| !text.contains("[none]"));
@@ -350,8 +360,8 @@ fn module(findings: &mut Findings, release: &str, loaded: bool) {
         findings.other(
             "lockdown",
             State::Doubtful,
-            "this kernel takes only modules that are signed by a key it knows",
-            "sign the module with a key that is enrolled (mokutil; DKMS can do it), or turn Secure Boot off",
+            "this kernel loads only modules signed with a key that it knows",
+            "sign the module with an enrolled key (see \"Secure Boot\" in Documentation/install.md), or turn Secure Boot off",
         );
     }
 }
@@ -364,14 +374,14 @@ fn opens(findings: &mut Findings, path: &Path, loaded: bool) {
             findings.other(
                 ABOUT,
                 State::Bad,
-                format!("{shown} is no device"),
-                "remove it, and load the module anew",
+                format!("{shown} is not a device"),
+                "remove it, and reload the module",
             );
             return;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let advice = if loaded {
-                "see whether /dev is a devtmpfs, as in few containers; it can be given to one (docker run --device), or the --device option names it"
+                "in a container, pass it in (docker run --device /dev/rust_shm); elsewhere, check that /dev is a devtmpfs"
             } else {
                 "it appears when the module is loaded"
             };
@@ -385,7 +395,7 @@ fn opens(findings: &mut Findings, path: &Path, loaded: bool) {
         Err(error) => {
             let advice = error
                 .hint()
-                .unwrap_or("see whether the module is loaded, and the device is its");
+                .unwrap_or("check that the module is loaded, and that the device belongs to it");
             findings.other(
                 ABOUT,
                 State::Bad,
@@ -398,13 +408,13 @@ fn opens(findings: &mut Findings, path: &Path, loaded: bool) {
             return;
         }
     };
-    findings.good(ABOUT, format!("{shown} is open to you"));
+    findings.good(ABOUT, format!("{shown} can be opened"));
     // It would not be open, if its revision were older than this program's.
     if let Ok(abilities) = device.abilities() {
         let (its, ours) = (abilities.revision, abi::ABI_VERSION);
         findings.good(
             "interface",
-            format!("the module speaks revision {its}, this program {ours}"),
+            format!("the module has revision {its}, rshm {ours}"),
         );
     }
     if let (Ok(limits), Ok(usage)) = (device.limits(), device.usage()) {
@@ -436,7 +446,7 @@ fn probes(findings: &mut Findings) {
         Some("0") => findings.fixable(
             ABOUT,
             State::Doubtful,
-            "are off: segments of IPC namespaces that end are left over",
+            "are off: segments of IPC namespaces that end are not removed",
             "echo 1 >/sys/kernel/debug/kprobes/enabled",
         ),
         Some(_) => findings.good(ABOUT, "are on"),
@@ -461,7 +471,7 @@ fn blocks(findings: &mut Findings, huge: Option<&str>, buddies: &str) {
     }
     let page = procfs::page_size();
     let text = format!(
-        "huge={}, and of {} of free memory {} is in blocks of 2 MiB",
+        "huge={}; of {} of free memory, {} is in blocks of 2 MiB",
         huge.unwrap_or("?"),
         units::human(free * page),
         units::human(in_blocks * page)
@@ -480,8 +490,8 @@ fn blocks(findings: &mut Findings, huge: Option<&str>, buddies: &str) {
 
 fn libraries(findings: &mut Findings, asked: Option<&Path>) {
     const ABOUT: &str = "preload library";
-    const ADVICE: &str = "build and install it (make tools), or name it by --library or RUST_SHM_LIBRARY; it is looked for in rust_shm/ \
-        beside rshm, in ../lib from there, in /usr/local/lib and /usr/lib";
+    const ADVICE: &str = "build and install it (make tools), or name it with --library or RUST_SHM_LIBRARY; rshm looks in rust_shm/ beside \
+        itself, in ../lib from there, in /usr/local/lib and in /usr/lib";
     match run::libraries(asked) {
         Err(failure) => findings.other(ABOUT, State::Bad, failure.message, ADVICE),
         Ok(libraries) => {
@@ -490,7 +500,7 @@ fn libraries(findings: &mut Findings, asked: Option<&Path>) {
                 (None, None) => findings.other(
                     ABOUT,
                     State::Doubtful,
-                    "is not found: rshm run needs it",
+                    "not found: rshm run needs it",
                     ADVICE,
                 ),
                 (wide, narrow) => {
@@ -592,7 +602,7 @@ mod tests {
         assert!(
             findings.0[0]
                 .text
-                .starts_with("huge=always, and of 37.2M of free memory 2M is"),
+                .starts_with("huge=always; of 37.2M of free memory, 2M is"),
             "{findings:?}"
         );
     }

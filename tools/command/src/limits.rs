@@ -29,10 +29,10 @@ fn set(name: &str, value: u64) -> Result {
     fs::write(&place, format!("{value}\n")).map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                ": only root may: use sudo"
+                ": needs root: use sudo"
             }
             io::ErrorKind::NotFound => ": load the module first",
-            io::ErrorKind::InvalidInput => ": the kernel takes no such value",
+            io::ErrorKind::InvalidInput => ": the kernel refuses this value",
             _ => "",
         };
         let text = reason(&error);

@@ -15,6 +15,7 @@ use std::{
     collections::HashMap,
     fs,
     io::Write,
+    rc::Rc,
     thread,
     time::{Duration, SystemTime},
 };
@@ -22,49 +23,51 @@ use std::{
 /// A column of `ls` and `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Column {
-    /// Number by which it is attached
+    /// Id
     Id,
-    /// Key by which it is found
+    /// Key
     Key,
-    /// User that owns it
+    /// Owner
     Owner,
-    /// Group that owns it
+    /// Group of the owner
     Group,
-    /// User that made it
+    /// User that created it
     Creator,
-    /// Group of the user that made it
+    /// Group of the user that created it
     Cgroup,
     /// Permission bits, octal
     Mode,
-    /// The same, as ls -l shows them
+    /// Permission bits, as ls -l shows them
     Perms,
-    /// Size, as asked for
+    /// Size
     Size,
-    /// How much of it is in memory
+    /// Part that is in memory
     Resident,
-    /// How much of that is in pages of 2 MiB (asked for only where it is shown)
+    /// Part that is in pages of 2 MiB (takes time with large segments)
     Huge,
-    /// How much of it is swapped out
+    /// Part that is swapped out
     Swap,
-    /// How many attaches there are
+    /// Number of attaches
     Attached,
-    /// Whether it is locked, or removed and waits for its last detach
+    /// locked; removed: until the last detach
     Status,
-    /// Process that made it
+    /// Process that created it
     Cpid,
     /// Process that attached or detached last
     Lpid,
-    /// Name of the process that made it, if it still runs (after a change of the segment, that of the process with its number)
+    /// Name of the process that created it, if it still runs (if the segment was changed since, of any process with that number)
     Command,
     /// Last attach
     Atime,
     /// Last detach
     Dtime,
-    /// Creation, or last change
+    /// Creation or last change
     Ctime,
-    /// Number of its IPC namespace, as lsns -t ipc shows it
+    /// IPC namespace, as lsns -t ipc shows it
     Namespace,
-    /// Whether it is of the module or the kernel's own
+    /// Container that the namespace is of, by its control group
+    Container,
+    /// module or kernel
     From,
 }
 
@@ -86,7 +89,7 @@ impl Column {
     pub fn heading(self) -> (String, Kind) {
         let kind = match self {
             Id | Size | Resident | Huge | Swap | Attached | Cpid | Lpid | Namespace => Kind::Number,
-            Owner | Group | Creator | Cgroup | Status | Command => Kind::Text,
+            Owner | Group | Creator | Cgroup | Status | Command | Container => Kind::Text,
             Key | Mode | Perms | Atime | Dtime | Ctime | From => Kind::Word,
         };
         (self.name().to_uppercase(), kind)
@@ -119,6 +122,7 @@ impl Column {
             Dtime => json!(units::seconds(info.detached())),
             Ctime => json!(units::seconds(info.changed())),
             Namespace => json!(namespaces::own()),
+            Container => json!(namespaces::own().and_then(namespaces::container)),
             From => json!(MODULE),
         }
     }
@@ -207,7 +211,7 @@ fn columns(usual: Vec<Column>, wanted: Option<&str>) -> Result<Vec<Column>> {
                 .map(|column| column.name())
                 .collect();
             Failure::usage(format_args!(
-                "there is no column {name:?}: choose of {}, or all",
+                "unknown column {name:?}: use {}, or all",
                 all.join(", ")
             ))
         })?);
@@ -295,6 +299,7 @@ impl Ls {
 struct Found {
     info: Info,
     namespace: Option<u64>,
+    container: Option<Rc<str>>,
     builtin: bool,
 }
 
@@ -302,6 +307,7 @@ impl Found {
     fn value(&self, column: Column) -> Value {
         match column {
             Namespace => json!(self.namespace),
+            Container => json!(self.container.as_deref()),
             From if self.builtin => json!(KERNEL),
             _ => column.value(&self.info),
         }
@@ -310,14 +316,15 @@ impl Found {
     fn text(&self, column: Column, exact: bool) -> String {
         match self.value(column) {
             Value::Number(number) if column == Namespace => number.to_string(),
-            Value::String(text) if column == From => text,
+            Value::String(text) if matches!(column, From | Container) => text,
+            Value::Null if column == Container => String::new(),
             _ => column.text(&self.info, exact),
         }
     }
 
     fn object(&self, columns: &[Column]) -> Value {
         let mut object = object(&self.info, columns);
-        for column in [Namespace, From] {
+        for column in [Namespace, Container, From] {
             if columns.contains(&column) {
                 object.insert(column.name(), self.value(column));
             }
@@ -336,7 +343,7 @@ fn builtin() -> Result<Vec<Info>> {
         ))
     })?;
     parse_builtin(&text)
-        .ok_or_else(|| Failure::failed(format_args!("{TABLE} is not as it is known")))
+        .ok_or_else(|| Failure::failed(format_args!("{TABLE} has an unknown format")))
 }
 
 /// Columns are found by name.
@@ -376,16 +383,28 @@ fn parse_builtin(text: &str) -> Option<Vec<Info>> {
 }
 
 /// What `ls` is asked for, in the IPC namespace that this process is in.
-fn find(device: &Device, ls: &Ls, huge: bool, namespace: Option<u64>) -> Result<Vec<Found>> {
-    let ours = if huge {
+fn find(
+    device: &Device,
+    ls: &Ls,
+    columns: &[Column],
+    namespace: Option<u64>,
+) -> Result<Vec<Found>> {
+    let wanted = |column| columns.contains(&column) || ls.sort == Some(column);
+    let ours = if wanted(Huge) {
         device.list_with_huge(|info| ls.takes(info))?
     } else {
         device.list()?
     };
+    let container: Option<Rc<str>> = namespace
+        .filter(|_| wanted(Container))
+        .and_then(namespaces::container)
+        .map(Rc::from);
     let found = |builtin| {
+        let container = &container;
         move |info| Found {
             info,
             namespace,
+            container: container.clone(),
             builtin,
         }
     };
@@ -403,7 +422,7 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
         usual.insert(0, From);
     }
     if ls.all_namespaces {
-        usual.insert(0, Namespace);
+        usual.splice(0..0, [Namespace, Container]);
     }
     let columns = columns(usual, ls.output.as_deref())?;
     let device = open()?;
@@ -417,15 +436,14 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, ls: &Ls) -> Result {
 }
 
 fn look(device: &Device, ls: &Ls, columns: &[Column]) -> Result {
-    let huge = columns.contains(&Huge) || ls.sort == Some(Huge);
     let mut all = Vec::new();
     if ls.all_namespaces {
         namespaces::each(|number| {
-            all.extend(find(device, ls, huge, number)?);
+            all.extend(find(device, ls, columns, number)?);
             Ok(())
         })?;
     } else {
-        all = find(device, ls, huge, namespaces::own())?;
+        all = find(device, ls, columns, namespaces::own())?;
     }
     if let Some(column) = ls.sort {
         all.sort_by_cached_key(|found| key(found.value(column)));
@@ -456,7 +474,7 @@ fn look(device: &Device, ls: &Ls, columns: &[Column]) -> Result {
         .filter(|&&id| !all.iter().any(|found| found.info.id() == id));
     match missing.next() {
         Some(id) => Err(Failure::failed(format_args!(
-            "there is no segment {id}, or the filters leave it out"
+            "there is no segment {id}, or the filters exclude it"
         ))),
         None => Ok(()),
     }

@@ -39,23 +39,25 @@ type Gauge = (&'static str, &'static str, fn(&Sum) -> u64);
 const GAUGES: [Gauge; 7] = [
     ("segments", "Segments.", |sum| sum.segments),
     ("attaches", "Attaches of all segments.", |sum| sum.attaches),
-    ("size_bytes", "Sizes of segments, as asked for.", |sum| {
-        sum.size
-    }),
-    ("resident_bytes", "What of them is in memory.", |sum| {
-        sum.resident
-    }),
-    ("swapped_bytes", "What of them is swapped out.", |sum| {
-        sum.swap
-    }),
+    ("size_bytes", "Sizes of the segments.", |sum| sum.size),
+    (
+        "resident_bytes",
+        "Memory of the segments that is resident.",
+        |sum| sum.resident,
+    ),
+    (
+        "swapped_bytes",
+        "Memory of the segments that is swapped out.",
+        |sum| sum.swap,
+    ),
     (
         "unattached_segments",
-        "Segments that nobody has attached.",
+        "Segments that are not attached.",
         |sum| sum.unattached,
     ),
     (
         "removed_segments",
-        "Segments that are removed and wait for their last detach.",
+        "Segments that are removed and still attached.",
         |sum| sum.removed,
     ),
 ];
@@ -95,17 +97,17 @@ fn text(infos: &[Info], limits: &rshm::Limits) -> String {
     let limits = [
         (
             "limit_segments",
-            "Segments that there may be (shmmni).",
+            "Maximum number of segments (shmmni).",
             limits.shmmni,
         ),
         (
             "limit_size_bytes",
-            "Largest size of a segment (shmmax).",
+            "Maximum size of a segment (shmmax).",
             limits.shmmax,
         ),
         (
             "limit_pages",
-            "Pages that all segments together may have (shmall).",
+            "Maximum number of pages of all segments (shmall).",
             limits.shmall,
         ),
     ];

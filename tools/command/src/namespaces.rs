@@ -13,6 +13,7 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    process,
 };
 
 const OWN: &str = "/proc/self/ns/ipc";
@@ -25,26 +26,85 @@ pub fn own() -> Option<u64> {
     Some(fs::metadata(OWN).ok()?.ino())
 }
 
-/// Those that a process is in that can be seen from here, or that are mounted, each with a file to enter it by.
-fn all() -> io::Result<BTreeMap<u64, PathBuf>> {
-    let processes = fs::read_dir("/proc")?
+/// Files to enter namespaces by: of the processes that can be seen from here.
+fn processes() -> io::Result<impl Iterator<Item = (u64, PathBuf)>> {
+    Ok(fs::read_dir("/proc")?
         .flatten()
         .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
-        .map(|entry| entry.path().join("ns/ipc"));
+        .filter_map(|entry| numbered(entry.path().join("ns/ipc"))))
+}
+
+fn numbered(path: PathBuf) -> Option<(u64, PathBuf)> {
+    Some((fs::metadata(&path).ok()?.ino(), path))
+}
+
+/// Those that such a process is in, or that are mounted.
+fn all() -> io::Result<BTreeMap<u64, PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     // ID PARENT DEVICE ROOT PLACE ...
     let mounted = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(3);
         words.next()?.strip_prefix("ipc:[")?;
-        Some(PathBuf::from(words.next()?))
+        numbered(PathBuf::from(words.next()?))
     });
-    let number = |path: PathBuf| Some((fs::metadata(&path).ok()?.ino(), path));
-    Ok(mounted.chain(processes).filter_map(number).collect())
+    Ok(mounted.chain(processes()?).collect())
+}
+
+/// The container whose processes are in an IPC namespace, if an engine that is known has made it: by the control group
+/// of one of them.
+pub fn container(number: u64) -> Option<String> {
+    // This process may just be there to look.
+    let own = format!("/proc/{}", process::id());
+    let of = |(_, path): (u64, PathBuf)| {
+        let groups = fs::read_to_string(path.parent()?.parent()?.join("cgroup")).ok()?;
+        groups.lines().find_map(container_of)
+    };
+    processes()
+        .ok()?
+        .filter(|(found, path)| *found == number && !path.starts_with(&own))
+        .find_map(of)
+}
+
+/// What a line of `/proc/PID/cgroup` says: the innermost part of the path that an engine names.
+fn container_of(group: &str) -> Option<String> {
+    let named = |part: &str| {
+        // Docker, Podman, CRI-O and containerd have 64 hex digits, and show twelve. Without systemd they are a directory of their own.
+        let name = part.strip_suffix(".scope").unwrap_or(part);
+        let (engine, id) = name.rsplit_once('-').unwrap_or(("", name));
+        if id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let engine = match engine {
+                "libpod" => "podman",
+                "cri-containerd" => "containerd",
+                other => other,
+            };
+            let separator = if engine.is_empty() { "" } else { ":" };
+            return Some(format!("{engine}{separator}{}", &id[..12]));
+        }
+        // LXC, and what systemd-machined has: systemd-nspawn, libvirt.
+        let plain = part
+            .strip_prefix("lxc.payload.")
+            .map(|name| ("lxc", name))
+            .or_else(|| {
+                Some((
+                    "machine",
+                    part.strip_prefix("machine-")?.strip_suffix(".scope")?,
+                ))
+            })
+            .or_else(|| {
+                Some((
+                    "machine",
+                    part.strip_prefix("systemd-nspawn@")?
+                        .strip_suffix(".service")?,
+                ))
+            })?;
+        Some(format!("{}:{}", plain.0, plain.1.replace(r"\x2d", "-")))
+    };
+    group.splitn(3, ':').nth(2)?.rsplit('/').find_map(named)
 }
 
 fn cannot_look(error: io::Error) -> Failure {
     Failure::failed(format_args!(
-        "cannot look for IPC namespaces: {}",
+        "cannot list the IPC namespaces: {}",
         reason(&error)
     ))
 }
@@ -73,8 +133,12 @@ pub fn enter(number: u64) -> Result {
     match all().map_err(cannot_look)?.get(&number) {
         Some(path) => enter_by(number, path),
         None => Err(Failure::failed(format_args!(
-            "there is no IPC namespace {number} that can be seen from here: lsns -t ipc lists them{}",
-            if Uid::effective().is_root() { "" } else { " (use sudo)" }
+            "no IPC namespace {number} is visible here: lsns -t ipc lists them{}",
+            if Uid::effective().is_root() {
+                ""
+            } else {
+                " (use sudo)"
+            }
         ))),
     }
 }
@@ -83,7 +147,7 @@ pub fn enter(number: u64) -> Result {
 pub fn each(mut f: impl FnMut(Option<u64>) -> Result) -> Result {
     if !Uid::effective().is_root() {
         return Err(Failure::failed(
-            "only root can look into all IPC namespaces: use sudo",
+            "only root can list all IPC namespaces: use sudo",
         ));
     }
     if own().is_none() {
@@ -134,6 +198,52 @@ mod tests {
         let own = own().unwrap();
         assert!(all().unwrap().contains_key(&own));
         assert!(enter(own).is_ok() && enter(1).is_err());
+    }
+
+    #[test]
+    fn containers() {
+        let id = "0123456789abcdef".repeat(4);
+        for (group, name) in [
+            (
+                format!("0::/system.slice/docker-{id}.scope"),
+                "docker:0123456789ab",
+            ),
+            (
+                format!("0::/machine.slice/libpod-{id}.scope/container"),
+                "podman:0123456789ab",
+            ),
+            (
+                format!("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+                "containerd:0123456789ab",
+            ),
+            (
+                format!("0::/kubepods.slice/kubepods-pod1.slice/crio-{id}.scope"),
+                "crio:0123456789ab",
+            ),
+            (format!("12:memory:/docker/{id}"), "0123456789ab"),
+            (
+                String::from("0::/lxc.payload.web/system.slice/cron.service"),
+                "lxc:web",
+            ),
+            (
+                String::from(r"0::/machine.slice/machine-my\x2dbox.scope/payload"),
+                "machine:my-box",
+            ),
+            (
+                String::from("0::/machine.slice/systemd-nspawn@box.service/payload"),
+                "machine:box",
+            ),
+        ] {
+            assert_eq!(container_of(&group).as_deref(), Some(name), "{group}");
+        }
+        for group in [
+            "",
+            "0::/",
+            "0::/user.slice/user-0.slice/session-1.scope",
+            "0::/system.slice/docker.service",
+        ] {
+            assert_eq!(container_of(group), None, "{group}");
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
 pub fn ask(question: &str, would: &str, add: &str) -> Result<bool> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage(format_args!(
-            "this would {would}, and there is nobody to ask: add {add}"
+            "this would {would}, and there is no terminal to ask on: add {add}"
         )));
     }
     let mut out = io::stderr();

@@ -42,7 +42,7 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, rm: &Rm) -> Result {
             }
         }
         if chosen.len() == before {
-            complain(format_args!("{what}: rshm ls lists what there is"));
+            complain(format_args!("{what}: rshm ls lists the segments"));
             failed = true;
         }
     };

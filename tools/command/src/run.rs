@@ -91,7 +91,10 @@ pub fn libraries(asked: Option<&Path>) -> Result<Vec<Library>> {
             Ok(_) => {
                 return Err(Failure::new(
                     OURS,
-                    format_args!("{} is no library: give --library another", path.display()),
+                    format_args!(
+                        "{} is not a shared library: name another with --library",
+                        path.display()
+                    ),
                 ))
             }
             Err(error) => {
@@ -114,11 +117,11 @@ fn preload_for(class: Class, libraries: &[Library]) -> Result<PathBuf> {
             OURS,
             match libraries.first() {
                 Some(other) => format!(
-                    "the program is a {class} one, and {} is {}: build the library for {class} programs too, and give it by --library",
+                    "this is a {class} program, and {} is {}: build the library for {class} programs too, and name it with --library",
                     other.path.display(),
                     other.class
                 ),
-                None => format!("{LIBRARY} is not found: install it, or give it by --library or RUST_SHM_LIBRARY (rshm doctor says where it is looked for)"),
+                None => format!("{LIBRARY} is not found: install it, or name it with --library or RUST_SHM_LIBRARY (rshm doctor lists where rshm looks)"),
             },
         ));
     };
@@ -142,7 +145,7 @@ fn preload_for(class: Class, libraries: &[Library]) -> Result<PathBuf> {
         return Err(Failure::new(
             OURS,
             format_args!(
-                "{}: the loader takes no path with a blank or colon: move the library",
+                "{}: the loader accepts no path with a blank or colon: move the library",
                 path.display()
             ),
         ));
@@ -206,13 +209,13 @@ fn ignores_preload(path: &Path, program: &Program) -> Option<&'static str> {
     let metadata = fs::metadata(path).ok()?;
     let mode = metadata.permissions().mode();
     if mode & 0o4000 != 0 && metadata.uid() != Uid::current().as_raw() {
-        return Some("it is set-uid: be the user that owns it");
+        return Some("it is set-uid: run rshm as its owner");
     }
     if mode & 0o2010 == 0o2010 && metadata.gid() != Gid::current().as_raw() {
-        return Some("it is set-gid: be in the group that owns it");
+        return Some("it is set-gid: run rshm as a member of its group");
     }
     if !Uid::current().is_root() && elf::has_capabilities(path) {
-        return Some("it has file capabilities: be root");
+        return Some("it has file capabilities: run rshm as root");
     }
     None
 }
@@ -222,7 +225,7 @@ fn ignores_preload(path: &Path, program: &Program) -> Option<&'static str> {
 fn probe(device: &Path, run: &Run) -> Result<bool> {
     if device != Path::new(DEVICE) {
         return Err(Failure::usage(format_args!(
-            "run: the library knows the device as {DEVICE} only: leave --device out"
+            "run: the library uses {DEVICE} only: omit --device"
         )));
     }
     let fallback = env::var_os(FALLBACK).unwrap_or_default();
@@ -263,10 +266,7 @@ pub fn run(device: &Path, run: &Run) -> Result {
         _ => Failure::new(CANNOT_RUN, format_args!("{shown}: {}", reason(&error))),
     })?;
     if let Some(why) = ignores_preload(&file, &program) {
-        let text = format!(
-            "{}: the loader ignores {PRELOAD} for it, since {why}",
-            file.display()
-        );
+        let text = format!("{}: the loader ignores {PRELOAD}: {why}", file.display());
         if !run.anyway {
             return Err(Failure::new(
                 CANNOT_RUN,

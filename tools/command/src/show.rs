@@ -31,7 +31,7 @@ pub fn run(device: &Device, show: &Show) -> Result {
             Some(info) => ids.push(info.id()),
             None => {
                 return Err(Failure::failed(format_args!(
-                    "there is no segment with key {key}: rshm ls lists what there is"
+                    "there is no segment with key {key}: rshm ls lists the segments"
                 )))
             }
         }
@@ -42,16 +42,15 @@ pub fn run(device: &Device, show: &Show) -> Result {
             Some(info) => infos.push(info),
             None => {
                 complain(format_args!(
-                    "there is no segment {id}: rshm ls lists what there is"
+                    "there is no segment {id}: rshm ls lists the segments"
                 ));
                 failed = true;
             }
         }
     }
     let wanted: HashSet<i32> = infos.iter().map(|info| info.id()).collect();
-    let report = processes::attached(&wanted).map_err(|error| {
-        Failure::failed(format_args!("cannot look for processes: /proc: {error}"))
-    })?;
+    let report = processes::attached(&wanted)
+        .map_err(|error| Failure::failed(format_args!("cannot read /proc: {error}")))?;
 
     if show.json {
         let segments: Vec<Value> = infos.iter().map(|info| object(info, &report)).collect();
@@ -72,12 +71,12 @@ pub fn run(device: &Device, show: &Show) -> Result {
     }
     if report.denied > 0 && !show.json {
         complain(format_args!(
-            "{} could not be looked at{}",
+            "{} cannot be read{}",
             count(report.denied, "process", "processes"),
             if Uid::effective().is_root() {
                 ""
             } else {
-                ": be root to see them all"
+                ": run rshm as root to see all"
             }
         ));
     }
@@ -134,7 +133,7 @@ pub fn bar(info: &Info, width: u64) -> String {
         let end = (u128::from(end) * u128::from(width)).div_ceil(u128::from(all)) as usize;
         bar.extend(iter::repeat_n(letter, end.saturating_sub(bar.len())));
     }
-    format!("[{bar}] # huge pages  = small pages  ~ swapped out  . not there")
+    format!("[{bar}] # huge  = small  ~ swapped  . untouched")
 }
 
 fn memory(process: &Attached, of: fn(&Memory) -> u64) -> Option<u64> {
@@ -156,7 +155,7 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
             crate::output::printable(text)
         )?;
         if *column == Column::Swap && for_people() {
-            writeln!(out, "          {}", bar(info, 40))?;
+            writeln!(out, "          {}", bar(info, 24))?;
         }
     }
     drop(out);
@@ -204,14 +203,14 @@ fn describe(info: &Info, report: &Report, bytes: bool) -> Result {
     let seen: u64 = processes.iter().map(|process| process.mappings).sum();
     if seen < info.attaches() {
         complain(format_args!(
-            "segment {}: {seen} of {} are shown; the others are of processes that cannot be seen from here",
+            "segment {}: {seen} of {} are shown; the others belong to processes that are not visible here",
             info.id(),
             count(info.attaches(), "attach", "attaches")
         ));
     }
     if let Some(number) = report.elsewhere.get(&info.id()) {
         complain(format_args!(
-            "segment {}: {} in other IPC namespaces with this id; most likely of other segments",
+            "segment {}: {} with this id in other IPC namespaces, most likely of other segments",
             info.id(),
             count(*number, "mapping", "mappings")
         ));

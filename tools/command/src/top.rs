@@ -108,10 +108,10 @@ const EXPENDABLE: [Field; 10] = [
 
 const KEYS: [&str; 8] = [
     "Up, Down, Page Up, Page Down, Home, End   choose a segment",
-    "Enter   more about that segment, and who has it attached",
+    "Enter   details of the segment, and the processes that have it attached",
     "<, >    sort by the column on the left or on the right",
     "i s r h w a   sort by id, size, resident, huge, swap, attached",
-    "R       the other way round",
+    "R       reverse the order",
     "b       sizes in bytes",
     "?       this list",
     "q, Esc  quit",
@@ -194,13 +194,13 @@ impl ValueEnum for Field {
         match self {
             Field::Column(column) => column.to_possible_value(),
             ResidentRate => {
-                Some(PossibleValue::new("resident/s").help("How fast memory comes, or goes"))
+                Some(PossibleValue::new("resident/s").help("Growth of resident memory per second"))
             }
             AttachRate => {
-                Some(PossibleValue::new("attach/s").help("How many attaches a second (for root)"))
+                Some(PossibleValue::new("attach/s").help("Attaches per second (root only)"))
             }
             DetachRate => {
-                Some(PossibleValue::new("detach/s").help("How many detaches a second (for root)"))
+                Some(PossibleValue::new("detach/s").help("Detaches per second (root only)"))
             }
         }
     }
@@ -322,16 +322,16 @@ fn sums(before: Option<&Look>, now: &Look, rows: &[Row], bytes: bool) -> [String
     };
     let seconds = seconds(before, now);
     let known: HashSet<i32> = before.infos.iter().map(Info::id).collect();
-    let made = now
+    let created = now
         .infos
         .iter()
         .filter(|info| !known.contains(&info.id()))
         .count();
-    let gone = before.infos.len() + made - now.infos.len();
+    let removed = before.infos.len() + created - now.infos.len();
     let mut rates = format!(
-        "per second: {:.1} made, {:.1} gone, {} resident",
-        made as f64 / seconds,
-        gone as f64 / seconds,
+        "per second: {:.1} created, {:.1} removed, {} resident",
+        created as f64 / seconds,
+        removed as f64 / seconds,
         rate_of_bytes(
             (now.resident() as f64 - before.resident() as f64) / seconds,
             bytes
@@ -570,7 +570,7 @@ impl App {
         }
         if self.attached.is_empty() {
             self.attached
-                .push("nobody has it attached that can be seen from here".into());
+                .push("no visible process has it attached".into());
         }
     }
 
@@ -754,9 +754,9 @@ impl App {
                 column(Column::Swap),
                 column(Column::Size)
             ),
-            show::bar(info, 40),
+            show::bar(info, 36),
             format!(
-                "made by {}, last used by {}",
+                "created by {}, last used by {}",
                 column(Column::Cpid),
                 column(Column::Lpid)
             ),

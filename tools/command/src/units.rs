@@ -9,7 +9,7 @@ const SUFFIXES: &str = "KMGTPE";
 /// 4096, 64K, 2M, 1.5G: bytes. As for coreutils and util-linux, K and KiB are 1024, and KB is 1000.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong =
-        || format!("{text:?} is no size: give bytes, or a number with K, M, G or T, as 64K");
+        || format!("{text:?} is not a size: use bytes, or a number with K, M, G or T (64K)");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let suffix = text[digits.len()..].to_ascii_uppercase();
     let (suffix, base) = match (suffix.strip_suffix("IB"), suffix.strip_suffix('B')) {
@@ -24,7 +24,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
             _ => return Err(wrong()),
         },
     };
-    let large = || format!("{text:?} is more than 64 bits can say");
+    let large = || format!("{text:?} does not fit in 64 bits");
     let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
     if whole.is_empty()
         || part.is_empty()
@@ -89,7 +89,7 @@ pub fn parse_mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|&mode| mode <= 0o777 && !text.starts_with('+'))
-        .ok_or_else(|| format!("{text:?} is no mode: give three octal digits, as 0640"))
+        .ok_or_else(|| format!("{text:?} is not a mode: use three octal digits (0640)"))
 }
 
 /// What ftok(3) takes.
@@ -106,7 +106,7 @@ pub fn parse_seconds(text: &str) -> Result<f64, String> {
     text.parse::<f64>()
         .ok()
         .filter(|seconds| (0.01..=86400.0).contains(seconds))
-        .ok_or_else(|| "give seconds from 0.01 to 86400".into())
+        .ok_or_else(|| "use seconds from 0.01 to 86400".into())
 }
 
 /// A time that has passed, in seconds: 90s, 30m, 12h, 7d, 2w.
@@ -128,7 +128,7 @@ pub fn parse_age(text: &str) -> Result<u64, String> {
         .ok()
         .filter(|_| seconds != 0)
         .and_then(|number| number.checked_mul(seconds))
-        .ok_or_else(|| "give a number and s, m, h, d or w, as 12h".into())
+        .ok_or_else(|| "use a number with s, m, h, d or w (12h)".into())
 }
 
 /// A size for people: three digits, as 64K, 1.5G.

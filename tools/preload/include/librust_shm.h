@@ -2,36 +2,35 @@
 /*
  * librust_shm - shmget(2), shmat(2), shmdt(2) and shmctl(2) over /dev/rust_shm
  *
- * The four functions have the names, the structures and the errors of libc's <sys/shm.h>, which is
- * all that a program needs to include. What this header has is what else there is to know.
+ * The four functions have the names, structures and errors of libc's <sys/shm.h>. A program needs to include only that. This
+ * header describes the differences.
  *
- * Link with -lrust_shm (pkg-config --libs librust_shm), or let the dynamic linker put them before libc,
- * for programs that are there already, by LD_PRELOAD=.../librust_shm_preload.so:
+ * Link with -lrust_shm (pkg-config --libs librust_shm). For existing programs, preload the library with
+ * LD_PRELOAD=.../librust_shm_preload.so:
  *
  *	rshm run -- program
  *
- * The library has a 64-bit and a 32-bit form. It does not go with programs that are linked
- * statically, or that make the system calls themselves.
+ * The library has a 64-bit and a 32-bit form. It has no effect on programs that are linked statically or make the system calls
+ * themselves.
  *
  * Any thread may call the functions at any time; also a signal handler, the child of a vfork, and a
  * constructor that runs before the library's own.
  *
- * What the module does differently is in Documentation/differences.md, but unknown flags are
- * ignored here, as by the system calls. Errors that the system calls do not have:
+ * Documentation/differences.md lists what the module does differently; but unknown flags are ignored here, as by the system calls.
+ * Errors that the system calls do not have:
  *
- *	ENOSYS		There is no device, or what is there is none of a module that has what this
- *			library needs. It is what a kernel without System V shared memory says.
- *	EACCES		The device may not be opened by the caller.
- *	EMFILE, ENFILE	The device could not be opened, as there is no descriptor left.
+ *	ENOSYS		The device does not exist, or its module lacks what this library needs. A kernel without System V shared
+ *			memory returns the same.
+ *	EACCES		The caller may not open the device.
+ *	EMFILE, ENFILE	No descriptor is left to open the device.
  *
  * The device is opened by the first call, by a descriptor of 500 or more (where RLIMIT_NOFILE is lower: 3 or
  * more) that exec closes. If that fails, and when a program has closed it, the next call opens it. The
- * preloaded library also opens it before the program changes its root directory by chroot(2). Other programs
- * that do that make a call before, or have the device in there; so do those that close descriptors that
- * they do not know.
+ * preloaded library also opens it before the program changes its root directory by chroot(2). A program that is linked with the
+ * library must make a call before chroot(2), or have the device in the new root.
  *
  * With the preloaded library, a program that opens one of these files only to read it, by open, openat
- * or fopen and this very path, gets
+ * or fopen and exactly this path, gets
  *
  *	/proc/sysvipc/shm			the device's table, in the same columns
  *	/proc/sys/kernel/shm{max,all,mni}	the module's limits, where the kernel has no such file
@@ -42,11 +41,11 @@
  * Environment, read when the library is loaded; ignored in programs that run with more rights than
  * their caller (set-user-ID; secure_getenv(3)):
  *
- *	RUST_SHM_FALLBACK=1	Where there is no device, make the kernel's own system calls.
+ *	RUST_SHM_FALLBACK=1	If the device does not exist, make the kernel's system calls.
  *
- * That is decided once, when the library is loaded, for the process and for the programs that it starts: an
- * id of one kind is none of the other. Whichever it is, a device that comes or goes later changes nothing. The
- * library changes the variable accordingly: 0 is the device, 2 the kernel's own calls.
+ * The library decides once, when it is loaded, for the process and the programs that it starts, because ids of the two kinds are
+ * unrelated. A device that appears or disappears later changes nothing. The library sets the variable accordingly: 0 is the device,
+ * 2 the kernel's system calls.
  */
 #ifndef _LIBRUST_SHM_H
 #define _LIBRUST_SHM_H

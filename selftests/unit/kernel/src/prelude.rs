@@ -18,6 +18,15 @@ pub struct Flags;
 
 pub const GFP_KERNEL: Flags = Flags;
 pub const GFP_KERNEL_ACCOUNT: Flags = Flags;
+pub const __GFP_NOWARN: Flags = Flags;
+
+impl core::ops::BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, _: Self) -> Self {
+        self
+    }
+}
 
 /// A vector with the constructors of the kernel's.
 pub struct KVVec<T>(Vec<T>);

@@ -106,6 +106,12 @@ pub(crate) mod shmem {
 
     pub(crate) struct Folio;
 
+    impl Folio {
+        pub(crate) fn order(&self) -> u32 {
+            PMD_ORDER
+        }
+    }
+
     #[derive(Clone, Copy)]
     pub(crate) struct Shmem<'a>(&'a Blocks);
 

@@ -40,7 +40,7 @@ impl<T: Send + Sync, S> IdTable<T, S> {
 
     /// As the module does it for a new segment.
     pub(crate) fn add(&self, key: u32, value: T) -> Arc<RcuObject<T>> {
-        let mut room: Room<T> = self.keys.room().unwrap();
+        let mut room: Room<T> = self.keys.room(u32::MAX).unwrap();
         let object = RcuObject::new(self.keys.link(Some(key)), value);
         let object = Arc::new(object, GFP_KERNEL).unwrap();
         self.lock().insert_key(&object, &mut room);

@@ -6,9 +6,15 @@ pub(crate) mod folio {
     /// So that few of them are worth another task.
     pub(crate) const PMD_ORDER: u32 = 14;
 
+    pub(crate) fn all_pages() -> usize {
+        usize::MAX
+    }
+
     pub(crate) fn available_pages() -> usize {
         usize::MAX
     }
+
+    pub(crate) fn drain_cpus() {}
 }
 
 pub(crate) mod lent {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """tools/command and tools/rshm with the module: the command `rshm`, and the examples, as who uses them does. Prints KTAP.
 
-    rshm [DIRECTORY]    where rshm and rust_shm/PLATFORM/librust_shm_preload.so are (default: build/tools of the checkout)
+    rshm.py [DIRECTORY]    where rshm and rust_shm/PLATFORM/librust_shm_preload.so are (default: build/tools of the checkout)
 """
 import codecs
 import ctypes
@@ -155,8 +155,8 @@ def create_prints_the_id_of_a_segment_as_asked_for():
     id = create("64K", "-k", "0x1234", "-m", "0640")
     fails(1, "EINVAL", "create", "128K", "-k", "0x1234")
     fails(1, "EINVAL", "create", "0")
-    fails(2, "no size", "create", "lots")
-    fails(2, "no mode", "create", "1", "-m", "888")
+    fails(2, "is not a size", "create", "lots")
+    fails(2, "not a mode", "create", "1", "-m", "888")
     libc = ctypes.CDLL(None)
     key = libc.ftok(b"/etc", 7)
     id = create("1", "--path", "/etc", "--project", "7")
@@ -188,7 +188,7 @@ def create_huge_and_populate():
 @test
 def ls_has_all_columns():
     first, second = create("1", "-k", "77", "-m", "0604"), create("5M")
-    columns = "id key owner group creator cgroup mode perms size resident huge swap attached status cpid lpid command atime dtime ctime namespace from".split()
+    columns = "id key owner group creator cgroup mode perms size resident huge swap attached status cpid lpid command atime dtime ctime namespace container from".split()
     lines = [line.split("\t") for line in ok("ls", "-o", "all").splitlines()]
     same(lines[0], [column.upper() for column in columns])
     rows = {int(line[0]): dict(zip(columns, line)) for line in lines[1:]}
@@ -201,7 +201,7 @@ def ls_has_all_columns():
     same(ok("ls", "-n", "-o", "id,size", str(second)), f"{second}\t{5 * MIB}\n")
     same(ok("ls", "-n", "-o", "size", "-s", "size", "-r"), f"{5 * MIB}\n1\n")
     same(len(ok("ls").splitlines()[0].split("\t")), 10)
-    fails(2, "no column", "ls", "-o", "nonsense")
+    fails(2, "unknown column", "ls", "-o", "nonsense")
     fails(1, "no segment 123456789", "ls", "-n", "-o", "id", "123456789")
 
 
@@ -348,6 +348,18 @@ def metrics_are_for_prometheus():
 
 
 @test
+def dashboard_shows_what_metrics_has():
+    with open(os.path.join(HERE, "../../Documentation/grafana/rust_shm.json")) as file:
+        panels = json.load(file)["panels"]
+    shown = set(re.findall(r"rust_shm_\w+", " ".join(target["expr"] for panel in panels for target in panel["targets"])))
+    create("4K")
+    there = set(re.findall(r"^(rust_shm_\w+)", ok("metrics"), re.M))
+    # There is no sum of sizes of which the largest that one may have is part.
+    same(there - shown, {"rust_shm_limit_size_bytes"})
+    same(shown - there, set())
+
+
+@test
 def age_and_orphans():
     id, other, attached = create("4K"), create("4K", **AS_NOBODY), create("4K")
     ids = lambda *arguments: sorted(map(int, ok("ls", "-n", "-o", "id", *arguments).split()))
@@ -424,11 +436,21 @@ def ls_and_rm_in_all_namespaces():
     with Namespace() as other:
         theirs = (str(other.number), str(other.id), "0x00000022")
         same((listed(), listed("-A"), listed("--namespace", other.number)), ({ours}, {ours, theirs}, {theirs}))
-        assert ok("ls", "-A").startswith("NAMESPACE\tID\tKEY\t")
+        assert ok("ls", "-A").startswith("NAMESPACE\tCONTAINER\tID\tKEY\t")
         same(sorted(segment["namespace"] for segment in json.loads(ok("ls", "-AJ", "-o", "all"))["segments"]), sorted([own, other.number]))
         fails(1, "only root", "ls", "-A", **AS_NOBODY)
         fails(1, "no IPC namespace 1 ", "rm", "--namespace", "1", "--all", "--yes")
         fails(2, "cannot be used with", "ls", "-A", "--namespace", "1")
+        # An engine names the control group of a container.
+        if not os.path.exists("/sys/fs/cgroup/cgroup.procs"):
+            must("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
+        group = "/sys/fs/cgroup/docker-" + "0123456789abcdef" * 4 + ".scope"
+        os.mkdir(group)
+        write(group + "/cgroup.procs", str(other.process.pid))
+        containers = {tuple(line.split("\t")) for line in ok("ls", "-A", "-n", "-o", "namespace,container").splitlines()}
+        same(containers, {(str(own), "-"), (str(other.number), "docker:0123456789ab")})
+        write("/sys/fs/cgroup/cgroup.procs", str(other.process.pid))
+        os.rmdir(group)
         # It is entered by the mount too.
         with tempfile.NamedTemporaryFile() as place:
             must("mount", "--bind", f"/proc/{other.process.pid}/ns/ipc", place.name)
@@ -600,7 +622,7 @@ def show_tells_who_is_attached():
     # Root may not see all either, and is told so. Each of these capabilities lets it look (may_access_mm()).
     without = "-sys_ptrace,-perfmon,-sys_admin"
     result = call("setpriv", "--bounding-set", without, "--inh-caps", without, PROGRAM, "show", str(id))
-    assert result.status == 0 and "could not be looked at\n" in result.err and "be root" not in result.err, result
+    assert result.status == 0 and "cannot be read\n" in result.err and "as root" not in result.err, result
 
 
 @test
@@ -621,10 +643,53 @@ def show_tells_the_memory_of_each_process():
         nodes = ",".join(f"{node['node']}:{node['bytes']}" for node in by_pid[other.pid]["nodes"])
         same(row[4:8] + row[9:], ["1", str(8 * MIB), str(2 * MIB), str(MIB), "0", nodes])
         letter = "#" if segment["huge"] else "="
-        assert f"[{letter * 20}{'.' * 20}]" in on_a_terminal("show", str(id), columns=120), on_a_terminal("show", str(id))
+        assert f"[{letter * 12}{'.' * 12}]" in on_a_terminal("show", str(id), columns=120), on_a_terminal("show", str(id))
         # Nobody may see the memory of root's.
         mine, = json.loads(call(PROGRAM, "show", "-J", id, **AS_NOBODY).out)["segments"][0]["processes"]
         same((mine["pid"], mine["resident"]), (other.pid, 2 * MIB))
+
+
+class Traced:
+    """A script of bpftrace(8) at work; what it prints is in `out` afterwards."""
+
+    def __init__(self, script, *arguments):
+        self.process = subprocess.Popen(["bpftrace", os.path.join(HERE, "../../tools/bpftrace", script), *map(str, arguments)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def __enter__(self):
+        begun = self.process.stdout.readline()
+        assert begun.startswith("Attaching "), begun + self.process.stdout.read()
+        # The last of its probes comes after that line.
+        time.sleep(3)
+        return self
+
+    def __exit__(self, *_):
+        # An interval has to pass.
+        time.sleep(2)
+        self.process.send_signal(signal.SIGINT)
+        self.out = self.process.stdout.read()
+        self.process.wait()
+
+
+@test
+def bpftrace_shows_what_happens():
+    if not shutil.which("bpftrace"):
+        raise Skip("SKIP there is no bpftrace(8)")
+    # Three compilers at once.
+    signal.alarm(5 * PATIENCE)
+    snoop, others, faults = Traced("shmsnoop.bt"), Traced("shmsnoop.bt", 1), Traced("shmfaults.bt")
+    with snoop, others, faults:
+        id = create("8M", "-k", "0x1234")
+        with Holder(id, touch=PAGE) as holder:
+            pass
+        ok("rm", str(id))
+    lines = [line.split()[1:] for line in snoop.out.splitlines() if f" {id} " in line]
+    same([line[2] for line in lines], ["create", "attach", "detach", "remove"])
+    same(lines[0][4:], ["key=0x00001234", "size=8388608", "mode=0600", f"namespace={os.stat('/proc/self/ns/ipc').st_ino}"])
+    same((lines[1][0], lines[1][4], lines[2][4]), (str(holder.pid), "attaches=2", "attaches=0"))
+    assert f" {id} " not in others.out, others.out
+    # A block of 2 MiB, if memory has one.
+    assert re.search(rf"@faults\[{id}, [0-9]\]: 1$", faults.out, re.M), faults.out
 
 
 @test
@@ -665,7 +730,7 @@ def show_does_not_take_the_kernels_own_for_the_modules():
             result = rshm("show", str(id), **AS_NOBODY)
             assert result.status == 0 and f"\n{ours.pid}\tnobody\tpython" in result.out, result
             same(result.out.count("\tpython"), 1)
-            assert "could not be looked at: be root" in result.err, result
+            assert "cannot be read: run rshm as root" in result.err, result
             same(set(table()), before)
     finally:
         with open("/proc/sysvipc/shm") as file:
@@ -760,7 +825,7 @@ def chmod_and_chown():
     same(table()[other]["perms"], "600")
     fails(1, "EPERM", "chmod", "0666", str(id), **AS_NOBODY)
     fails(1, "EINVAL", "chmod", "0666", "99999")
-    fails(2, "no mode", "chmod", "rw", str(id))
+    fails(2, "not a mode", "chmod", "rw", str(id))
     fails(2, "no user", "chown", "no-such-user", str(id))
 
 
@@ -1050,7 +1115,7 @@ def top_shows_one_segment():
         top.sees("resident  ██")
         top.press(b"\x1b[B")
         top.sees(f"segment {other}: ")
-        top.sees("nobody has it attached")
+        top.sees("no visible process has it attached")
         top.press(b"?")
         top.sees("this list")
         assert f"segment {other}: " not in top.screen.text()
@@ -1138,7 +1203,7 @@ def run_without_a_library():
         result = call(alone, "run", "true", env=dict(os.environ, RUST_SHM_LIBRARY=LIBRARY))
         same((result.status, result.err), (0, ""))
         fails(125, "No such file", "run", "-l", "/nowhere.so", "true")
-        fails(125, "no library", "run", "-l", "/etc/passwd", "true")
+        fails(125, "not a shared library", "run", "-l", "/etc/passwd", "true")
     finally:
         shutil.rmtree(directory)
 
@@ -1218,9 +1283,10 @@ def doctor_when_all_is_well_and_when_not():
     findings = {finding["about"]: finding["state"] for finding in json.loads(result.out)["findings"]}
     same((result.status, {about for about, state in findings.items() if state == "bad"}), (0, set()))
     same((findings["module"], findings["device"], findings["interface"], findings["preload library"]), ("ok",) * 4)
-    assert re.search(r"huge pages: huge=\w+, and of [0-9.]+[MG] of free memory [0-9.]+[BKMG] is in blocks of 2 MiB", rshm("doctor").out), rshm("doctor")
+    assert re.search(r"huge pages: huge=\w+; of [0-9.]+[MG] of free memory, [0-9.]+[BKMG] is in blocks of 2 MiB", rshm("doctor").out), rshm("doctor")
     result = rshm("doctor", "--device", "/nowhere")
     assert result.status == 1 and "bad      device: /nowhere is not there" in result.out and "->" in result.out, result
+    assert "Documentation/troubleshooting.md" in result.out, result
     result = rshm("doctor", "--device", "/dev/null")
     assert result.status == 1 and "bad      device" in result.out, result
     mode = os.stat("/dev/rust_shm").st_mode
@@ -1241,7 +1307,7 @@ def doctor_when_all_is_well_and_when_not():
         assert result.status == 0 and "warning  kprobes: are off" in result.out and switch in result.out, result
         # It asks first, and tells what there is afterwards.
         result = rshm("doctor", "--fix")
-        assert result.status == 2 and f"this would run echo 1 >{switch}, and there is nobody to ask" in result.err, result
+        assert result.status == 2 and f"this would run echo 1 >{switch}, and there is no terminal to ask on" in result.err, result
         text = on_a_terminal("doctor", "--fix", "--color=never", answer=b"n\n")
         same((text.count(f"Run echo 1 >{switch}? [y/N]"), text.count("kprobes: are off"), text.count("kprobes: are on")), (1, 1, 0))
         text = on_a_terminal("doctor", "--fix", "--color=never", answer=b"y\n")
@@ -1264,7 +1330,7 @@ def doctor_when_all_is_well_and_when_not():
             result = call("unshare", "--mount", "sh", "-c", setup + ' && exec "$2" doctor --fix --yes', "sh", module, PROGRAM)
             before, _, after = result.out.partition("\n\n")
             assert "bad      module: is not loaded; it is installed as " in before and "modprobe rust_shm" in before, result
-            assert result.status == 0 and "ok       module: is loaded, of version 0." in after and "ok       device" in after, result
+            assert result.status == 0 and "ok       module: version 0." in after and "ok       device" in after, result
             must("rmmod", "rust_shm")
             fails(1, "load the module", "ls")
         finally:

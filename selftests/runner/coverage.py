@@ -4,7 +4,7 @@
 QEMU's own translator logs each block of the guest's code that it meets the first time (-d in_asm), so that it takes no instrumented kernel.
 The addresses are those of the module's sections, which the guest tells; DWARF says which lines they are, the inlined ones too.
 
-    coverage MODULE COMMAND    COMMAND runs in the guest. Prints covered lines, lines with code, and those not covered, for each file
+    coverage.py MODULE COMMAND    COMMAND runs in the guest. Prints covered lines, lines with code, and those not covered, for each file
 """
 import collections
 import functools

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Checks what a cargo workspace depends on by its deny.toml: a small part of what cargo-deny does, which Debian does not have.
 
-    dependencies licences WORKSPACE              each dependency has a licence that is allowed
-    dependencies sources WORKSPACE               ... and is of a registry that is allowed
-    dependencies advisories WORKSPACE DATABASE   ... and has no advisory in the RustSec database, a directory, which is fetched if it can be
-    dependencies notices WORKSPACE PACKAGE...    prints the licences and notices of all that is linked into these packages
-    dependencies test                            tries itself
+    dependencies.py licences WORKSPACE              each dependency has a licence that is allowed
+    dependencies.py sources WORKSPACE               ... and is of a registry that is allowed
+    dependencies.py advisories WORKSPACE DATABASE   ... and has no advisory in the RustSec database, a directory, which is fetched if it can be
+    dependencies.py notices WORKSPACE PACKAGE...    prints the licences and notices of all that is linked into these packages
+    dependencies.py test                            tries itself
 
 Exit status: 0 all is well, 1 not, 77 when it cannot be told (the last line says why).
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Passes test reports through as they come, counts them, and ends with one line: "N passed, N failed[, N skipped]".
 
-    tally [FILE...]     reports that come at the same time, from as many pipes, are shown a program at a time; without FILE: stdin
+    tally.py [FILE...]     reports that come at the same time, from as many pipes, are shown a program at a time; without FILE: stdin
 
 It reads TAP and KTAP (nested, or one program after the other), cargo's reports between "# cargo NAME" and "# cargo end STATUS",
 and "# guest end STATUS"; "# === NAME" names the program that follows. A report that ends before its plan is a failure, and so is one that counts nothing.

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Checks what the pages point at: links.py FILE.md... Files and headings exist, `make` targets too,
-and all pages are in the book. Nothing is looked up in the network."""
+and all pages are in the book. Nothing is looked up in the network.
+
+links.py --book DIRECTORY checks the pages that mdBook has made: each link, picture and script is there, and each anchor."""
+import html.parser
 import os
 import re
 import sys
+import urllib.parse
 
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -45,8 +49,46 @@ def wrong(path):
         yield f"make {name}: the Makefile has no such target"
 
 
+class Page(html.parser.HTMLParser):
+    """What a page of the book points at, and what can be pointed at in it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.anchors = [], set()
+        self.feed(read(path))
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in ("href", "src") and value is not None:
+                self.links.append(value)
+            elif name == "id":
+                self.anchors.add(value)
+
+
+def wrong_in_book(directory):
+    # Pages are named from anywhere by 404.html, and from one place by print.html.
+    names = [os.path.join(at, name) for at, _, files in os.walk(directory) for name in files if name.endswith(".html")]
+    pages = {os.path.normpath(name): Page(name) for name in names if os.path.basename(name) not in ("404.html", "print.html")}
+    for path, page in sorted(pages.items()):
+        for link in page.links:
+            target, anchor = urllib.parse.urldefrag(link)
+            if re.match(r"[a-z]+:|//", target):
+                continue
+            target = os.path.normpath(os.path.join(os.path.dirname(path), urllib.parse.unquote(target))) if target else path
+            if not os.path.isfile(target):
+                yield f"{path}: {link}: there is no {target}"
+            elif anchor and target in pages and urllib.parse.unquote(anchor) not in pages[target].anchors:
+                yield f"{path}: {link}: {target} has no such heading"
+    if not pages:
+        yield f"{directory}: there are no pages"
+
+
 def main():
     pages = sys.argv[1:]
+    if pages[:1] == ["--book"]:
+        found = list(wrong_in_book(pages[1]))
+        print(*found, sep="\n", end="\n" if found else "")
+        sys.exit(bool(found))
     found = [f"{path}: {what}" for path in pages for what in wrong(path)]
     summary = "Documentation/SUMMARY.md"
     listed = {os.path.normpath(os.path.join("Documentation", link)) for link in LINK.findall(read(summary))}

@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# Sourced by scripts/in-toolbox: what is built, into build/: the module, tools/, and the programs that guests run.
+
+module() {
+	local log
+	log=$(mktemp)
+	if ! scripts/module "$kdir" "$out" >"$log" 2>&1; then
+		cat "$log" >&2
+		return 1
+	fi
+	[ -z "${V:-}" ] || cat "$log" >&2
+}
+
+# For rust-analyzer; scripts/rust-project.py makes it one of this machine.
+rust_project() {
+	module
+	make -s -C "$kdir" CC="$(cat /etc/rust_shm/cc)" M=/src MO="/src/$out" rust-analyzer
+}
+
+# A program in Rust, linked statically: its address space is small, and the same from run to run.
+static_selftest() { # name
+	local target=x86_64-unknown-linux-gnu
+	RUSTFLAGS='-C target-feature=+crt-static' cargo_in "selftests/$1" build --release --target $target --target-dir /src/build/cargo-static &&
+		mkdir -p build/selftests && install "build/cargo-static/$target/release/$1" "build/selftests/$1"
+}
+
+# The programs for the guest.
+selftests() {
+	locked_make selftests build/selftests M32=1 && static_selftest oracle && static_selftest fuzz || return
+	# The test of the command and the crate in tools/, and the crate's examples, which it runs.
+	cargo_in tools build -p rshm --examples || return
+	mkdir -p build/tools/examples
+	install -p build/cargo/debug/examples/{producer,consumer} build/tools/examples/ && install -p selftests/rshm.py build/selftests/rshm || return
+	preloaded
+}
+
+# Selftests that tools/preload answers for too: what they expect of the built-in, they get from the module. Not those of what is different
+# on purpose.
+preloaded_programs='get attach ctl detach permission'
+
+preloaded() {
+	local name bits library
+	for name in $preloaded_programs; do
+		for bits in '' -32; do
+			library=/src/build/tools/rust_shm/$([ -z "$bits" ] && echo x86_64 || echo i686)/librust_shm_preload.so
+			cat >"build/selftests/preloaded-$name$bits" <<-END || return
+				#!/bin/sh
+				RUST_SHM_THROUGH_LIBC=1 LD_PRELOAD=$library exec /src/build/selftests/$name$bits -v builtin "\$@"
+			END
+			chmod 755 "build/selftests/preloaded-$name$bits"
+		done
+	done
+}
+
+# User space: what is in tools/, where it is easily found: build/tools/.
+tools() {
+	local target=i686-unknown-linux-gnu
+	cargo_in tools build --release --workspace || return
+	# The libraries for 32-bit programs. Debian's compiler comes without a core for them, but with its source, and builds it when it is
+	# asked as no stable compiler may be.
+	RUSTC_BOOTSTRAP=1 cargo_in tools build --release -p librust_shm -p librust_shm_preload --target $target -Zbuild-std=core || return
+	rm -rf build/tools/rust_shm
+	mkdir -p build/tools/lib32 build/tools/rust_shm/x86_64 build/tools/rust_shm/i686
+	install -p build/cargo/release/rshm build/tools/ || return
+	# The name that programs ask for, and the one that they are linked by.
+	install -p build/cargo/release/librust_shm.so build/tools/librust_shm.so.0 &&
+		install -p build/cargo/$target/release/librust_shm.so build/tools/lib32/librust_shm.so.0 || return
+	ln -sf librust_shm.so.0 build/tools/librust_shm.so && ln -sf librust_shm.so.0 build/tools/lib32/librust_shm.so || return
+	# As they are installed, for rshm run.
+	install -p build/cargo/release/librust_shm_preload.so build/tools/rust_shm/x86_64/ &&
+		install -p build/cargo/$target/release/librust_shm_preload.so build/tools/rust_shm/i686/ || return
+	scripts/dependencies.py notices tools rshm-command librust_shm librust_shm_preload >build/tools/NOTICES || return
+	# What stands in for a kernel without System V shared memory: Documentation/programs.md.
+	locked_make selftests/programs build/programs no-sysv
+}
+
+# What the drivers of real programs need besides what the toolbox has.
+helpers() { # prints what went wrong
+	locked_make selftests/programs build/programs M32=1 >build/programs.log 2>&1 ||
+		{ sed 's/^/# /' build/programs.log; echo "not ok - selftests/programs does not build"; return 1; }
+	sysv_ipc >build/programs/sysv_ipc.reason
+}
+
+# Python's sysv_ipc, kept in the cache with what builds it. Where it is not to be had, its driver says why: our last line.
+sysv_ipc() {
+	local dir=build/programs/sysv_ipc log=build/programs/sysv_ipc.log setuptools archive
+	[ ! -e $dir/sysv_ipc.built ] || return 0
+	rm -rf $dir
+	local -x PYTHONPATH
+	PYTHONPATH=$(mktemp -d)
+	if ! { setuptools=$(scripts/pypi setuptools-80.9.0-py3-none-any.whl setuptools==80.9.0 062d34222ad13e0cc312a4c02d73f059e86a4acbfbdea8f8f76b28c99f306922) &&
+		python3 -m zipfile -e "$setuptools" "$PYTHONPATH" &&
+		archive=$(scripts/pypi sysv_ipc-1.2.0.tar.gz sysv_ipc==1.2.0 ef96ab33bb62e4d14142f0be0524dcc0c3c70c96442df2fc773c67b7c7514199); } 2>$log; then
+		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and sysv_ipc is not in the cache"
+		else echo "pip cannot download sysv_ipc (with RUST_SHM_OFFLINE=1 its tests are skipped): $(grep -v '^ ' $log | tail -n 1)"; fi
+		return
+	fi
+	mkdir -p $dir
+	if tar -C $dir -xf "$archive" --strip-components=1 && (cd $dir && python3 setup.py -q build_ext --inplace) >$log 2>&1
+	then touch $dir/sysv_ipc.built
+	else echo "sysv_ipc does not build: see $log"; fi
+}
+
+build_all() { # prints what went wrong
+	module || { echo "not ok - the module does not build"; return 1; }
+	tools >build/tools.log 2>&1 ||
+		{ sed 's/^/# /' build/tools.log; echo "not ok - tools/ does not build"; return 1; }
+	if [ "$tests" != build/selftests ]; then helpers; return; fi
+	selftests >build/selftests.log 2>&1 ||
+		{ sed 's/^/# /' build/selftests.log; echo "not ok - the selftests do not build"; return 1; }
+}
