@@ -8,7 +8,7 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KERNELS KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V WHOLE MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT
+export CMD SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KERNELS KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V WHOLE MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT ARCH
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
@@ -24,11 +24,11 @@ help:
 ## make                   build the module: build/module/rust_shm.ko
 ## make KDIR=tree         build it with this host's tools for a prepared kernel tree (DKMS does this)
 module:
-	@$(if $(KDIR),scripts/module "$(KDIR)" "$(OUT)",$(TOOLBOX) enter -- scripts/in-toolbox module)
+	@$(if $(KDIR),scripts/module "$(KDIR)" "$(OUT)",scripts/for-kernel module)
 
 ## make tools             build what is in tools/ for user space: build/tools/; and build/programs/no-sysv
 tools:
-	@$(TOOLBOX) enter -- scripts/in-toolbox tools
+	@scripts/for-kernel tools
 
 ## make install           install what is built, as root: PREFIX=/usr/local DESTDIR= KVER=; see Documentation/install.md
 ## make install-dkms      hand the source to DKMS, which builds it for this kernel and the next ones
@@ -97,7 +97,7 @@ rust-project.json:
 	@scripts/rust-project.py build/module/rust-project.json "$$($(TOOLBOX) path)" >$@.new && mv $@.new $@
 ## make run               the demonstration in Documentation/, in a guest
 run:
-	@$(TOOLBOX) enter -- scripts/in-toolbox demo
+	@scripts/for-kernel demo
 
 ## make bench [ARGS='row...']   the same work on the built-in and on the module, side by side; ARGS=many: by how many segments there are
 ##     PLOT=1             draws it: build/bench/*.svg
@@ -117,6 +117,7 @@ shell:
 	@qemu/vm --shell
 ##     SHARE=dir          a directory of yours, writable at /share
 ##     KERNEL=tree        a built kernel tree, an image (with NOMODULE=1 or KDIR=tree), or a name as for make kernel
+##     ARCH=arm64         for that architecture, as make, make tools, run, test and kernel too: 7.3-16k has pages of 16 KiB; build/arm64/
 ##     ACCEL=kvm|tcg|icount   default: kvm where it works, otherwise tcg (software)
 ##     CPUS=2 MEM=2G TIMEOUT=3600 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
 

@@ -19,7 +19,6 @@ rust_project() {
 
 # A program in Rust, linked statically: its address space is small, and the same from run to run.
 static_selftest() { # name
-	local target=x86_64-unknown-linux-gnu
 	RUSTFLAGS='-C target-feature=+crt-static' cargo_in "selftests/$1" build --release --target $target --target-dir /src/build/cargo-static &&
 		mkdir -p build/selftests && install "build/cargo-static/$target/release/$1" "build/selftests/$1"
 }
@@ -28,9 +27,9 @@ static_selftest() { # name
 selftests() {
 	locked_make selftests build/selftests M32=1 && static_selftest oracle && static_selftest fuzz || return
 	# The test of the command and the crate in tools/, and the crate's examples, which it runs.
-	cargo_in tools build -p rshm --examples || return
+	cargo_in tools build -p rshm --examples "${to[@]}" || return
 	mkdir -p build/tools/examples
-	install -p build/cargo/debug/examples/{producer,consumer} build/tools/examples/ && install -p selftests/rshm.py build/selftests/rshm || return
+	install -p $built/debug/examples/{producer,consumer} build/tools/examples/ && install -p selftests/rshm.py build/selftests/rshm || return
 	preloaded
 }
 
@@ -42,7 +41,7 @@ preloaded() {
 	local name bits library
 	for name in $preloaded_programs; do
 		for bits in '' -32; do
-			library=/src/build/tools/rust_shm/$([ -z "$bits" ] && echo x86_64 || echo i686)/librust_shm_preload.so
+			library=/src/build/tools/rust_shm/$([ -z "$bits" ] && echo $platform || echo $platform32)/librust_shm_preload.so
 			cat >"build/selftests/preloaded-$name$bits" <<-END || return
 				#!/bin/sh
 				RUST_SHM_THROUGH_LIBC=1 LD_PRELOAD=$library exec /src/build/selftests/$name$bits -v builtin "\$@"
@@ -54,21 +53,20 @@ preloaded() {
 
 # User space: what is in tools/, where it is easily found: build/tools/.
 tools() {
-	local target=i686-unknown-linux-gnu
-	cargo_in tools build --release --workspace || return
+	cargo_in tools build --release --workspace "${to[@]}" || return
 	# The libraries for 32-bit programs. Debian's compiler comes without a core for them, but with its source, and builds it when it is
 	# asked as no stable compiler may be.
-	RUSTC_BOOTSTRAP=1 cargo_in tools build --release -p librust_shm -p librust_shm_preload --target $target -Zbuild-std=core || return
+	RUSTC_BOOTSTRAP=1 cargo_in tools build --release -p librust_shm -p librust_shm_preload --target $target32 -Zbuild-std=core || return
 	rm -rf build/tools/rust_shm
-	mkdir -p build/tools/lib32 build/tools/rust_shm/x86_64 build/tools/rust_shm/i686
-	install -p build/cargo/release/rshm build/tools/ || return
+	mkdir -p build/tools/lib32 build/tools/rust_shm/$platform build/tools/rust_shm/$platform32
+	install -p $built/release/rshm build/tools/ || return
 	# The name that programs ask for, and the one that they are linked by.
-	install -p build/cargo/release/librust_shm.so build/tools/librust_shm.so.0 &&
-		install -p build/cargo/$target/release/librust_shm.so build/tools/lib32/librust_shm.so.0 || return
+	install -p $built/release/librust_shm.so build/tools/librust_shm.so.0 &&
+		install -p build/cargo/$target32/release/librust_shm.so build/tools/lib32/librust_shm.so.0 || return
 	ln -sf librust_shm.so.0 build/tools/librust_shm.so && ln -sf librust_shm.so.0 build/tools/lib32/librust_shm.so || return
 	# As they are installed, for rshm run.
-	install -p build/cargo/release/librust_shm_preload.so build/tools/rust_shm/x86_64/ &&
-		install -p build/cargo/$target/release/librust_shm_preload.so build/tools/rust_shm/i686/ || return
+	install -p $built/release/librust_shm_preload.so build/tools/rust_shm/$platform/ &&
+		install -p build/cargo/$target32/release/librust_shm_preload.so build/tools/rust_shm/$platform32/ || return
 	scripts/dependencies.py notices tools rshm-command librust_shm librust_shm_preload >build/tools/NOTICES || return
 	# What stands in for a kernel without System V shared memory: Documentation/programs.md.
 	locked_make selftests/programs build/programs no-sysv

@@ -5,8 +5,21 @@
 # For a kernel tree of the caller's own, objects go to a place of their own.
 if [ -e /kernel/Makefile ]; then
 	kdir=/kernel out=build/module-$(stat -c %d-%i /kernel)
+elif [ -n "${ARCH:-}" ] && [ ! -e /run/vmlinuz ]; then
+	echo "ARCH=$ARCH is for make, make tools, run, test, kernel, vm and shell" >&2
+	exit 2
 else
 	kdir=/usr/src/kernel out=build/module
+fi
+
+# What programs are built for: this machine, or $ARCH. A platform is what their dynamic linker puts for $PLATFORM in a path.
+platform=x86_64 target=x86_64-unknown-linux-gnu platform32=i686 target32=i686-unknown-linux-gnu
+compilers=() to=() built=build/cargo
+if [ "${ARCH:-}" = arm64 ]; then
+	platform=aarch64 target=aarch64-unknown-linux-gnu platform32=v8l target32=armv7-unknown-linux-gnueabihf
+	compilers=(CC=aarch64-linux-gnu-gcc CC32=arm-linux-gnueabihf-gcc) to=(--target "$target") built=build/cargo/$target
+	export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+	export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc
 fi
 
 # A kernel that looks at each access to memory is slow, and takes memory for that.
@@ -43,5 +56,5 @@ cargo_in() { # package command...
 
 locked_make() { # directory output-directory [target or VARIABLE=value...]: builds in another directory's Makefile
 	mkdir -p "$2"
-	(flock 9; make -C "$1" OUT="/src/$2" -j"$(nproc)" "${@:3}") 9>"$2.lock"
+	(flock 9; make -C "$1" OUT="/src/$2" -j"$(nproc)" "${compilers[@]}" "${@:3}") 9>"$2.lock"
 }

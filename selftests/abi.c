@@ -412,7 +412,7 @@ TEST_F(abi, ctl_refuses_flags)
 
 TEST_F(abi, huge_is_told_to_those_who_ask)
 {
-	const size_t size = 2 << 20;
+	const size_t size = HUGE_SIZE;
 	struct rust_shm_stat plain, asked;
 	unsigned int i;
 	int id, index;

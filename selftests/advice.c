@@ -492,7 +492,7 @@ SHM_BOTH(huge)
 
 FIXTURE_SETUP(huge)
 {
-	SHM_NEEDS_HUGE();
+	SHM_NEEDS_LARGE();
 	self->shm = variant->shm;
 	SHM_ENTER(self->shm);
 	self->page = page_size();

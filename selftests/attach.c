@@ -110,12 +110,12 @@ TEST_F(attach, unaligned_is_einval)
 TEST_F(attach, rnd_rounds_down)
 {
 	EXPECT_EQ(self->hole, self->shm->attach(self->id, self->hole + 1, SHM_RND));
-	EXPECT_EQ(self->hole + MIB, self->shm->attach(self->id, self->hole + MIB + self->page - 1, SHM_RND));
+	EXPECT_EQ(self->hole + MIB, self->shm->attach(self->id, self->hole + MIB + shmlba() - 1, SHM_RND));
 }
 
 TEST_F(attach, rnd_leaves_an_aligned_address)
 {
-	EXPECT_EQ(self->hole + self->page, self->shm->attach(self->id, self->hole + self->page, SHM_RND));
+	EXPECT_EQ(self->hole + shmlba(), self->shm->attach(self->id, self->hole + shmlba(), SHM_RND));
 }
 
 TEST_F(attach, rnd_with_zero_the_kernel_chooses)
@@ -378,11 +378,9 @@ TEST_F(attach, exec_maps_executable)
 	EXPECT_STREQ("rwxs", vma.perms);
 	ASSERT_TRUE(vma_at(reader, &vma));
 	EXPECT_STREQ("r-xs", vma.perms);
-#if defined(__x86_64__) || defined(__i386__)
-	code[0] = (char)0xc3;	/* ret */
+	put_return(code);
 	EXPECT_EQ(0, access_signal(code, access_call));
 	EXPECT_EQ(0, access_signal(reader, access_call));
-#endif
 }
 
 TEST_F(attach, without_exec_nothing_runs)
@@ -393,10 +391,8 @@ TEST_F(attach, without_exec_nothing_runs)
 	ASSERT_NE(SHM_FAILED, data);
 	ASSERT_TRUE(vma_at(data, &vma));
 	EXPECT_STREQ("rw-s", vma.perms);
-#if defined(__x86_64__) || defined(__i386__)
-	data[0] = (char)0xc3;
+	put_return(data);
 	EXPECT_EQ(SIGSEGV, access_signal(data, access_call));
-#endif
 }
 
 /* SHM_EXEC is about the mapping's first rights; mprotect gives the right to execute later, too, as on the built-in. */
@@ -414,11 +410,9 @@ TEST_F(attach, mprotect_makes_it_executable_later)
 	EXPECT_EQ(0, mprotect(reader, self->size, PROT_READ | PROT_EXEC));
 	ASSERT_TRUE(vma_at(reader, &vma));
 	EXPECT_STREQ("r-xs", vma.perms);
-#if defined(__x86_64__) || defined(__i386__)
-	data[0] = (char)0xc3;
+	put_return(data);
 	EXPECT_EQ(0, access_signal(data, access_call));
 	EXPECT_EQ(0, access_signal(reader, access_call));
-#endif
 }
 
 /* READ_IMPLIES_EXEC gives mappings that may be read the right to execute, also here. */
@@ -809,16 +803,20 @@ TEST_F(attach, above_the_address_space)
 	EXPECT_EQ(0, shm_nattch(self->shm, self->id));
 }
 
-#if defined(__x86_64__)
-/* The last page below the non-canonical hole is kept free; a segment must end below it. */
+#ifdef __LP64__
+/* On x86 the last page below the non-canonical hole is kept free. A segment must end below the end. */
 TEST_F(attach, at_the_end_of_the_address_space)
 {
+#ifdef __x86_64__
 	char *end = (char *)0x7ffffffff000UL;
+#else
+	char *end = (char *)(1UL << 48);
+#endif
 	char *probe = mmap(end, self->page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	char *top;
 
 	if (probe != MAP_FAILED)
-		SKIP(return, "five-level page tables: no end here");
+		SKIP(return, "page tables of more levels: no end here");
 	EXPECT_ERRNO(ENOMEM, self->shm->attach(self->id, end, 0));
 	EXPECT_ERRNO(ENOMEM, self->shm->attach(self->id, end - self->page, 0));
 	EXPECT_ERRNO(ENOMEM, self->shm->attach(self->id, end - self->size + self->page, 0));

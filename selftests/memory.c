@@ -946,7 +946,7 @@ TEST_F_TIMEOUT(memory, counted_as_shmem, 60)
 
 	ASSERT_EQ(0, cgroup_make(&group, 0))
 		TH_LOG("no memory control group: %s", strerror(errno));
-	for (huge = 0; huge < 1 + shm_has_huge(); huge++) {
+	for (huge = 0; huge < 1 + shm_has_large(); huge++) {
 		const long pmd = huge ? size : 0;
 		char *addr;
 		int id;

@@ -307,7 +307,7 @@ TEST_F(policy, pages_touched_by_another_attach)
 	int large, page, id;
 	char *addr, *again;
 
-	for (large = 0; large < (self->shm == &shm_rust && shm_has_huge() ? 2 : 1); large++) {
+	for (large = 0; large < (self->shm == &shm_rust && shm_has_large() ? 2 : 1); large++) {
 		setting_restore(&self->huge);
 		ASSERT_EQ(0, huge_change(&self->huge, self->shm, large ? "within_size" : "never"));
 		id = self->shm->get(IPC_PRIVATE, self->size, 0600);
@@ -370,7 +370,7 @@ TEST_F(policy, huge_pages)
 	char *addr;
 	int id;
 
-	SHM_NEEDS_HUGE();
+	SHM_NEEDS_LARGE();
 	id = self->shm->get(IPC_PRIVATE, 6 * MIB, 0600);
 	addr = self->shm->attach(id, vma_hole(6 * MIB), 0);
 	ASSERT_NE(SHM_FAILED, addr);
@@ -468,7 +468,7 @@ TEST_F(policy, huge_pages_move)
 	char *addr;
 	int id;
 
-	SHM_NEEDS_HUGE();
+	SHM_NEEDS_LARGE();
 	ASSERT_EQ(0, setting_change(&self->huge, huge_setting(self->shm), "within_size"));
 	id = self->shm->get(IPC_PRIVATE, 4 * MIB, 0600);
 	addr = self->shm->attach(id, vma_hole(4 * MIB), 0);

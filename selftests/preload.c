@@ -28,14 +28,32 @@
 /* Where the library puts its descriptor. */
 #define LOWEST 500
 
-#ifdef __LP64__
-#define LIBRARY "rust_shm/x86_64/librust_shm_preload.so"
-#define LINKED "/"
-#define WIDTH "-m64"
+/* What the loader has for $PLATFORM. */
+#if defined(__x86_64__) || defined(__i386__)
+#define PLATFORM_64 "x86_64"
+#define PLATFORM_32 "i686"
 #else
-#define LIBRARY "rust_shm/i686/librust_shm_preload.so"
+#define PLATFORM_64 "aarch64"
+#define PLATFORM_32 "v8l"
+#endif
+/* A compiler for programs like this one. */
+#if defined(__x86_64__)
+#define COMPILER "cc -m64"
+#elif defined(__i386__)
+#define COMPILER "cc -m32"
+#elif defined(__arm__)
+#define COMPILER "arm-linux-gnueabihf-gcc"
+#else
+#define COMPILER "cc"
+#endif
+#define LIBRARY_OF(platform) "rust_shm/" platform "/librust_shm_preload.so"
+
+#ifdef __LP64__
+#define LIBRARY LIBRARY_OF(PLATFORM_64)
+#define LINKED "/"
+#else
+#define LIBRARY LIBRARY_OF(PLATFORM_32)
 #define LINKED "/lib32/"
-#define WIDTH "-m32"
 #endif
 
 #define TABLE "/proc/sysvipc/shm"
@@ -702,7 +720,7 @@ TEST_F(preload, no_library_comes_between)
 
 	unsetenv("LD_PRELOAD");
 	ASSERT_EQ(0, system("printf '#include <stdlib.h>\\nlong syscall(void) { abort(); }\\nint ioctl(void) { abort(); }\\n' | "
-			    "cc -x c " WIDTH " -fno-builtin -shared -fPIC -o /tmp/preload-between.so -"));
+			    COMPILER " -x c -fno-builtin -shared -fPIC -o /tmp/preload-between.so -"));
 	FORBID();
 	snprintf(both, sizeof(both), "/tmp/preload-between.so:%s", library);
 	EXPECT_EQ(0, as("calls", both, NULL, 0, self_path));
@@ -1076,7 +1094,8 @@ static int output(char *text, size_t size, const char *format, ...)
 	size_t length;
 	FILE *pipe;
 
-	length = snprintf(command, sizeof(command), "unset LD_PRELOAD; LD_PRELOAD=%s/rust_shm/x86_64/librust_shm_preload.so; export LD_PRELOAD; ", directory);
+	length = snprintf(command, sizeof(command), "unset LD_PRELOAD; LD_PRELOAD=%s/%s; export LD_PRELOAD; ", directory,
+			  LIBRARY_OF(PLATFORM_64));
 	va_start(arguments, format);
 	vsnprintf(command + length, sizeof(command) - length, format, arguments);
 	va_end(arguments);
@@ -1147,9 +1166,9 @@ TEST_F(preload, linked)
 
 	snprintf(libraries, sizeof(libraries), "%s" LINKED, directory);
 	unsetenv("LD_PRELOAD");
-	snprintf(command, sizeof(command), "printf '%s' | cc -x c %s -o /tmp/preload-linked - -L%s -lrust_shm && LD_LIBRARY_PATH=%s /tmp/preload-linked",
+	snprintf(command, sizeof(command), "printf '%s' | %s -x c -o /tmp/preload-linked - -L%s -lrust_shm && LD_LIBRARY_PATH=%s /tmp/preload-linked",
 		 "#include <sys/shm.h>\\nint main(void) { return shmget(0x11223344, 4096, IPC_CREAT | 0600) < 0; }\\n",
-		 WIDTH, libraries, libraries);
+		 COMPILER, libraries, libraries);
 	ASSERT_EQ(0, shm_count(&shm_rust));
 	EXPECT_EQ(0, system(command));
 	EXPECT_EQ(1, shm_count(&shm_rust));

@@ -24,6 +24,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "../tools"))
+CC_32 = ["arm-linux-gnueabihf-gcc"] if os.uname().machine == "aarch64" else ["cc", "-m32"]
 SHARED_32 = os.path.join(HERE, "get-32")  # a 32-bit program with a loader
 NOBODY = 65534
 MIB = 1 << 20
@@ -1258,7 +1259,7 @@ def run_32_bit_programs():
     with tempfile.TemporaryDirectory() as directory:
         program = os.path.join(directory, "narrow")
         write(program + ".c", "#include <sys/shm.h>\nint main(void) { return shmget(0x32, 4096, IPC_CREAT | 0600) < 0; }\n")
-        must("cc", "-m32", "-o", program, program + ".c")
+        must(*CC_32, "-o", program, program + ".c")
         same(ok("run", "--", "sh", "-c", f"{program}; exit"), "")
     same([line["key"] for line in table().values()], [str(0x32)])
 
@@ -1378,7 +1379,7 @@ def main():
     os.chmod(directory, 0o755)
     PROGRAM = shutil.copy(os.path.join(TOOLS, "rshm"), directory)
     libraries = shutil.copytree(os.path.join(TOOLS, "rust_shm"), os.path.join(directory, "rust_shm"))
-    LIBRARY, PRELOADED = [os.path.join(libraries, platform, "librust_shm_preload.so") for platform in ("x86_64", "$PLATFORM")]
+    LIBRARY, PRELOADED = [os.path.join(libraries, platform, "librust_shm_preload.so") for platform in (os.uname().machine, "$PLATFORM")]
     for number, function in enumerate(tests, 1):
         start = time.monotonic()
         signal.alarm(PATIENCE)

@@ -162,6 +162,15 @@ static inline bool shm_has_huge(void)
 	return !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 }
 
+/*
+ * Whether an ordinary segment can have a folio that a PMD maps. The module gives it none of more than 2 MiB, which pages of 16 KiB or more
+ * would make.
+ */
+static inline bool shm_has_large(void)
+{
+	return shm_has_huge() && sysconf(_SC_PAGESIZE) == 4096;
+}
+
 /* Small pages from here on: a kernel without others has no such advice. */
 static inline int shm_small_pages(void *addr, size_t size)
 {
@@ -172,6 +181,9 @@ static inline size_t shm_page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
+
+/* What a PMD maps, which is a huge page: 2 MiB with pages of 4 KiB, 32 MiB with pages of 16 KiB. */
+#define HUGE_SIZE (shm_page_size() / 8 * shm_page_size())
 
 /* Seconds by the monotonic clock. */
 static inline double shm_now(void)
@@ -212,6 +224,13 @@ static inline char *shm_new_segment(const struct shm_backend *shm, size_t size, 
 do { \
 	if (!shm_has_huge()) \
 		SKIP(return, "this kernel has no transparent huge pages"); \
+} while (0)
+
+/* For a test of ordinary segments with large folios. */
+#define SHM_NEEDS_LARGE() \
+do { \
+	if (!shm_has_large()) \
+		SKIP(return, "an ordinary segment has single pages on this kernel"); \
 } while (0)
 
 static inline pid_t shm_child_begin(struct __test_metadata *_metadata)

@@ -21,10 +21,20 @@
 #include <unistd.h>
 
 #include "proc.h"
+#include "shm_backend.h"
 
 #define KIB 1024UL
 #define MIB (1024UL * 1024UL)
-#define HUGE_SIZE (2 * MIB)
+
+/* What SHM_RND rounds down to (SHMLBA); for a 32-bit program on arm64 that is COMPAT_SHMLBA. */
+static inline size_t shmlba(void)
+{
+#ifdef __arm__
+	return 4 * shm_page_size();
+#else
+	return shm_page_size();
+#endif
+}
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -193,7 +203,23 @@ static inline void access_store(volatile char *addr)
 	*addr = 1;
 }
 
-/* Runs what stands at addr: a single "ret" on x86. */
+/* Puts a function at addr that does nothing but return. */
+static inline void put_return(char *addr)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	const unsigned char code[] = { 0xc3 };			/* ret */
+#elif defined(__aarch64__)
+	const unsigned char code[] = { 0xc0, 0x03, 0x5f, 0xd6 };	/* ret */
+#elif defined(__arm__)
+	const unsigned char code[] = { 0x1e, 0xff, 0x2f, 0xe1 };	/* bx lr */
+#else
+#error "which instruction returns?"
+#endif
+	memcpy(addr, code, sizeof(code));
+	__builtin___clear_cache(addr, addr + sizeof(code));
+}
+
+/* Runs what stands at addr. */
 static inline void access_call(volatile char *addr)
 {
 	((void (*)(void))(uintptr_t)addr)();

@@ -27,6 +27,15 @@
 /* In numbers, for <sys/syscall.h> has only those of one kind of program. In the order shmget, shmat, shmctl, shmdt. */
 static struct sock_filter filter[] = {
 	LOAD(arch),
+#if defined(__aarch64__) || defined(__arm__)
+	UNLESS(AUDIT_ARCH_AARCH64, 10),
+	LOAD(nr),
+	DENY(194), DENY(196), DENY(195), DENY(197),
+	ALLOW,
+
+	LOAD(nr), /* 32-bit arm */
+	DENY(307), DENY(305), DENY(308), DENY(306),
+#else
 	UNLESS(AUDIT_ARCH_X86_64, 11),
 	LOAD(nr),
 	AND(~0x40000000u), /* x32 */
@@ -39,6 +48,7 @@ static struct sock_filter filter[] = {
 	LOAD(args[0]),
 	AND(0xffff),
 	DENY(23), DENY(21), DENY(24), DENY(22),
+#endif
 	ALLOW,
 };
 

@@ -10,7 +10,7 @@ needs_of() { # name
 	done
 }
 
-# There are three kinds of guest, each with the words for what it has. "numa" is two nodes, and "extend" is room for 16 million ids, which
+# There are three kinds of guest, each with the words for what it has. "numa" is two nodes (NODES), and "extend" is room for 16 million ids, which
 # makes ids look different: a test of the usual ones needs "plain". "parallel" is processors that really run at the same time, as races
 # need; a plain guest has them too where it is alone, and in `make test-all`. "small" is little memory (SMALL=512M): nothing runs there
 # that does not need it. The words of `kernel_lacks` are for what not all kernels have: where one has not, such programs are not run.
@@ -22,7 +22,7 @@ guest_has() {
 
 # "fault": it makes allocations fail; "numa": it makes two nodes of the memory; "balancing": it moves pages between them; "huge": it has
 # folios larger than a page.
-declare -A OPTIONS=([fault]=FAULT_INJECTION_USERCOPY [numa]=NUMA_EMU [balancing]=NUMA_BALANCING [huge]=TRANSPARENT_HUGEPAGE)
+declare -A OPTIONS=([fault]=FAULT_INJECTION_USERCOPY [numa]=$([ -n "${ARCH:-}" ] && echo NUMA || echo NUMA_EMU) [balancing]=NUMA_BALANCING [huge]=TRANSPARENT_HUGEPAGE)
 
 kernel_words() {
 	local word
@@ -38,7 +38,8 @@ kernel_lacks() { # needs: prints the first of them that the kernel has not
 }
 
 kernel_has_faults() { kernel_has "${OPTIONS[fault]}"; }
-guest_boots() { [ "$1" != more ] || echo "ipcmni_extend$(! kernel_has NUMA_EMU || echo " numa=fake=2")"; }
+guest_boots() { [ "$1" != more ] || echo ipcmni_extend; }
+guest_nodes() { if [ "$1" = more ] && kernel_has "${OPTIONS[numa]}"; then echo 2; else echo 1; fi; }
 guest_memory() { if [ "$1" = small ]; then echo "${SMALL:-512M}"; else echo "${MEM:-}"; fi; }
 
 # The kind that a program needs; nothing if any will do.
@@ -68,7 +69,7 @@ programs() {
 		*.*) continue ;;
 		*-32)
 			# Their C library waits by a futex(2) that is not there without the second.
-			kernel_has IA32_EMULATION || continue
+			kernel_has "$([ "${ARCH:-}" = arm64 ] && echo COMPAT || echo IA32_EMULATION)" || continue
 			kernel_has COMPAT_32BIT_TIME || continue
 			[ -n "${ALL:-}" ] || [[ " $programs_32 " = *" ${name%-32} "* ]] || continue ;;
 		esac
@@ -90,7 +91,7 @@ queue_list() { # directory of the last run's times, number of guests
 guest() { # plain|more|small command [label]
 	local status=0
 	echo "# guest${3:+ $3}"
-	CMD=$2 APPEND="$(guest_boots "$1") ${APPEND:-}" MEM=$(guest_memory "$1") TIMEOUT=$((TIMEOUT * ${RUST_SHM_SLOW:-1})) qemu/boot "$out/rust_shm.ko" 2>&1 || status=$?
+	CMD=$2 APPEND="$(guest_boots "$1") ${APPEND:-}" MEM=$(guest_memory "$1") NODES=$(guest_nodes "$1") TIMEOUT=$((TIMEOUT * ${RUST_SHM_SLOW:-1})) qemu/boot "$out/rust_shm.ko" 2>&1 || status=$?
 	echo "# guest end $status"
 }
 

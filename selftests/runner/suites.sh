@@ -4,7 +4,8 @@
 # The parts that `test-all` has and `test` has not, one after the other. A part is a function. It gets the streams, which are open
 # descriptors that guests may write to at the same time, each beginning with "# guest LABEL" (see `guest`); what it says itself goes
 # to stdout, as TAP. All of it is counted into the one result.
-MORE=(real_programs nosysv kasan another failures packaging)
+MORE=(real_programs nosysv kasan another failures packaging prompt)
+[ -z "${ARCH:-}" ] || MORE=()
 
 # Programs that others have written, unchanged. They take more memory than the selftests.
 real_programs() {
@@ -82,6 +83,9 @@ instructions() {
 
 # `make install`, DKMS and the Debian packages.
 packaging() { tools >build/tools.log 2>&1 || { sed 's/^/# /' build/tools.log; echo "not ok - tools/ does not build"; return; }; packaging/test ${MACHINE:+all}; }
+
+# `make shell`.
+prompt() { echo "# === prompt"; selftests/runner/prompt.py "$out/rust_shm.ko"; }
 
 run_tests() { # what needs no guest, part...
 	local still=$1 dir report names=() streams=() i name fd part

@@ -27,7 +27,10 @@ use crate::shm::{
     },
     segment::memory,
     sys::{
-        fs::misc::DeviceFile,
+        fs::misc::{
+            DeviceFile,
+            Program, //
+        },
         mm::{
             memlock,
             user,
@@ -111,11 +114,11 @@ impl DeviceFile for OpenDevice {
         })
     }
 
-    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<isize> {
+    fn ioctl(&self, program: Program, cmd: u32, arg: UserPtr) -> Result<isize> {
         match cmd {
             uapi::IOC_VERSION => version(arg),
             uapi::IOC_GET => self.get(user::read(arg)?),
-            uapi::IOC_ATTACH => self.attach(user::read(arg)?, arg),
+            uapi::IOC_ATTACH => self.attach(program, user::read(arg)?, arg),
             uapi::IOC_DETACH => self.detach(&user::read(arg)?),
             uapi::IOC_CTL => self.ctl(&user::read(arg)?),
             _ => Err(ENOTTY),
@@ -227,7 +230,7 @@ impl OpenDevice {
         Ok(id.number() as isize)
     }
 
-    fn attach(&self, mut arg: uapi::Attach, to: UserPtr) -> Result<isize> {
+    fn attach(&self, program: Program, mut arg: uapi::Attach, to: UserPtr) -> Result<isize> {
         if arg.flags & !(uapi::SHM_RDONLY | uapi::SHM_RND | uapi::SHM_REMAP | uapi::SHM_EXEC) != 0
             || arg.id < 0
         {
@@ -239,6 +242,7 @@ impl OpenDevice {
             execute: arg.flags & uapi::SHM_EXEC != 0,
             placement: Placement::new(
                 address,
+                program.shmlba(),
                 arg.flags & uapi::SHM_RND != 0,
                 arg.flags & uapi::SHM_REMAP != 0,
             )?,

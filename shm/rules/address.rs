@@ -20,8 +20,14 @@ pub(crate) enum Placement {
 pub(crate) struct BadAddress;
 
 impl Placement {
-    /// Converts the address and the flags SHM_RND and SHM_REMAP. SHMLBA is the page size.
-    pub(crate) fn new(address: usize, round: bool, replace: bool) -> Result<Self, BadAddress> {
+    /// Converts the address and the flags SHM_RND, which rounds down to a multiple of `shmlba`, and
+    /// SHM_REMAP.
+    pub(crate) fn new(
+        address: usize,
+        shmlba: usize,
+        round: bool,
+        replace: bool,
+    ) -> Result<Self, BadAddress> {
         if address == 0 {
             return if replace {
                 Err(BadAddress)
@@ -29,7 +35,8 @@ impl Placement {
                 Ok(Self::Anywhere)
             };
         }
-        let rounded = address & !(PAGE_BYTES - 1);
+        let unit = if round { shmlba } else { PAGE_BYTES };
+        let rounded = address & !(unit - 1);
         if address != rounded && !round {
             return Err(BadAddress);
         }

@@ -23,6 +23,7 @@ use crate::shm::{
         mm::{
             folio::{
                 self,
+                LARGE_FOLIOS,
                 PMD_ORDER, //
             },
             lent::LentMm, //
@@ -138,9 +139,9 @@ impl Mounts {
     pub(crate) fn current(&self) -> &TmpfsMount {
         let [never, within_size, always] = &self.0;
         match HUGE.value() {
-            Huge::Never => never,
-            Huge::WithinSize => within_size,
-            Huge::Always => always,
+            Huge::WithinSize if LARGE_FOLIOS => within_size,
+            Huge::Always if LARGE_FOLIOS => always,
+            _ => never,
         }
     }
 }
@@ -160,7 +161,7 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<u32> {
     if is_there() || pages.is_changing() || fault.is_remote() {
         return None;
     }
-    if !is_huge && (fault.wants_small() || may_leave_mapping(fault)) {
+    if !is_huge && (!LARGE_FOLIOS || fault.wants_small() || may_leave_mapping(fault)) {
         return None;
     }
     // The second time, somebody else has placed a folio in the same block, but not here.

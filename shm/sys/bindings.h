@@ -11,6 +11,7 @@
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
+#include <linux/shm.h>
 #include <linux/shmem_fs.h>
 #include <linux/task_work.h>
 #include <linux/xarray.h>
@@ -39,6 +40,13 @@ const gfp_t RUST_SHM_XA_FLAGS = XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT;
 const unsigned short RUST_SHM_MPOL_PREFERRED_MANY = MPOL_PREFERRED_MANY;
 const unsigned int RUST_SHM_SB_KERNMOUNT = SB_KERNMOUNT;
 const unsigned long RUST_SHM_SHMEM_F_LOCKED = SHMEM_F_LOCKED;
+const unsigned int RUST_SHM_PMD_SHIFT = PMD_SHIFT;
+const unsigned long RUST_SHM_SHMLBA = SHMLBA;
+#ifdef COMPAT_SHMLBA
+const unsigned long RUST_SHM_COMPAT_SHMLBA = COMPAT_SHMLBA;
+#else
+const unsigned long RUST_SHM_COMPAT_SHMLBA = SHMLBA;
+#endif
 
 /* Fields of structures that bindgen cannot lay out. */
 const size_t RUST_SHM_OFFSET_NS_ID = offsetof(struct ipc_namespace, ns.ns_id);

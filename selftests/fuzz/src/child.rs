@@ -75,7 +75,7 @@ pub fn run(program: &Program, context: &Context) -> ! {
     // A program may come upon the numbers of files that are open.
     let null = sys::open(c"/dev/null", libc::O_RDWR);
     for fd in 0..3 {
-        sys::call(libc::SYS_dup2, &[null as u64, fd]);
+        sys::call(libc::SYS_dup3, &[null as u64, fd, 0]);
     }
     sys::close_low();
     let mut used = [false; ACTORS];
@@ -89,7 +89,7 @@ pub fn run(program: &Program, context: &Context) -> ! {
     let device = sys::open(c"/dev/rust_shm", libc::O_RDWR);
     context.me.files[0].store(device, Relaxed);
     let others = used[2] || used[3];
-    let actors = if others && sys::call(libc::SYS_fork, &[]) == 0 { [2, 3] } else { [0, 1] };
+    let actors = if others && sys::call(libc::SYS_clone, &FORK) == 0 { [2, 3] } else { [0, 1] };
     context.me.processes[actors[0] / 2].store(std::process::id(), Relaxed);
     let count = used.iter().filter(|used| **used).count() as u32;
     std::thread::scope(|scope| {
@@ -108,6 +108,28 @@ pub fn run(program: &Program, context: &Context) -> ! {
     idle()
 }
 
+/// The arguments of `clone(2)` for what `fork(2)` does, which arm64 has not.
+const FORK: [u64; 5] = [libc::SIGCHLD as u64, 0, 0, 0, 0];
+
+#[cfg(target_arch = "aarch64")]
+std::arch::global_asm!(
+    ".globl fuzz_touch",
+    "fuzz_touch:",
+    "cbnz w1, 2f",
+    "ldrb w1, [x0]",
+    "b 3f",
+    "2: ldxrb w1, [x0]",
+    "add w1, w1, #1",
+    "stxrb w2, w1, [x0]",
+    "cbnz w2, 2b",
+    "3: mov x0, #0",
+    "ret",
+    ".globl fuzz_touch_end",
+    "fuzz_touch_end:",
+    "mov x0, #-14",
+    "ret",
+);
+#[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(
     ".globl fuzz_touch",
     "fuzz_touch:",
@@ -135,8 +157,12 @@ extern "C" fn on_fault(signal: i32, _: *const libc::siginfo_t, context: *mut lib
         return;
     }
     // SAFETY: The kernel gives the handler the context that it returns to.
+    #[cfg(target_arch = "aarch64")]
+    let at = unsafe { &mut (*context).uc_mcontext.pc };
+    // SAFETY: As above.
+    #[cfg(target_arch = "x86_64")]
     let at = unsafe { &mut (*context).uc_mcontext.gregs[libc::REG_RIP as usize] };
-    let (start, end) = (fuzz_touch as *const () as i64, fuzz_touch_end as *const () as i64);
+    let (start, end) = (fuzz_touch as *const () as _, fuzz_touch_end as *const () as _);
     if (start..end).contains(at) {
         *at = end;
     } else {
@@ -395,7 +421,7 @@ impl<'a> Actor<'a> {
         if self.depth >= 2 {
             return -i64::from(libc::EAGAIN);
         }
-        let child = self.call(libc::SYS_fork, &[]);
+        let child = self.call(libc::SYS_clone, &FORK);
         if child != 0 {
             return child;
         }

@@ -90,7 +90,8 @@ pub const RULES: &[Rule] = &[
          `MADV_COLLAPSE` finds nothing to bring back), and lies on one NUMA node: where `mbind` gives its parts different nodes, the \
          policy of the first page holds for attaches on which `mbind` was not called. The parameter `huge` (`never`, `within_size`, \
          `always`, as tmpfs's mount option) decides for segments that get their file from then on: at the first attach, or at get \
-         from 1 MiB on. Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold.",
+         from 1 MiB on. Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold. \
+         With pages of 16 KiB or more, the first touch brings in one page.",
     ),
     rule(
         Name::FaultAround,
@@ -110,9 +111,9 @@ pub const RULES: &[Rule] = &[
         Name::HugeAtOnce,
         "Memory",
         Seen::Here,
-        "`SHM_HUGETLB` has one size, 2 MiB, and needs no pool (`vm.nr_hugepages`): get allocates the pages, and `rss` counts them from \
-         then on. They are shmem's: `smaps` shows no `ht` and `de`; `mremap`, `madvise`, `mlock` and `mbind` work as on other attaches, \
-         but are EINVAL where they would cut a page. Beyond 2^63 bytes get is ENOMEM. A kernel without `CONFIG_TRANSPARENT_HUGEPAGE`, \
+        "`SHM_HUGETLB` has one size, that of a PMD (2 MiB, or 32 MiB with pages of 16 KiB), and needs no pool (`vm.nr_hugepages`): get \
+         allocates the pages, and `rss` counts them from then on. They are shmem's: `smaps` shows no `ht` and `de`; `mremap`, `madvise`, \
+         `mlock` and `mbind` work as on other attaches, but are EINVAL where they would cut a page. Beyond 2^63 bytes get is ENOMEM. A kernel without `CONFIG_TRANSPARENT_HUGEPAGE`, \
          as one with `CONFIG_PREEMPT_RT`, has no such pages, and get is EINVAL.",
     ),
     rule(

@@ -433,7 +433,8 @@ pub fn wait_for<const N: usize>(fds: [c_int; N], milliseconds: c_int) -> [bool; 
         events: libc::POLLIN,
         revents: 0,
     });
-    let _ = call!(libc::SYS_poll, polled.as_mut_ptr(), N, milliseconds);
+    // SAFETY: The array is ours, and has so many.
+    unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, milliseconds) };
     polled.map(|entry| entry.revents != 0)
 }
 
@@ -541,6 +542,24 @@ static RUNNING: AtomicU64 = AtomicU64::new(0);
 
 // The first instruction of each is the one that may fault; then the handler goes on at oracle_failed, which returns to the caller of the
 // function, for nothing is on the stack yet.
+#[cfg(target_arch = "aarch64")]
+std::arch::global_asm!(
+    "oracle_load:",
+    "ldrb w0, [x0]",
+    "ret",
+    "oracle_store:",
+    "strb w1, [x0]",
+    "mov w0, #0",
+    "ret",
+    "oracle_run:",
+    "mov x1, x0",
+    "mov w0, #0",
+    "br x1",
+    "oracle_failed:",
+    "mov w0, #-1",
+    "ret",
+);
+#[cfg(target_arch = "x86_64")]
 std::arch::global_asm!(
     "oracle_load:",
     "movzx eax, byte ptr [rdi]",
@@ -567,6 +586,9 @@ extern "C" {
 extern "C" fn on_signal(number: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: The kernel gives both, for this call.
     let (info, context) = unsafe { (&*info, &mut *context.cast::<libc::ucontext_t>()) };
+    #[cfg(target_arch = "aarch64")]
+    let at = &mut context.uc_mcontext.pc;
+    #[cfg(target_arch = "x86_64")]
     let at = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
     let rip = *at as u64;
     COUNT.fetch_add(1, Ordering::Relaxed);
@@ -578,7 +600,7 @@ extern "C" fn on_signal(number: c_int, info: *mut libc::siginfo_t, context: *mut
     {
         // SAFETY: It is a signal of a fault.
         ADDRESS.store(unsafe { info.si_addr() } as u64, Ordering::Relaxed);
-        *at = oracle_failed as usize as i64;
+        *at = oracle_failed as usize as _;
     } else if number == libc::SIGSEGV || number == libc::SIGBUS {
         // A mistake in this program: it happens again, and ends the process.
         // SAFETY: Sets the default.
@@ -639,9 +661,15 @@ pub fn store(address: u64, value: u8) -> Answer {
 
 /// Runs the instruction at an address, which must be a `ret`; `Err(0)` where that gives a signal.
 pub fn run(address: u64) -> Answer {
-    const RET: i64 = 0xc3;
-    if load(address)? != RET {
-        return Err(libc::ENOEXEC);
+    const RET: &[u8] = if cfg!(target_arch = "aarch64") {
+        &[0xc0, 0x03, 0x5f, 0xd6]
+    } else {
+        &[0xc3]
+    };
+    for (at, byte) in (address..).zip(RET) {
+        if load(at)? != i64::from(*byte) {
+            return Err(libc::ENOEXEC);
+        }
     }
     RUNNING.store(address, Ordering::Relaxed);
     // SAFETY: A `ret` returns here; a fault at it is caught.

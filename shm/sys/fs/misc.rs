@@ -5,9 +5,9 @@
 //! [`kernel::miscdevice`] has neither: the node would be accessible to root only, and an open file
 //! could reach only statics of the module.
 
+use crate::shm::sys::bindings;
 use core::marker::PhantomData;
 use kernel::{
-    bindings,
     error::to_result,
     fs::{
         File,
@@ -20,6 +20,27 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
+/// What kind of program makes a system call.
+#[derive(Clone, Copy)]
+pub(crate) enum Program {
+    /// A program of the kernel's own word size.
+    Native,
+    /// A 32-bit program on a 64-bit kernel.
+    #[cfg(CONFIG_COMPAT)]
+    Compat,
+}
+
+impl Program {
+    /// What SHM_RND rounds addresses to: `SHMLBA`, or `COMPAT_SHMLBA`.
+    pub(crate) fn shmlba(self) -> usize {
+        match self {
+            Self::Native => bindings::RUST_SHM_SHMLBA,
+            #[cfg(CONFIG_COMPAT)]
+            Self::Compat => bindings::RUST_SHM_COMPAT_SHMLBA,
+        }
+    }
+}
+
 /// An open file of the device.
 pub(crate) trait DeviceFile: Send + Sync + Sized + 'static {
     /// The data that all open files of the device share.
@@ -28,8 +49,8 @@ pub(crate) trait DeviceFile: Send + Sync + Sized + 'static {
     /// `open(2)`.
     fn open(context: &Self::Context) -> impl PinInit<Self, Error>;
 
-    /// `ioctl(2)`, from 64-bit and 32-bit programs.
-    fn ioctl(&self, cmd: u32, arg: UserPtr) -> Result<isize>;
+    /// `ioctl(2)`, from a 64-bit or a 32-bit program.
+    fn ioctl(&self, program: Program, cmd: u32, arg: UserPtr) -> Result<isize>;
 
     /// `read(2)` at `position`, which is advanced.
     fn read(&self, position: &mut i64, to: &mut IovIterDest<'_>) -> Result<usize>;
@@ -126,7 +147,15 @@ impl<D: DeviceFile> miscdevice::MiscDevice for Opened<D> {
     }
 
     fn ioctl(this: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
-        this.get_ref().file.ioctl(cmd, UserPtr::from_addr(arg))
+        let arg = UserPtr::from_addr(arg);
+        this.get_ref().file.ioctl(Program::Native, cmd, arg)
+    }
+
+    #[cfg(CONFIG_COMPAT)]
+    fn compat_ioctl(this: Pin<&Self>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        // As `compat_ptr()` of x86 and arm64.
+        let arg = UserPtr::from_addr(arg);
+        this.get_ref().file.ioctl(Program::Compat, cmd, arg)
     }
 
     fn read_iter(mut kiocb: Kiocb<'_, Self::Ptr>, iov: &mut IovIterDest<'_>) -> Result<usize> {

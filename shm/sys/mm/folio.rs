@@ -12,12 +12,18 @@ use kernel::{
     prelude::*, //
 };
 
-/// The order of a folio of 2 MiB, or what else a PMD maps.
-#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-pub(crate) const PMD_ORDER: u32 = bindings::PMD_SHIFT - kernel::page::PAGE_SHIFT as u32;
-/// Without huge pages, folios are single pages.
-#[cfg(not(CONFIG_TRANSPARENT_HUGEPAGE))]
-pub(crate) const PMD_ORDER: u32 = 0;
+/// The order of the folio that a PMD maps, which is a huge page: 2 MiB with pages of 4 KiB, 32 MiB with
+/// 16 KiB. 0 where there are no huge pages: a kernel that does not have them, or 512 MiB with 64 KiB.
+pub(crate) const PMD_ORDER: u32 =
+    if cfg!(CONFIG_TRANSPARENT_HUGEPAGE) && bindings::RUST_SHM_PMD_SHIFT <= 25 {
+        bindings::RUST_SHM_PMD_SHIFT - kernel::page::PAGE_SHIFT as u32
+    } else {
+        0
+    };
+
+/// Whether shmem's large folios, which are as large as [`PMD_ORDER`], are worth it for memory that
+/// nobody has asked to be huge: up to 2 MiB. It has no limit that a module can set.
+pub(crate) const LARGE_FOLIOS: bool = bindings::RUST_SHM_PMD_SHIFT <= 21;
 
 /// How many pages there are (`totalram_pages()`).
 pub(crate) fn all_pages() -> usize {

@@ -234,12 +234,12 @@ fn kernel(findings: &mut Findings, release: &str) {
     let machine =
         nix::sys::utsname::uname().map(|name| name.machine().to_string_lossy().into_owned());
     if let Ok(machine) = machine {
-        if machine != "x86_64" && machine != "i686" {
+        if !["x86_64", "i686", "aarch64", "armv8l"].contains(&machine.as_str()) {
             findings.other(
                 "processor",
                 State::Bad,
                 machine,
-                "the module is for x86-64 only",
+                "the module is for x86-64 and arm64 only",
             );
         }
     }
@@ -271,7 +271,7 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
             ABOUT,
             State::Doubtful,
             "not found in /proc/config.gz, /boot and /lib/modules",
-            "check that it has CONFIG_RUST=y and CONFIG_KPROBES_ON_FTRACE=y",
+            "check that it has CONFIG_RUST=y and CONFIG_KPROBES_ON_FTRACE=y (on arm64 CONFIG_KPROBES=y)",
         );
         return;
     };
@@ -284,8 +284,13 @@ fn configuration(findings: &mut Findings, config: Option<&str>) {
     if !has("CONFIG_RUST") {
         bad.push("it lacks CONFIG_RUST=y");
     }
-    if (has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS")) && !has("CONFIG_KPROBES_ON_FTRACE") {
-        bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y, which it needs with CONFIG_SYSVIPC or CONFIG_IPC_NS");
+    let probes = if has("CONFIG_ARM64") {
+        "CONFIG_KPROBES"
+    } else {
+        "CONFIG_KPROBES_ON_FTRACE"
+    };
+    if (has("CONFIG_SYSVIPC") || has("CONFIG_IPC_NS")) && !has(probes) {
+        bad.push("it lacks CONFIG_KPROBES_ON_FTRACE=y (on arm64 CONFIG_KPROBES=y), which it needs with CONFIG_SYSVIPC or CONFIG_IPC_NS");
     }
     if !has("CONFIG_MODULES") {
         bad.push("it lacks CONFIG_MODULES=y");
@@ -565,6 +570,11 @@ mod tests {
             (Some(small.clone()), State::Good),
             (Some(small + "CONFIG_IPC_NS=y\n"), State::Bad),
             (Some(good.to_owned() + "CONFIG_PREEMPT_RT=y\n"), State::Good),
+            (
+                Some(good.replace("_ON_FTRACE", "") + "CONFIG_ARM64=y\n"),
+                State::Good,
+            ),
+            (Some(good.to_owned() + "CONFIG_ARM64=y\n"), State::Bad),
             (
                 Some(good.replace("CONFIG_RUST=y", "# CONFIG_RUST is not set")),
                 State::Bad,

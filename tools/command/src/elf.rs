@@ -3,7 +3,7 @@
 //! Programs and libraries: for which class of processor, and whether the loader has a say.
 
 use object::{
-    elf::{FileHeader32, FileHeader64, EM_386, EM_X86_64, PT_INTERP},
+    elf::{FileHeader32, FileHeader64, PT_INTERP},
     read::elf::{FileHeader, ProgramHeader},
     FileKind, LittleEndian, ReadCache, ReadRef,
 };
@@ -15,6 +15,19 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
+
+/// The processor, as 32-bit and as 64-bit programs name it: `e_machine`, and what the loader has for
+/// `$PLATFORM`.
+#[cfg(target_arch = "aarch64")]
+const MACHINE: [(u16, &str); 2] = [
+    (object::elf::EM_ARM, "v8l"),
+    (object::elf::EM_AARCH64, "aarch64"),
+];
+#[cfg(not(target_arch = "aarch64"))]
+const MACHINE: [(u16, &str); 2] = [
+    (object::elf::EM_386, "i686"),
+    (object::elf::EM_X86_64, "x86_64"),
+];
 
 /// Word size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +46,7 @@ impl Class {
 
     /// What the loader has for `$PLATFORM`, or what is linked to this where it says it more exactly.
     pub const fn platform(self) -> &'static str {
-        match self {
-            Self::Bits32 => "i686",
-            Self::Bits64 => "x86_64",
-        }
+        MACHINE[self as usize].1
     }
 
     pub const fn other(self) -> Self {
@@ -95,20 +105,18 @@ pub fn inspect(path: &Path) -> io::Result<Program> {
 /// A file for our processor, of either class.
 fn elf(file: impl Read + Seek) -> Option<Program> {
     let file = ReadCache::new(file);
-    let (class, ours, (machine, dynamic)) = match FileKind::parse(&file).ok()? {
+    let (class, (machine, dynamic)) = match FileKind::parse(&file).ok()? {
         FileKind::Elf32 => (
             Class::Bits32,
-            EM_386,
             look::<FileHeader32<LittleEndian>>(&file).ok()?,
         ),
         FileKind::Elf64 => (
             Class::Bits64,
-            EM_X86_64,
             look::<FileHeader64<LittleEndian>>(&file).ok()?,
         ),
         _ => return None,
     };
-    (machine == ours).then_some(Program::Elf { class, dynamic })
+    (machine == MACHINE[class as usize].0).then_some(Program::Elf { class, dynamic })
 }
 
 /// The machine, and whether there is a program header that names the loader.

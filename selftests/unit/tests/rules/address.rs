@@ -7,18 +7,20 @@ use proptest::prelude::*;
 use crate::address::{range, BadAddress, Placement};
 use crate::{config, edges, number, Errno, PAGE_SIZE};
 
-const SHMLBA: u64 = PAGE_SIZE;
+/// SHMLBA, and COMPAT_SHMLBA of arm64.
+const SHMLBAS: [u64; 2] = [PAGE_SIZE, 4 * PAGE_SIZE];
+const SHMLBA: usize = PAGE_SIZE as usize;
 const SHM_RND: u32 = 0o20000;
 const SHM_REMAP: u32 = 0o40000;
 const MAP_FIXED: u32 = 0x10;
 
 /// Where `do_shmat()` calls `do_mmap()`: the address, and the flags beside MAP_SHARED.
-fn do_shmat_address(mut addr: u64, shmflg: u32) -> Result<(u64, u32), Errno> {
+fn do_shmat_address(mut addr: u64, shmflg: u32, shmlba: u64) -> Result<(u64, u32), Errno> {
     let mut flags = 0;
     if addr != 0 {
-        if addr & (SHMLBA - 1) != 0 {
+        if addr & (shmlba - 1) != 0 {
             if shmflg & SHM_RND != 0 {
-                addr &= !(SHMLBA - 1);
+                addr &= !(shmlba - 1);
                 if addr == 0 && shmflg & SHM_REMAP != 0 {
                     return Err(Errno::Einval);
                 }
@@ -51,9 +53,14 @@ fn hugetlb_address(addr: u64, flags: u32, huge_page_size: u64) -> Result<(), Err
 }
 
 /// The same as a [`Placement`]: it looks for what is mapped there `if (addr && !(shmflg & SHM_REMAP))`.
-fn reference(address: u64, round: bool, replace: bool) -> Result<Placement, BadAddress> {
+fn reference(
+    address: u64,
+    shmlba: u64,
+    round: bool,
+    replace: bool,
+) -> Result<Placement, BadAddress> {
     let shmflg = if round { SHM_RND } else { 0 } | if replace { SHM_REMAP } else { 0 };
-    match do_shmat_address(address, shmflg) {
+    match do_shmat_address(address, shmflg, shmlba) {
         Err(_) => Err(BadAddress),
         Ok((_, 0)) => Ok(Placement::Anywhere),
         Ok((address, _)) if replace || address == 0 => Ok(Placement::Replace(address as usize)),
@@ -63,11 +70,13 @@ fn reference(address: u64, round: bool, replace: bool) -> Result<Placement, BadA
 
 fn agree(address: u64) {
     for (round, replace) in [(false, false), (false, true), (true, false), (true, true)] {
-        assert_eq!(
-            Placement::new(address as usize, round, replace),
-            reference(address, round, replace),
-            "at {address:#x}, round {round}, replace {replace}"
-        );
+        for shmlba in SHMLBAS {
+            assert_eq!(
+                Placement::new(address as usize, shmlba as usize, round, replace),
+                reference(address, shmlba, round, replace),
+                "at {address:#x}, SHMLBA {shmlba}, round {round}, replace {replace}"
+            );
+        }
     }
 }
 
@@ -81,8 +90,11 @@ fn placement_is_do_shmats_in_the_first_and_last_pages_and_at_all_edges() {
 #[test]
 fn no_address_is_anywhere_and_cannot_be_replaced() {
     for round in [false, true] {
-        assert_eq!(Placement::new(0, round, false), Ok(Placement::Anywhere));
-        assert_eq!(Placement::new(0, round, true), Err(BadAddress));
+        assert_eq!(
+            Placement::new(0, SHMLBA, round, false),
+            Ok(Placement::Anywhere)
+        );
+        assert_eq!(Placement::new(0, SHMLBA, round, true), Err(BadAddress));
     }
 }
 
@@ -90,37 +102,50 @@ fn no_address_is_anywhere_and_cannot_be_replaced() {
 fn an_address_in_the_first_page_rounds_to_zero_whatever_is_there_and_is_refused_to_replace() {
     for address in [1, 2, 4095] {
         assert_eq!(
-            Placement::new(address, true, false),
+            Placement::new(address, SHMLBA, true, false),
             Ok(Placement::Replace(0))
         );
-        assert_eq!(Placement::new(address, true, true), Err(BadAddress));
-        assert_eq!(Placement::new(address, false, false), Err(BadAddress));
-        assert_eq!(Placement::new(address, false, true), Err(BadAddress));
+        assert_eq!(Placement::new(address, SHMLBA, true, true), Err(BadAddress));
+        assert_eq!(
+            Placement::new(address, SHMLBA, false, false),
+            Err(BadAddress)
+        );
+        assert_eq!(
+            Placement::new(address, SHMLBA, false, true),
+            Err(BadAddress)
+        );
     }
 }
 
 #[test]
 fn rounding_goes_down() {
     assert_eq!(
-        Placement::new(0x12fff, true, false),
+        Placement::new(0x13fff, 4 * SHMLBA, true, false),
+        Ok(Placement::Fixed(0x10000))
+    );
+    assert_eq!(
+        Placement::new(0x12fff, SHMLBA, true, false),
         Ok(Placement::Fixed(0x12000))
     );
     assert_eq!(
-        Placement::new(0x12fff, true, true),
+        Placement::new(0x12fff, SHMLBA, true, true),
         Ok(Placement::Replace(0x12000))
     );
     assert_eq!(
-        Placement::new(0x12000, true, false),
+        Placement::new(0x12000, SHMLBA, true, false),
         Ok(Placement::Fixed(0x12000))
     );
     assert_eq!(
-        Placement::new(0x12000, false, true),
+        Placement::new(0x12000, SHMLBA, false, true),
         Ok(Placement::Replace(0x12000))
     );
-    assert_eq!(Placement::new(0x12001, false, false), Err(BadAddress));
+    assert_eq!(
+        Placement::new(0x12001, SHMLBA, false, false),
+        Err(BadAddress)
+    );
     let top = (u64::MAX - (PAGE_SIZE - 1)) as usize;
     assert_eq!(
-        Placement::new(usize::MAX, true, false),
+        Placement::new(usize::MAX, SHMLBA, true, false),
         Ok(Placement::Fixed(top))
     );
 }
@@ -131,11 +156,11 @@ const PAGE_SIZES: [u64; 5] = [PAGE_SIZE, 1 << 16, 1 << 21, 1 << 30, 1 << 34];
 /// The address of an attach to huge pages, from the call to the check; what [`Placement`] refuses is not asked about.
 fn alignment_agrees(address: u64, round: bool, replace: bool) {
     let shmflg = if round { SHM_RND } else { 0 } | if replace { SHM_REMAP } else { 0 };
-    let Ok(placement) = Placement::new(address as usize, round, replace) else {
-        assert!(do_shmat_address(address, shmflg).is_err());
+    let Ok(placement) = Placement::new(address as usize, SHMLBA, round, replace) else {
+        assert!(do_shmat_address(address, shmflg, PAGE_SIZE).is_err());
         return;
     };
-    let (addr, flags) = do_shmat_address(address, shmflg).expect("as the placement");
+    let (addr, flags) = do_shmat_address(address, shmflg, PAGE_SIZE).expect("as the placement");
     for size in PAGE_SIZES {
         assert_eq!(
             placement.is_aligned(size as usize),
@@ -203,13 +228,18 @@ proptest! {
 
     #[test]
     fn placement_is_do_shmats(address in number(), round: bool, replace: bool) {
-        prop_assert_eq!(Placement::new(address as usize, round, replace), reference(address, round, replace));
+        for shmlba in SHMLBAS {
+            prop_assert_eq!(
+                Placement::new(address as usize, shmlba as usize, round, replace),
+                reference(address, shmlba, round, replace)
+            );
+        }
     }
 
     #[test]
     fn a_place_is_the_page_of_the_address(address in number(), round: bool, replace: bool) {
         let address = address as usize;
-        if let Ok(Placement::Fixed(place) | Placement::Replace(place)) = Placement::new(address, round, replace) {
+        if let Ok(Placement::Fixed(place) | Placement::Replace(place)) = Placement::new(address, SHMLBA, round, replace) {
             prop_assert_eq!(place % 4096, 0);
             prop_assert!(place <= address && address - place < 4096);
             prop_assert!(round || place == address);

@@ -17,8 +17,12 @@ use std::{
 
 // Copies are made by its instructions; and in a 32-bit program a mapping may be larger than any
 // object of Rust's.
-#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
-compile_error!("this crate is for 64-bit programs on x86-64");
+#[cfg(not(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    target_endian = "little"
+)))]
+compile_error!("this crate is for 64-bit programs on x86-64 and arm64");
 
 mod sealed {
     pub trait Sealed {}
@@ -422,13 +426,21 @@ impl fmt::Debug for Anonymous {
 /// As [`copy_bytes`].
 unsafe fn copy(from: *const u8, to: *mut u8, size: usize, shared: *const u8) {
     macro_rules! one_piece {
-        ($class:ident, $of:literal, $type:ty) => {{
+        ($class:ident, $of:literal, $load:literal, $store:literal, $type:ty) => {{
             let value: $type;
             // SAFETY: By this function's requirement. As explained at `copy_bytes()`.
             unsafe {
+                #[cfg(target_arch = "x86_64")]
                 asm!(concat!("mov {value", $of, "}, [{from}]"), from = in(reg) from, value = lateout($class) value,
                     options(nostack, preserves_flags));
+                #[cfg(target_arch = "x86_64")]
                 asm!(concat!("mov [{to}], {value", $of, "}"), to = in(reg) to, value = in($class) value,
+                    options(nostack, preserves_flags));
+                #[cfg(target_arch = "aarch64")]
+                asm!(concat!($load, ", [{from}]"), from = in(reg) from, value = lateout(reg) value,
+                    options(nostack, preserves_flags));
+                #[cfg(target_arch = "aarch64")]
+                asm!(concat!($store, ", [{to}]"), to = in(reg) to, value = in(reg) value,
                     options(nostack, preserves_flags));
             }
         }};
@@ -436,10 +448,10 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize, shared: *const u8) {
 
     let aligned = shared as usize % size.max(1) == 0;
     match size {
-        1 => one_piece!(reg_byte, "", u8),
-        2 if aligned => one_piece!(reg, ":x", u16),
-        4 if aligned => one_piece!(reg, ":e", u32),
-        8 if aligned => one_piece!(reg, ":r", u64),
+        1 => one_piece!(reg_byte, "", "ldrb {value:w}", "strb {value:w}", u8),
+        2 if aligned => one_piece!(reg, ":x", "ldrh {value:w}", "strh {value:w}", u16),
+        4 if aligned => one_piece!(reg, ":e", "ldr {value:w}", "str {value:w}", u32),
+        8 if aligned => one_piece!(reg, ":r", "ldr {value}", "str {value}", u64),
         // SAFETY: By this function's requirement.
         _ => unsafe { copy_bytes(from, to, size) },
     }
@@ -455,23 +467,41 @@ unsafe fn copy(from: *const u8, to: *mut u8, size: usize, shared: *const u8) {
 /// ever will have; where it never has any, a byte. So all accesses to a place by this mapping are
 /// atomic, and of one width: that is no data race.
 ///
-/// The instructions do what that code might do, by three rules of x86. A store changes no byte but
-/// its own, and they are seen by whoever loads them, however wide either is. No load finds bytes that
-/// were not written. And a locked instruction writes nothing back over a byte that was stored
-/// meanwhile: the store is before it or after it. That an aligned value is one piece, and in which
-/// order others see it, is a promise of x86 too, and not of the language.
+/// The instructions do what that code might do, by three rules of x86 and arm64. A store changes no byte
+/// but its own, and they are seen by whoever loads them, however wide either is. No load finds bytes that
+/// were not written. And an atomic instruction, or a pair of exclusive ones, writes nothing back over a
+/// byte that was stored meanwhile: the store is before it or after it. That an aligned value is one piece
+/// is a promise of the processors too, and not of the language.
 ///
 /// Through another mapping, of another process or another attach of the segment in this one, the
 /// bytes are at other addresses. Rust's memory model, which goes by address, has nothing to say
-/// of these: to it they change as a device's do, and what comes of it is by the rules of x86 alone.
+/// of these: to it they change as a device's do, and what comes of it is by the processor's rules alone.
 ///
 /// # Safety
 ///
 /// `size` bytes at `from` are mapped for reading, and at `to` for writing, and they do not overlap.
 /// Whichever is not memory of a [`Memory`] is used by nobody else meanwhile.
 unsafe fn copy_bytes(from: *const u8, to: *mut u8, size: usize) {
-    // SAFETY: By this function's requirement. The direction flag is clear, as the ABI has it.
+    // SAFETY: By this function's requirement. The direction flag of x86 is clear, as the ABI has it.
     unsafe {
+        #[cfg(target_arch = "aarch64")]
+        asm!(
+            "2: subs {size}, {size}, #8",
+            "b.lo 3f",
+            "ldr {word}, [{from}], #8",
+            "str {word}, [{to}], #8",
+            "b 2b",
+            "3: add {size}, {size}, #8",
+            "4: cbz {size}, 5f",
+            "ldrb {word:w}, [{from}], #1",
+            "strb {word:w}, [{to}], #1",
+            "sub {size}, {size}, #1",
+            "b 4b",
+            "5:",
+            size = inout(reg) size => _, from = inout(reg) from => _, to = inout(reg) to => _, word = out(reg) _,
+            options(nostack)
+        );
+        #[cfg(target_arch = "x86_64")]
         asm!("rep movsb", inout("rcx") size => _, inout("rsi") from => _, inout("rdi") to => _,
             options(nostack, preserves_flags));
     }
@@ -483,8 +513,24 @@ unsafe fn copy_bytes(from: *const u8, to: *mut u8, size: usize) {
 ///
 /// `size` bytes at `to` are mapped for writing.
 unsafe fn fill_bytes(to: *mut u8, size: usize, byte: u8) {
-    // SAFETY: By this function's requirement. The direction flag is clear, as the ABI has it.
+    // SAFETY: By this function's requirement. The direction flag of x86 is clear, as the ABI has it.
     unsafe {
+        #[cfg(target_arch = "aarch64")]
+        asm!(
+            "2: subs {size}, {size}, #8",
+            "b.lo 3f",
+            "str {word}, [{to}], #8",
+            "b 2b",
+            "3: add {size}, {size}, #8",
+            "4: cbz {size}, 5f",
+            "strb {word:w}, [{to}], #1",
+            "sub {size}, {size}, #1",
+            "b 4b",
+            "5:",
+            size = inout(reg) size => _, to = inout(reg) to => _, word = in(reg) u64::from_ne_bytes([byte; 8]),
+            options(nostack)
+        );
+        #[cfg(target_arch = "x86_64")]
         asm!("rep stosb", inout("rcx") size => _, inout("rdi") to => _, in("al") byte, options(nostack, preserves_flags));
     }
 }
