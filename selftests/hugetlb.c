@@ -1107,8 +1107,8 @@ TEST(what_other_cpus_keep_is_found)
 	ASSERT_LT(1, cpus);
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
-	while (!can_be_made_on(0, size))
-		size -= 8 * MIB;
+	while (size > 2 * left && !can_be_made_on(0, size))
+		size -= HUGE_SIZE;
 	ASSERT_LT(2 * left, size);
 	/* All but so much is taken. */
 	ballast = make(&shm_rust, size - left);

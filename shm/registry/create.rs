@@ -361,8 +361,10 @@ impl Registry {
         if let Some(share) = provision.share.take() {
             share.keep();
         }
-        let (namespace, size) = (this.namespace.inode(), wanted.size as u64);
-        events::create(namespace, id.number(), bits(wanted.key), size, wanted.mode);
+        events::create(|| {
+            let (namespace, size) = (this.namespace.inode(), wanted.size as u64);
+            (namespace, id.number(), bits(wanted.key), size, wanted.mode)
+        });
         Ok(id)
     }
 }

@@ -4,6 +4,14 @@
 
 #include <linux/mm.h>
 
-unsigned long rust_shm_page_to_pfn(const struct page *page);
+/* flush_dcache_folio() */
+void rust_shm_flush_dcache_folio(struct folio *folio);
+
+/*
+ * Makes all CPUs give back the free pages that each keeps for itself: drain_all_pages(), which is not exported. The
+ * allocator calls it where it is short of memory, but only after it has reclaimed something; and for a zone in which a page
+ * is allocated by its place. May sleep. Does nothing without CONFIG_CONTIG_ALLOC, nor more than ten times a second.
+ */
+void rust_shm_drain_cpus(void);
 
 #endif

@@ -235,28 +235,36 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     /// May release the lock, allocate memory, sleep, and take the lock again: the caller must
     /// repeat its checks.
     pub(crate) fn reserve(&mut self, last: u32) -> Result<u32> {
-        self.reserve_from_next(0, last, self.table.next.get())
+        // SAFETY: By the type invariant the lock is held, and nobody else refers to it.
+        let next = unsafe { &mut *self.table.next.get() };
+        Self::reserve_from_next(&self.table.xa, 0, last, next)
     }
 
     /// Reserves the first free index from `first` to `last`, as `idr_alloc()`. Otherwise as
     /// [`reserve()`](Self::reserve).
     pub(crate) fn reserve_from(&mut self, first: u32, last: u32) -> Result<u32> {
         let mut next = first;
-        self.reserve_from_next(first, last, &mut next)
+        Self::reserve_from_next(&self.table.xa, first, last, &mut next)
     }
 
-    /// Reserves the first free index from `next` to `last`, or else from `first`.
-    fn reserve_from_next(&mut self, first: u32, last: u32, next: *mut u32) -> Result<u32> {
+    /// Reserves the first free index from `next` to `last`, or else from `first`. To be called with the
+    /// lock held.
+    fn reserve_from_next(
+        xa: &Opaque<bindings::xarray>,
+        first: u32,
+        last: u32,
+        next: &mut u32,
+    ) -> Result<u32> {
         let mut index = 0;
         let limit = bindings::xa_limit {
             min: first,
             max: last,
         };
-        // SAFETY: By the type invariant the lock is held, which also protects the table's `next`. A
-        // null entry reserves the index.
+        // SAFETY: Both callers have a guard: by its invariant the lock is held. A null entry reserves the
+        // index.
         let ret = unsafe {
             bindings::__xa_alloc_cyclic(
-                self.table.xa.get(),
+                xa.get(),
                 &mut index,
                 ptr::null_mut(),
                 limit,

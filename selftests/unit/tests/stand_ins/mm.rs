@@ -6,6 +6,10 @@ pub(crate) mod folio {
     /// So that few of them are worth another task.
     pub(crate) const PMD_ORDER: u32 = 14;
 
+    pub(crate) const LARGE_FOLIOS: bool = true;
+
+    pub(crate) struct LockedFolio;
+
     pub(crate) fn all_pages() -> usize {
         usize::MAX
     }
