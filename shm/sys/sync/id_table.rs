@@ -5,11 +5,17 @@
 //! Lookups take no lock. A [`Guard`] holds the spinlock of the array; it can change the array, and
 //! gives access to the state `S`.
 
-pub(crate) use super::key_table::Room;
+pub(crate) use super::key_table::{
+    Hash,
+    Room, //
+};
 use crate::shm::sys::{
     bindings,
     sync::{
-        key_table::KeyTable,
+        key_table::{
+            KeyTable,
+            Link, //
+        },
         rcu_arc::{
             RcuArc,
             RcuDeferred,
@@ -111,10 +117,15 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         self.load(index, &rcu).map(|object| f(&object))
     }
 
-    /// Calls `f` with objects, those that have this key among them, until it answers; under RCU: `f`
-    /// must not sleep. May miss an object, unless the lock is held.
-    pub(crate) fn with_key<R>(&self, key: u32, f: impl FnMut(&T) -> Option<R>) -> Option<R> {
-        self.keys.search(key, f)
+    /// Hashes a key.
+    pub(crate) fn hash(&self, key: u32) -> Hash {
+        self.keys.hash(key)
+    }
+
+    /// Calls `f` with objects, those that have a key with this hash among them, until it answers; under
+    /// RCU: `f` must not sleep. May miss an object, unless the lock is held.
+    pub(crate) fn with_key<R>(&self, hash: Hash, f: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        self.keys.search(hash, f)
     }
 
     /// Allocates what [`publish()`](Guard::publish) needs for an object with a key, where there may be
@@ -285,10 +296,10 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         &mut self,
         index: u32,
         mut object: Pin<UniqueArc<RcuObject<T>>>,
-        key: Option<u32>,
+        key: Option<Hash>,
         room: &mut Room<T>,
     ) {
-        object.as_mut().set_link(self.table.keys.link(key));
+        object.as_mut().set_link(Link::new(key));
         let object = Arc::from(object);
         let entry = Arc::into_raw(object.clone());
         // This cannot fail: the index is reserved, so no memory is allocated.
