@@ -9,6 +9,7 @@
 #include <linux/jiffies.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mmzone.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 
 void rust_shm_flush_dcache_folio(struct folio *folio)
@@ -61,11 +62,16 @@ static void drain_zone(struct zone *zone)
 void rust_shm_drain_cpus(void)
 {
 	static unsigned long last;
+	unsigned long before = READ_ONCE(last), next = before + HZ / 10;
 	int node, index;
 
 	/* It makes work for all CPUs. Two at once do no harm. */
-	if (READ_ONCE(last) && time_before(jiffies, READ_ONCE(last) + HZ / 10))
-		return;
+	if (before && time_before(jiffies, next)) {
+		schedule_timeout_killable(next - jiffies);
+		/* Somebody else has done it meanwhile. */
+		if (READ_ONCE(last) != before)
+			return;
+	}
 	WRITE_ONCE(last, jiffies);
 	for_each_node_state(node, N_MEMORY) {
 		for (index = 0; index < MAX_NR_ZONES; index++) {

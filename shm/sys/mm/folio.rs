@@ -57,8 +57,8 @@ pub(crate) fn find_free_block() -> bool {
     true
 }
 
-/// Makes all CPUs give back the free pages that each keeps for itself, but not more than ten times a
-/// second; see `helpers.h`.
+/// Makes all CPUs give back the free pages that each keeps for itself, at most ten times a second: may
+/// wait for its turn. See `helpers.h`.
 pub(crate) fn drain_cpus() {
     // SAFETY: It may be called where the caller may sleep.
     unsafe { bindings::rust_shm_drain_cpus() };
