@@ -58,7 +58,12 @@ TEST_F(ctl, ids_without_a_segment_are_einval)
 
 TEST_F(ctl, unknown_commands_are_einval)
 {
-	const int cmds[] = { 4, 5, 6, 7, 8, 9, 10, 16, 17, 99, 256 + IPC_STAT, 256 + IPC_RMID, INT_MAX, -1, INT_MIN };
+	const int cmds[] = {
+		4, 5, 6, 7, 8, 9, 10, 16, 17, 99, INT_MAX, -1, INT_MIN,
+#ifndef __arm__	/* where 256 is IPC_64, which the built-in knows */
+		256 + IPC_STAT, 256 + IPC_RMID,
+#endif
+	};
 	int id = self->shm->get(IPC_PRIVATE, 4096, 0600);
 	struct rust_shm_stat stat;
 	char space[256];

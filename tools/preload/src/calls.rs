@@ -126,6 +126,7 @@ pub(crate) fn detach(address: usize) -> Result<usize> {
 
 pub(crate) fn control(id: c_int, command: c_int, to: usize) -> Result<usize> {
     if are_builtin()? {
+        let command = command | sys::STRUCTURES;
         return sys::builtin(Sysno::shmctl, [id as usize, command as usize, to]);
     }
     control_device(id, command, UserMemory(to))

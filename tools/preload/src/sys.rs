@@ -62,8 +62,11 @@ unsafe fn syscall(number: Sysno, arguments: [usize; 4]) -> Result<usize> {
     }
 }
 
-/// One of the kernel's own calls. Those of 32-bit programs are the ones of Linux 5.1, which know no `IPC_64`:
-/// always the new structures, as for 64-bit programs.
+/// What the command of `shmctl` takes to have the new structures: `IPC_64` on 32-bit arm. The calls of other
+/// 32-bit programs are the ones of Linux 5.1, which have no other structures, as those of 64-bit programs.
+pub(crate) const STRUCTURES: c_int = if cfg!(target_arch = "arm") { 0x100 } else { 0 };
+
+/// One of the kernel's own calls.
 pub(crate) fn builtin(number: Sysno, arguments: [usize; 3]) -> Result<usize> {
     let [a, b, c] = arguments;
     // SAFETY: The kernel checks every pointer that these calls are given. What they map or unmap is
