@@ -59,7 +59,11 @@ tools() {
 	RUSTC_BOOTSTRAP=1 cargo_in tools build --release -p librust_shm -p librust_shm_preload --target $target32 -Zbuild-std=core || return
 	rm -rf build/tools/rust_shm
 	mkdir -p build/tools/lib32 build/tools/rust_shm/$platform build/tools/rust_shm/$platform32
-	install -p $built/release/{rshm,librust_shm.so} build/tools/ && install -p build/cargo/$target32/release/librust_shm.so build/tools/lib32/ || return
+	install -p $built/release/rshm build/tools/ || return
+	# The name that programs ask for, and the one that they are linked by.
+	install -p $built/release/librust_shm.so build/tools/librust_shm.so.0 &&
+		install -p build/cargo/$target32/release/librust_shm.so build/tools/lib32/librust_shm.so.0 || return
+	ln -sf librust_shm.so.0 build/tools/librust_shm.so && ln -sf librust_shm.so.0 build/tools/lib32/librust_shm.so || return
 	# As they are installed, for rshm run.
 	install -p $built/release/librust_shm_preload.so build/tools/rust_shm/$platform/ &&
 		install -p build/cargo/$target32/release/librust_shm_preload.so build/tools/rust_shm/$platform32/ || return

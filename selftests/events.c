@@ -109,17 +109,17 @@ TEST_F(events, a_life)
 	addr = shm_rust.attach(id, NULL, 0);
 	ASSERT_NE(SHM_FAILED, addr);
 	/* The call itself counts as one. */
-	EXPECT_SEEN("attach id=%d attaches=2\n", id);
+	EXPECT_SEEN("attach ns=%u id=%d attaches=2\n", self->ns, id);
 	pid = fork();
 	if (pid == 0)
 		_exit(0);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_SEEN("attach id=%d attaches=2\ndetach id=%d attaches=1\n", id, id);
+	EXPECT_SEEN("attach ns=%u id=%d attaches=2\ndetach ns=%u id=%d attaches=1\n", self->ns, id, self->ns, id);
 	EXPECT_EQ(0, shm_rust.rmid(id));
 	/* It is there until the last detach. */
 	EXPECT_SEEN("%s", "");
 	EXPECT_EQ(0, shm_rust.detach(addr));
-	EXPECT_SEEN("detach id=%d attaches=0\nremove ns=%u id=%d size=%zu\n", id, self->ns, id, 3 * self->page + 1);
+	EXPECT_SEEN("detach ns=%u id=%d attaches=0\nremove ns=%u id=%d size=%zu\n", self->ns, id, self->ns, id, 3 * self->page + 1);
 }
 
 TEST_F(events, what_fails_is_none)
@@ -148,10 +148,10 @@ TEST_F(events, faults)
 	seen(self);
 
 	addr[2 * MIB + self->page] = 1;
-	ASSERT_EQ(2, sscanf(seen(self), "fault id=%*u page=%lu order=%d", &page, &order))
+	ASSERT_EQ(2, sscanf(seen(self), "fault ns=%*u id=%*u page=%lu order=%d", &page, &order))
 		TH_LOG("%s", self->text);
 	EXPECT_EQ(2 * MIB / self->page + 1, page);
-	if (shm_has_huge()) {
+	if (shm_has_large()) {
 		/* Not if memory is in small pieces. */
 		EXPECT_LT(0, order);
 		EXPECT_GE(9, order);
@@ -164,7 +164,7 @@ TEST_F(events, faults)
 	addr[2 * MIB + self->page] = 2;
 	EXPECT_SEEN("%s", "");
 	other[0] = 1;
-	EXPECT_SEEN("fault id=%d page=0 order=0\n", small);
+	EXPECT_SEEN("fault ns=%u id=%d page=0 order=0\n", self->ns, small);
 	pid = fork();
 	if (pid == 0) {
 		other[0] = 2;
@@ -188,10 +188,10 @@ TEST_F(events, filters)
 	seen(self);
 	addr = shm_rust.attach(first, NULL, 0);
 	EXPECT_EQ(0, shm_rust.detach(addr));
-	EXPECT_SEEN("detach id=%d attaches=0\n", first);
+	EXPECT_SEEN("detach ns=%u id=%d attaches=0\n", self->ns, first);
 	addr = shm_rust.attach(second, NULL, 0);
 	EXPECT_EQ(0, shm_rust.detach(addr));
-	EXPECT_SEEN("attach id=%d attaches=2\ndetach id=%d attaches=0\n", second, second);
+	EXPECT_SEEN("attach ns=%u id=%d attaches=2\ndetach ns=%u id=%d attaches=0\n", self->ns, second, self->ns, second);
 	ASSERT_EQ(0, write_in(self->dir, "events/rust_shm/rust_shm_attach/filter", "0"));
 	EXPECT_EQ(0, shm_rust.rmid(first));
 	EXPECT_EQ(0, shm_rust.rmid(second));

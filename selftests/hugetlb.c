@@ -1095,20 +1095,25 @@ static bool can_be_made_on(int cpu, size_t size)
 	return id >= 0 && !shm_rust.rmid(id);
 }
 
+FIXTURE(lists) { int unused; };
+FIXTURE_SETUP(lists) {}
+FIXTURE_TEARDOWN(lists) {}
+
 /* The module alone: a CPU keeps what it has freed for itself (the allocator's per-CPU lists), for seconds. A pool has no such lists. */
-TEST(what_other_cpus_keep_is_found)
+TEST_F_TIMEOUT(lists, what_other_cpus_keep_is_found, 180)
 {
 	const size_t left = 256 * MIB, spare = 16 * MIB;
 	int cpus = sysconf(_SC_NPROCESSORS_ONLN), i, id, ballast;
-	size_t size = proc_bytes("/proc/meminfo", "MemFree") / HUGE_SIZE * HUGE_SIZE;
+	size_t size;
 	char *addr;
 
 	SHM_ENTER(&shm_rust);
 	ASSERT_LT(1, cpus);
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/compact_memory", "1"));
-	while (!can_be_made_on(0, size))
-		size -= 8 * MIB;
+	size = proc_bytes("/proc/meminfo", "MemAvailable") / HUGE_SIZE * HUGE_SIZE;
+	while (size > 2 * left && !can_be_made_on(0, size))
+		size -= 16 * MIB;
 	ASSERT_LT(2 * left, size);
 	/* All but so much is taken. */
 	ballast = make(&shm_rust, size - left);

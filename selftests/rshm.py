@@ -686,11 +686,12 @@ def bpftrace_shows_what_happens():
         ok("rm", str(id))
     lines = [line.split()[1:] for line in snoop.out.splitlines() if f" {id} " in line]
     same([line[2] for line in lines], ["create", "attach", "detach", "remove"])
-    same(lines[0][4:], ["key=0x00001234", "size=8388608", "mode=0600", f"namespace={os.stat('/proc/self/ns/ipc').st_ino}"])
-    same((lines[1][0], lines[1][4], lines[2][4]), (str(holder.pid), "attaches=2", "attaches=0"))
+    own = str(os.stat("/proc/self/ns/ipc").st_ino)
+    same(lines[0][4:], [own, "key=0x00001234", "size=8388608", "mode=0600"])
+    same([lines[1][0]] + lines[1][4:] + lines[2][4:], [str(holder.pid), own, "attaches=2", own, "attaches=0"])
     assert f" {id} " not in others.out, others.out
     # A block of 2 MiB, if memory has one.
-    assert re.search(rf"@faults\[{id}, [0-9]\]: 1$", faults.out, re.M), faults.out
+    assert re.search(rf"@faults\[{own}, {id}, [0-9]\]: 1$", faults.out, re.M), faults.out
 
 
 @test

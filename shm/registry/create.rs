@@ -41,7 +41,10 @@ use crate::shm::{
             ShmemFile, //
         },
         sync::{
-            id_table::Room,
+            id_table::{
+                Hash,
+                Room, //
+            },
             queue::OwnedQueue, //
         },
         task::cred, //
@@ -142,34 +145,41 @@ impl Registry {
         wanted: &Wanted,
         next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
-        if wanted.key != Key::PRIVATE {
+        let key = (wanted.key != Key::PRIVATE).then(|| this.table.hash(bits(wanted.key)));
+        if key.is_some() {
             // Without the lock of the table it may be missed.
-            let found = this.existing(caller, wanted);
-            if let Some(found) = found.or_else(|| this.existing_for_sure(caller, wanted)) {
+            let found = this.existing(caller, wanted, key);
+            if let Some(found) = found.or_else(|| this.existing_for_sure(caller, wanted, key)) {
                 return found;
             }
             if !wanted.create {
                 return Err(ENOENT);
             }
         }
-        Self::create(this, caller, &limits(), context, wanted, next_id)
+        Self::create(this, caller, &limits(), context, wanted, key, next_id)
     }
 
     /// What `get` says to a segment that has the key; `None` if there is none, or if one was missed,
     /// which happens only without the lock of the table.
-    fn existing(&self, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
-        if wanted.key == Key::PRIVATE {
-            return None;
-        }
-        self.table.with_key(bits(wanted.key), |segment| {
-            Self::answer(segment, caller, wanted)
-        })
+    fn existing(
+        &self,
+        caller: &impl Caller,
+        wanted: &Wanted,
+        key: Option<Hash>,
+    ) -> Option<Result<Id>> {
+        self.table
+            .with_key(key?, |segment| Self::answer(segment, caller, wanted))
     }
 
     /// The same, where nothing is missed.
-    fn existing_for_sure(&self, caller: &impl Caller, wanted: &Wanted) -> Option<Result<Id>> {
+    fn existing_for_sure(
+        &self,
+        caller: &impl Caller,
+        wanted: &Wanted,
+        key: Option<Hash>,
+    ) -> Option<Result<Id>> {
         let _locked = self.table.lock();
-        self.existing(caller, wanted)
+        self.existing(caller, wanted, key)
     }
 
     /// What `get` says to a segment, if that is the one with the key. In the order of
@@ -290,12 +300,12 @@ impl Registry {
         limits: &Limits,
         context: &Context<'_>,
         wanted: &Wanted,
+        key: Option<Hash>,
         next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
         // All that is made here is older than the lock, and so dropped after it where it was made
         // in vain.
         let mut provision = this.provide(caller, limits, context, wanted)?;
-        let key = (wanted.key != Key::PRIVATE).then(|| bits(wanted.key));
         let mut room = match key {
             Some(_) => this.table.room_for_key(this.most(limits))?,
             None => Room::NONE,
@@ -321,7 +331,7 @@ impl Registry {
         let mut segment = UniqueArc::pin_init(Shared::new(segment), GFP_KERNEL_ACCOUNT)?;
 
         let mut table = this.table.lock();
-        if let Some(found) = this.existing(caller, wanted) {
+        if let Some(found) = this.existing(caller, wanted, key) {
             return found;
         }
         this.room(&table, limits, wanted)?;
@@ -335,7 +345,7 @@ impl Registry {
             }
         };
         // The lock may have been given up for a moment.
-        let checked = match this.existing(caller, wanted) {
+        let checked = match this.existing(caller, wanted, key) {
             Some(found) => Err(found),
             None => this
                 .room(&table, limits, wanted)
@@ -361,8 +371,10 @@ impl Registry {
         if let Some(share) = provision.share.take() {
             share.keep();
         }
-        let (namespace, size) = (this.namespace.inode(), wanted.size as u64);
-        events::create(namespace, id.number(), bits(wanted.key), size, wanted.mode);
+        events::create(|| {
+            let (namespace, size) = (this.namespace.inode(), wanted.size as u64);
+            (namespace, id.number(), bits(wanted.key), size, wanted.mode)
+        });
         Ok(id)
     }
 }

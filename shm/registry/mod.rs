@@ -256,8 +256,10 @@ impl Registry {
         let released = state.end();
         drop(state);
         let pages = segment.pages();
-        let (namespace, size) = (self.namespace.inode(), segment.size() as u64);
-        events::remove(namespace, segment.id().number(), size);
+        events::remove(|| {
+            let size = segment.size() as u64;
+            (self.namespace.inode(), segment.id().number(), size)
+        });
         table.in_use -= 1;
         table.total_pages -= pages;
         Removed {

@@ -46,14 +46,14 @@ impl MappedObject for Shared {
                 .and_then(|home| ipc_ns::get_current_if(home.namespace()));
         }
         state.attach();
-        events::attach(self.id.number(), state.attaches as u64);
+        events::attach(|| (self.namespace, self.id.number(), state.attaches as u64));
         Ok(pages)
     }
 
     fn opened(&self) {
         let mut state = self.state.lock();
         state.attach();
-        events::attach(self.id.number(), state.attaches as u64);
+        events::attach(|| (self.namespace, self.id.number(), state.attaches as u64));
     }
 
     fn closed(this: ArcBorrow<'_, Self>) {
@@ -62,7 +62,10 @@ impl MappedObject for Shared {
         state.detached = time::now();
         pid::update(&mut state.last_user);
         let detached = state.detach();
-        events::detach(segment.id.number(), state.attaches as u64);
+        events::detach(|| {
+            let attaches = state.attaches as u64;
+            (segment.namespace, segment.id.number(), attaches)
+        });
         drop(state);
         detached.finish(segment);
     }
@@ -77,9 +80,16 @@ impl MappedObject for Shared {
 
     fn fault(&self, fault: &Fault<'_>) {
         let placed = memory::prepare_fault(fault, self.is_huge);
-        // CAST: An order is small.
-        let order = placed.map_or(-1, |order| order as i32);
-        events::fault(self.id.number(), fault.index() as u64, order);
+        events::fault(|| {
+            // CAST: An order is small.
+            let order = placed.as_ref().map_or(-1, |folio| folio.order() as i32);
+            (
+                self.namespace,
+                self.id.number(),
+                fault.index() as u64,
+                order,
+            )
+        });
     }
 
     fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> {

@@ -23,6 +23,7 @@ use crate::shm::{
         mm::{
             folio::{
                 self,
+                LockedFolio,
                 LARGE_FOLIOS,
                 PMD_ORDER, //
             },
@@ -150,9 +151,9 @@ impl Mounts {
 /// and clears a folio.
 static PLACING: OnceTable = OnceTable::new();
 
-/// Puts a folio at the place of a fault, where nothing is, and returns its order. If that fails, shmem's
-/// own fault says why.
-pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<u32> {
+/// Puts a folio at the place of a fault, where nothing is, and returns it. If that fails, shmem's own fault
+/// says why.
+pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<LockedFolio> {
     let pages = fault.pages();
     let index = fault.index();
     let is_there = || pages.has(index);
@@ -161,13 +162,18 @@ pub(crate) fn prepare_fault(fault: &Fault<'_>, is_huge: bool) -> Option<u32> {
     if is_there() || pages.is_changing() || fault.is_remote() {
         return None;
     }
-    if !is_huge && (!LARGE_FOLIOS || fault.wants_small() || may_leave_mapping(fault)) {
+    if !is_huge && (fault.wants_small() || may_leave_mapping(fault)) {
         return None;
     }
+    let order = if is_huge || LARGE_FOLIOS {
+        PMD_ORDER
+    } else {
+        0
+    };
     // The second time, somebody else has placed a folio in the same block, but not here.
     for _ in 0..2 {
-        if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> PMD_ORDER)) {
-            return pages.place(index).ok().map(|folio| folio.order());
+        if let Some(_turn) = PLACING.begin(pages.address().wrapping_add(index >> order)) {
+            return pages.place(index).ok();
         }
         if is_there() {
             break;

@@ -77,6 +77,8 @@ pub(crate) type Shared = RcuObject<Segment>;
 pub(crate) struct Segment {
     /// Its [`Id`], once it has one: before the table shows it to anybody.
     id: Id,
+    /// Of which IPC namespace, as others see it.
+    namespace: u32,
     size: usize,
     /// The key that it was made with: its files have it in their names, also when it is removed.
     first_key: Key,
@@ -126,6 +128,7 @@ pub(crate) fn new_file(
 impl Segment {
     /// A new segment.
     pub(crate) fn new(new: NewSegment) -> impl PinInit<Self> {
+        let namespace = new.home.namespace().inode();
         // In place: a move of the whole state costs more than to make it.
         let state = init!(State {
             life: Life::Live,
@@ -146,6 +149,7 @@ impl Segment {
         });
         pin_init!(Self {
             id: Id::NONE,
+            namespace,
             size: new.size,
             first_key: new.key,
             made_by: Pid::current(),

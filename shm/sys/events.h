@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Tracepoints: what happens to segments. Ids are those of ipcs(1); where a segment of another IPC namespace may be
- * meant, ns is the number of the namespace as lsns(8) has it.
+ * Tracepoints: what happens to segments. ns is the number of the segment's IPC namespace, as lsns(8) has it, and id that
+ * of ipcs(1) there.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM rust_shm
@@ -51,43 +51,47 @@ TRACE_EVENT(rust_shm_remove,
 );
 
 DECLARE_EVENT_CLASS(rust_shm_attaches,
-	TP_PROTO(u32 id, u64 attaches),
-	TP_ARGS(id, attaches),
+	TP_PROTO(u32 ns, u32 id, u64 attaches),
+	TP_ARGS(ns, id, attaches),
 	TP_STRUCT__entry(
+		__field(u32, ns)
 		__field(u32, id)
 		__field(u64, attaches)
 	),
 	TP_fast_assign(
+		__entry->ns = ns;
 		__entry->id = id;
 		__entry->attaches = attaches;
 	),
-	TP_printk("id=%u attaches=%llu", __entry->id, __entry->attaches)
+	TP_printk("ns=%u id=%u attaches=%llu", __entry->ns, __entry->id, __entry->attaches)
 );
 
 /* One attach more, by attach, fork(2), or a mapping that was split; attaches: how many there are, with those under way. */
-DEFINE_EVENT(rust_shm_attaches, rust_shm_attach, TP_PROTO(u32 id, u64 attaches), TP_ARGS(id, attaches));
+DEFINE_EVENT(rust_shm_attaches, rust_shm_attach, TP_PROTO(u32 ns, u32 id, u64 attaches), TP_ARGS(ns, id, attaches));
 
 /* One less, by detach, munmap(2), execve(2), exit(2). */
-DEFINE_EVENT(rust_shm_attaches, rust_shm_detach, TP_PROTO(u32 id, u64 attaches), TP_ARGS(id, attaches));
+DEFINE_EVENT(rust_shm_attaches, rust_shm_detach, TP_PROTO(u32 ns, u32 id, u64 attaches), TP_ARGS(ns, id, attaches));
 
 /*
- * A page fault. order: of the folio that was put there, of 2^order pages; -1 where something was there, or the kernel's
- * own fault is to bring it in (from swap, for example).
+ * A page fault. order: of the folio that was put there, of 2^order pages; -1 where that is left to the kernel's own fault:
+ * something is there, or in swap; a small page is wanted (MADV_NOHUGEPAGE); there is no memory.
  */
 TRACE_EVENT(rust_shm_fault,
-	TP_PROTO(u32 id, u64 page, int order),
-	TP_ARGS(id, page, order),
+	TP_PROTO(u32 ns, u32 id, u64 page, int order),
+	TP_ARGS(ns, id, page, order),
 	TP_STRUCT__entry(
+		__field(u32, ns)
 		__field(u32, id)
 		__field(u64, page)
 		__field(int, order)
 	),
 	TP_fast_assign(
+		__entry->ns = ns;
 		__entry->id = id;
 		__entry->page = page;
 		__entry->order = order;
 	),
-	TP_printk("id=%u page=%llu order=%d", __entry->id, __entry->page, __entry->order)
+	TP_printk("ns=%u id=%u page=%llu order=%d", __entry->ns, __entry->id, __entry->page, __entry->order)
 );
 
 #endif

@@ -2,15 +2,17 @@
 
 //! The tracepoints of `events.h`. One that nobody listens to costs a `nop`.
 
+#[cfg(CONFIG_TRACEPOINTS)]
 use crate::shm::sys::bindings;
 use kernel::macros::paste;
 
-/// A function for each tracepoint: [`kernel::declare_trace!`] is for those in the kernel's bindings.
+/// A function for each tracepoint, called with what says its values to those who listen:
+/// [`kernel::declare_trace!`] is for those in the kernel's bindings.
 macro_rules! tracepoints {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*);)*) => { $( paste! {
         $(#[$doc])*
         #[inline(always)]
-        pub(crate) fn $name($($argument: $type),*) {
+        pub(crate) fn $name(values: impl FnOnce() -> ($($type),*)) {
             #[cfg(CONFIG_TRACEPOINTS)]
             // SAFETY: The key is the tracepoint's, which takes numbers.
             unsafe {
@@ -19,11 +21,12 @@ macro_rules! tracepoints {
                     bindings::tracepoint,
                     key
                 ) {
+                    let ($($argument),*) = values();
                     bindings::[<rust_do_trace_rust_shm_ $name>]($($argument),*);
                 }
             }
             #[cfg(not(CONFIG_TRACEPOINTS))]
-            let _ = ($($argument),*);
+            let _ = values;
         }
     } )* };
 }
@@ -34,9 +37,9 @@ tracepoints! {
     /// A segment is out of the table, and its memory is freed.
     fn remove(namespace: u32, id: u32, size: u64);
     /// A segment has one attach more: so many.
-    fn attach(id: u32, attaches: u64);
+    fn attach(namespace: u32, id: u32, attaches: u64);
     /// A segment has one attach less: so many.
-    fn detach(id: u32, attaches: u64);
+    fn detach(namespace: u32, id: u32, attaches: u64);
     /// A page is wanted; a folio of that order was put there, or none (-1).
-    fn fault(id: u32, page: u64, order: i32);
+    fn fault(namespace: u32, id: u32, page: u64, order: i32);
 }

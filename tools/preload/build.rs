@@ -2,8 +2,12 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // The interface is libc's: there will be no other version of it.
-    let name = concat!("-soname,", env!("CARGO_PKG_NAME"), ".so");
+    // The interface is libc's, and so there will hardly be a version 1. Programs that are linked with a library say which they want; what is
+    // preloaded has no version.
+    let name = match env!("CARGO_PKG_NAME") {
+        "librust_shm" => "-soname,librust_shm.so.0",
+        _ => concat!("-soname,", env!("CARGO_PKG_NAME"), ".so"),
+    };
     for argument in [
         name,
         // Its descriptor stays open, so whoever loads it a second time should find the first.

@@ -7,10 +7,7 @@ use core::{
     ops::Range,
     ptr::NonNull, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::page::PAGE_SIZE;
 
 /// The order of the folio that a PMD maps, which is a huge page: 2 MiB with pages of 4 KiB, 32 MiB with
 /// 16 KiB. 0 where there are no huge pages: a kernel that does not have them, or 512 MiB with 64 KiB.
@@ -60,63 +57,11 @@ pub(crate) fn find_free_block() -> bool {
     true
 }
 
-/// Makes all CPUs give back the free pages that each keeps for itself. The allocator does that where it
-/// is short of memory, but only after it has reclaimed something; and where a page is allocated by its
-/// place, for the zone (`drain_all_pages()`, which is not exported).
-#[cfg(CONFIG_CONTIG_ALLOC)]
+/// Makes all CPUs give back the free pages that each keeps for itself, at most ten times a second: may
+/// wait for its turn. See `helpers.h`.
 pub(crate) fn drain_cpus() {
-    const ZONES: [bindings::gfp_t; 3] = [
-        bindings::RUST_SHM_GFP_PROBE_MOVABLE,
-        bindings::RUST_SHM_GFP_PROBE_NORMAL,
-        bindings::RUST_SHM_GFP_PROBE_DMA32,
-    ];
-    for node in nodes_with_memory() {
-        for zone in ZONES {
-            drain_zone(node, zone);
-        }
-    }
-}
-
-/// Without that, they keep them for some seconds.
-#[cfg(not(CONFIG_CONTIG_ALLOC))]
-pub(crate) fn drain_cpus() {}
-
-/// The numbers of the NUMA nodes that have memory.
-#[cfg(CONFIG_CONTIG_ALLOC)]
-fn nodes_with_memory() -> impl Iterator<Item = u32> {
-    // SAFETY: The words are read once.
-    let nodes = unsafe {
-        (&raw const bindings::node_states[bindings::node_states_N_MEMORY as usize]).read_volatile()
-    };
-    (0..bindings::MAX_NUMNODES).filter(move |node| {
-        let word = nodes.bits.get((node / usize::BITS) as usize);
-        word.is_some_and(|word| word >> (node % usize::BITS) & 1 != 0)
-    })
-}
-
-/// The same for one zone of a node.
-#[cfg(CONFIG_CONTIG_ALLOC)]
-fn drain_zone(node: u32, zone: bindings::gfp_t) {
-    // A page cannot be had by its place where something in its pageblock cannot be moved. In a free
-    // block there is nothing.
-    for order in [PMD_ORDER, 0] {
-        // SAFETY: Any page may be asked for by its place; here, one that was just freed. What was
-        // allocated is freed.
-        unsafe {
-            // CAST: The number of a node.
-            let probe = bindings::alloc_pages_node_noprof(node as c_int, zone, order);
-            if probe.is_null() {
-                continue;
-            }
-            let place = bindings::rust_shm_page_to_pfn(probe);
-            bindings::__free_pages(probe, order);
-            let flags = bindings::RUST_SHM_GFP_RANGE;
-            if bindings::alloc_contig_range_noprof(place, place + 1, 0, flags) == 0 {
-                bindings::__free_pages(probe, 0);
-                break;
-            }
-        }
-    }
+    // SAFETY: It may be called where the caller may sleep.
+    unsafe { bindings::rust_shm_drain_cpus() };
 }
 
 /// A locked folio.
@@ -220,6 +165,8 @@ impl LockedFolio {
                 bindings::kunmap_local(address);
             }
         }
+        // SAFETY: By the type invariant.
+        unsafe { bindings::rust_shm_flush_dcache_folio(self.folio.as_ptr()) };
         self.mark_dirty();
     }
 

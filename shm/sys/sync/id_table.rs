@@ -5,11 +5,17 @@
 //! Lookups take no lock. A [`Guard`] holds the spinlock of the array; it can change the array, and
 //! gives access to the state `S`.
 
-pub(crate) use super::key_table::Room;
+pub(crate) use super::key_table::{
+    Hash,
+    Room, //
+};
 use crate::shm::sys::{
     bindings,
     sync::{
-        key_table::KeyTable,
+        key_table::{
+            KeyTable,
+            Link, //
+        },
         rcu_arc::{
             RcuArc,
             RcuDeferred,
@@ -111,10 +117,15 @@ impl<T: Send + Sync, S> IdTable<T, S> {
         self.load(index, &rcu).map(|object| f(&object))
     }
 
-    /// Calls `f` with objects, those that have this key among them, until it answers; under RCU: `f`
-    /// must not sleep. May miss an object, unless the lock is held.
-    pub(crate) fn with_key<R>(&self, key: u32, f: impl FnMut(&T) -> Option<R>) -> Option<R> {
-        self.keys.search(key, f)
+    /// Hashes a key.
+    pub(crate) fn hash(&self, key: u32) -> Hash {
+        self.keys.hash(key)
+    }
+
+    /// Calls `f` with objects, those that have a key with this hash among them, until it answers; under
+    /// RCU: `f` must not sleep. May miss an object, unless the lock is held.
+    pub(crate) fn with_key<R>(&self, hash: Hash, f: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        self.keys.search(hash, f)
     }
 
     /// Allocates what [`publish()`](Guard::publish) needs for an object with a key, where there may be
@@ -235,28 +246,36 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
     /// May release the lock, allocate memory, sleep, and take the lock again: the caller must
     /// repeat its checks.
     pub(crate) fn reserve(&mut self, last: u32) -> Result<u32> {
-        self.reserve_from_next(0, last, self.table.next.get())
+        // SAFETY: By the type invariant the lock is held, and nobody else refers to it.
+        let next = unsafe { &mut *self.table.next.get() };
+        Self::reserve_from_next(&self.table.xa, 0, last, next)
     }
 
     /// Reserves the first free index from `first` to `last`, as `idr_alloc()`. Otherwise as
     /// [`reserve()`](Self::reserve).
     pub(crate) fn reserve_from(&mut self, first: u32, last: u32) -> Result<u32> {
         let mut next = first;
-        self.reserve_from_next(first, last, &mut next)
+        Self::reserve_from_next(&self.table.xa, first, last, &mut next)
     }
 
-    /// Reserves the first free index from `next` to `last`, or else from `first`.
-    fn reserve_from_next(&mut self, first: u32, last: u32, next: *mut u32) -> Result<u32> {
+    /// Reserves the first free index from `next` to `last`, or else from `first`. To be called with the
+    /// lock held.
+    fn reserve_from_next(
+        xa: &Opaque<bindings::xarray>,
+        first: u32,
+        last: u32,
+        next: &mut u32,
+    ) -> Result<u32> {
         let mut index = 0;
         let limit = bindings::xa_limit {
             min: first,
             max: last,
         };
-        // SAFETY: By the type invariant the lock is held, which also protects the table's `next`. A
-        // null entry reserves the index.
+        // SAFETY: Both callers have a guard: by its invariant the lock is held. A null entry reserves the
+        // index.
         let ret = unsafe {
             bindings::__xa_alloc_cyclic(
-                self.table.xa.get(),
+                xa.get(),
                 &mut index,
                 ptr::null_mut(),
                 limit,
@@ -277,10 +296,10 @@ impl<T: Send + Sync, S> Guard<'_, T, S> {
         &mut self,
         index: u32,
         mut object: Pin<UniqueArc<RcuObject<T>>>,
-        key: Option<u32>,
+        key: Option<Hash>,
         room: &mut Room<T>,
     ) {
-        object.as_mut().set_link(self.table.keys.link(key));
+        object.as_mut().set_link(Link::new(key));
         let object = Arc::from(object);
         let entry = Arc::into_raw(object.clone());
         // This cannot fail: the index is reserved, so no memory is allocated.

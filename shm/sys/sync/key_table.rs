@@ -33,25 +33,29 @@ const FIRST_BITS: u32 = if cfg!(test) { 1 } else { 6 };
 const ARRAYS: usize = 19;
 
 /// The first `bits` bits.
-fn first_bits(hash: u32, bits: u32) -> u32 {
-    hash.wrapping_shr(u32::BITS.wrapping_sub(bits))
+fn first_bits(hash: Hash, bits: u32) -> u32 {
+    hash.0.wrapping_shr(u32::BITS.wrapping_sub(bits))
 }
 
 /// The first object of a chain, or the next one; or null.
 type Next<T> = Atomic<*const RcuObject<T>>;
 
+/// The hash of a key, for the table that made it.
+#[derive(Clone, Copy)]
+pub(crate) struct Hash(u32);
+
 /// What an object in a [`KeyTable`] has for it.
 pub(super) struct Link<T> {
     /// The hash of its key, if it has one.
-    hash: Option<u32>,
+    hash: Option<Hash>,
     next: Next<T>,
 }
 
 impl<T> Link<T> {
-    /// That of an object which is in no chain.
-    pub(super) const fn new() -> Self {
+    /// That of an object which is in no chain yet, or never.
+    pub(super) const fn new(hash: Option<Hash>) -> Self {
         Self {
-            hash: None,
+            hash,
             next: Atomic::new(ptr::null()),
         }
     }
@@ -93,19 +97,11 @@ impl<T: Send + Sync> KeyTable<T> {
         }
     }
 
-    /// The link of a new object.
-    pub(super) fn link(&self, key: Option<u32>) -> Link<T> {
-        Link {
-            hash: key.map(|key| self.hash(key)),
-            next: Atomic::new(ptr::null()),
-        }
-    }
-
     /// The hash of a key. One that is linear, as multiply-shift, lets who has found three keys of a chain,
     /// by the time that a call takes, find thousands.
-    fn hash(&self, key: u32) -> u32 {
+    pub(super) fn hash(&self, key: u32) -> Hash {
         // SAFETY: The secret is valid.
-        unsafe { bindings::hsiphash_1u32(key, &self.secret) }
+        Hash(unsafe { bindings::hsiphash_1u32(key, &self.secret) })
     }
 
     /// The array of 2^`bits` chains.
@@ -114,13 +110,13 @@ impl<T: Send + Sync> KeyTable<T> {
     }
 
     /// The chain of a hash in that array, if it is there.
-    fn chain_of(&self, bits: u32, hash: u32) -> Option<&Next<T>> {
+    fn chain_of(&self, bits: u32, hash: Hash) -> Option<&Next<T>> {
         let array = self.array(bits)?.as_ref()?;
         array.get(first_bits(hash, bits) as usize)
     }
 
     /// The chain of a hash; `None` if there are no chains.
-    fn chain(&self, hash: u32) -> Option<&Next<T>> {
+    fn chain(&self, hash: Hash) -> Option<&Next<T>> {
         let chains = self.chains.load(Relaxed);
         let bits = chains.checked_ilog2()?;
         // The highest bit, which stands for the chains of an array, falls away.
@@ -136,11 +132,11 @@ impl<T: Send + Sync> KeyTable<T> {
         unsafe { next.load(Acquire).as_ref() }
     }
 
-    /// Calls `f` with objects, among which are those with this key that it does not miss, until it
-    /// answers.
-    pub(super) fn search<R>(&self, key: u32, mut f: impl FnMut(&T) -> Option<R>) -> Option<R> {
+    /// Calls `f` with objects, among which are those with a key of this hash that it does not miss, until
+    /// it answers.
+    pub(super) fn search<R>(&self, hash: Hash, mut f: impl FnMut(&T) -> Option<R>) -> Option<R> {
         let rcu = rcu::read_lock();
-        let mut next = self.chain(self.hash(key))?;
+        let mut next = self.chain(hash)?;
         loop {
             let object = Self::load(next, &rcu)?;
             if let Some(answer) = f(object) {

@@ -47,7 +47,7 @@ impl<T: Send + Sync> RcuObject<T> {
     pub(crate) fn new(value: impl PinInit<T>) -> impl PinInit<Self> {
         pin_init!(Self {
             head: Opaque::uninit(),
-            link: Link::new(),
+            link: Link::new(None),
             value <- value,
         })
     }

@@ -22,8 +22,8 @@ use kernel::{
 };
 
 // A kprobe on ftrace runs its handler with preemption disabled, where raw spinlocks may be taken. A
-// breakpoint on x86 runs it in NMI context, where they may not. On arm64 it is an exception like
-// others, with interrupts disabled: there they may, and there are no kprobes on ftrace.
+// breakpoint on x86 runs it in NMI context, where they may not. On arm64, which has no kprobes on
+// ftrace, it runs with all interrupts masked: nobody who holds such a lock can be interrupted by it.
 #[cfg(all(CONFIG_ARM64, not(CONFIG_KPROBES)))]
 compile_error!("rust_shm needs a kernel with CONFIG_KPROBES=y");
 #[cfg(all(CONFIG_X86_64, not(CONFIG_KPROBES_ON_FTRACE)))]

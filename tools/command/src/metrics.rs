@@ -37,9 +37,9 @@ impl Sum {
 type Gauge = (&'static str, &'static str, fn(&Sum) -> u64);
 
 const GAUGES: [Gauge; 7] = [
-    ("segments", "Segments.", |sum| sum.segments),
-    ("attaches", "Attaches of all segments.", |sum| sum.attaches),
-    ("size_bytes", "Sizes of the segments.", |sum| sum.size),
+    ("segments", "Number of segments.", |sum| sum.segments),
+    ("attaches", "Number of attaches.", |sum| sum.attaches),
+    ("size_bytes", "Size of the segments.", |sum| sum.size),
     (
         "resident_bytes",
         "Memory of the segments that is resident.",
@@ -52,12 +52,12 @@ const GAUGES: [Gauge; 7] = [
     ),
     (
         "unattached_segments",
-        "Segments that are not attached.",
+        "Number of segments that are not attached.",
         |sum| sum.unattached,
     ),
     (
         "removed_segments",
-        "Segments that are removed and still attached.",
+        "Number of segments that are removed and still attached.",
         |sum| sum.removed,
     ),
 ];

@@ -307,6 +307,11 @@ fn rows(before: Option<&Look>, now: &Look) -> Vec<Row> {
     now.infos.iter().map(row).collect()
 }
 
+/// The sum of rates. That of none is 0: by itself it would be -0.0, and shown as that.
+fn total(rates: impl Iterator<Item = f64>) -> f64 {
+    rates.sum::<f64>() + 0.0
+}
+
 /// Two lines about all segments.
 fn sums(before: Option<&Look>, now: &Look, rows: &[Row], bytes: bool) -> [String; 2] {
     let attached: u64 = now.infos.iter().map(Info::attaches).sum();
@@ -338,7 +343,7 @@ fn sums(before: Option<&Look>, now: &Look, rows: &[Row], bytes: bool) -> [String
         ),
     );
     if now.counts.is_some() {
-        let sum = |of: fn(&Row) -> Option<f64>| rows.iter().filter_map(of).sum::<f64>();
+        let sum = |of: fn(&Row) -> Option<f64>| total(rows.iter().filter_map(of));
         rates += &format!(
             ", {:.1} attaches, {:.1} detaches",
             sum(|row| row.attaches),
@@ -911,5 +916,7 @@ mod tests {
         assert_eq!(rate_of_bytes(2048.0, false), "2K");
         assert_eq!(rate_of_bytes(-2048.0, true), "-2048");
         assert_eq!(rate_of_bytes(-0.4, true), "0");
+        assert_eq!(format!("{:.1}", total([1.5, 2.0].into_iter())), "3.5");
+        assert_eq!(format!("{:.1}", total([].into_iter())), "0.0");
     }
 }

@@ -77,7 +77,7 @@ pub(crate) mod parameter {
 }
 
 pub(crate) mod shmem {
-    use crate::shm::sys::mm::folio::PMD_ORDER;
+    use crate::shm::sys::mm::folio::{LockedFolio, PMD_ORDER};
     use kernel::{
         page::PAGE_SHIFT,
         prelude::*,
@@ -102,14 +102,6 @@ pub(crate) mod shmem {
         pub(crate) fails: [bool; 2],
         /// What it takes to allocate and clear them, one at a time.
         pub(crate) placing: UnsafeCell<usize>,
-    }
-
-    pub(crate) struct Folio;
-
-    impl Folio {
-        pub(crate) fn order(&self) -> u32 {
-            PMD_ORDER
-        }
     }
 
     #[derive(Clone, Copy)]
@@ -140,13 +132,13 @@ pub(crate) mod shmem {
         }
 
         /// Other tasks must not do so at the same time, and find it the next time.
-        pub(crate) fn place(self, index: usize) -> Result<Folio> {
+        pub(crate) fn place(self, index: usize) -> Result<LockedFolio> {
             self.0.placing.with_mut(|_| {
                 if !self.has(index) {
                     self.0.present[index >> PMD_ORDER].store(true, Relaxed);
                 }
             });
-            Ok(Folio)
+            Ok(LockedFolio)
         }
 
         pub(crate) fn place_huge(self, index: usize) -> Result {

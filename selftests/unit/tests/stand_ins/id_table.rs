@@ -2,7 +2,7 @@
 
 //! A table of which there are only the lock and the keys.
 
-use super::key_table::{KeyTable, Room};
+use super::key_table::{KeyTable, Link, Room};
 pub(crate) use super::rcu_arc::RcuObject;
 use kernel::{
     prelude::*,
@@ -35,13 +35,13 @@ impl<T: Send + Sync, S> IdTable<T, S> {
     }
 
     pub(crate) fn with_key<R>(&self, key: u32, f: impl FnMut(&T) -> Option<R>) -> Option<R> {
-        self.keys.search(key, f)
+        self.keys.search(self.keys.hash(key), f)
     }
 
     /// As the module does it for a new segment.
     pub(crate) fn add(&self, key: u32, value: T) -> Arc<RcuObject<T>> {
         let mut room: Room<T> = self.keys.room(u32::MAX).unwrap();
-        let object = RcuObject::new(self.keys.link(Some(key)), value);
+        let object = RcuObject::new(Link::new(Some(self.keys.hash(key))), value);
         let object = Arc::new(object, GFP_KERNEL).unwrap();
         self.lock().insert_key(&object, &mut room);
         object

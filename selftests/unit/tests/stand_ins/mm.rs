@@ -8,6 +8,8 @@ pub(crate) mod folio {
 
     pub(crate) const LARGE_FOLIOS: bool = true;
 
+    pub(crate) struct LockedFolio;
+
     pub(crate) fn all_pages() -> usize {
         usize::MAX
     }
