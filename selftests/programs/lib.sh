@@ -7,7 +7,6 @@
 name=${0##*/}
 top=$(cd "$(dirname "$0")/../.." && pwd)
 built=$top/build/programs
-rshm=$top/build/tools/rshm
 table=/dev/rust_shm
 table_builtin=/proc/sysvipc/shm
 backends='builtin rust_shm' # but for a kernel that has no built-in
@@ -22,6 +21,9 @@ export LC_ALL=C.UTF-8 TZ=UTC
 
 work=$(mktemp -d "/tmp/$name.XXXXXX")
 chmod 755 "$work"
+# The library is for everybody, wherever the checkout is.
+cp -R "$top/build/tools" "$work/tools"
+rshm=$work/tools/rshm
 pids=()
 count=0 failures=0
 
