@@ -288,13 +288,13 @@ impl Filling {
 pub(crate) fn fill(file: &shmem_file::ShmemFile, queue: &OwnedQueue) -> Result {
     let pages = file.view().size() >> PAGE_SHIFT;
     // What cannot be is not begun: it would take the memory from everybody else.
-    let has = |room: usize| pages <= room;
-    if !has(folio::available_pages()) {
-        if !has(folio::all_pages()) {
-            return Err(ENOMEM);
-        }
+    if pages > folio::all_pages() {
+        return Err(ENOMEM);
+    }
+    let is_short = || pages > folio::available_pages();
+    if is_short() {
         folio::drain_cpus();
-        if !has(folio::available_pages()) {
+        if is_short() {
             return Err(ENOMEM);
         }
     }

@@ -62,12 +62,13 @@ static void drain_zone(struct zone *zone)
 void rust_shm_drain_cpus(void)
 {
 	static unsigned long last;
-	unsigned long before = READ_ONCE(last), next = before + HZ / 10;
+	unsigned long before = READ_ONCE(last);
+	long wait = before + HZ / 10 - jiffies;
 	int node, index;
 
 	/* It makes work for all CPUs. Two at once do no harm. */
-	if (before && time_before(jiffies, next)) {
-		schedule_timeout_killable(next - jiffies);
+	if (before && wait > 0) {
+		schedule_timeout_killable(wait);
 		/* Somebody else has done it meanwhile. */
 		if (READ_ONCE(last) != before)
 			return;
