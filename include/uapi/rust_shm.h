@@ -2,7 +2,7 @@
 /*
  * rust_shm - System V shared memory through /dev/rust_shm
  *
- * Open the device, then use the five ioctls below where shmget(2), shmat(2), shmdt(2) and
+ * Open the device, then use the ioctls below where shmget(2), shmat(2), shmdt(2) and
  * shmctl(2) would be used. The descriptor only carries the calls: it holds no segment and no
  * attach, may be closed at any time, and acts for whoever calls, in the IPC namespace of the
  * caller (not of whoever opened it).
@@ -33,9 +33,9 @@
 /**
  * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
  * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK; 3 adds RUST_SHM_CTL_HUGE and
- * rust_shm_stat.swap.
+ * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_FD.
  */
-#define RUST_SHM_ABI_VERSION 3
+#define RUST_SHM_ABI_VERSION 4
 
 /*
  * The numbers of <sys/ipc.h> and <sys/shm.h> under names of our own, so that this header can be
@@ -86,13 +86,15 @@
 #define RUST_SHM_MODE_DEST 0x00000200U	/* 01000: removed; goes away with the last detach */
 #define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory by RUST_SHM_LOCK */
 
+/* Bits of rust_shm_version.features. */
+#define RUST_SHM_FEATURE_FD 0x00000002U	/* RUST_SHM_IOC_FD */
+
 /**
  * struct rust_shm_version - what RUST_SHM_IOC_VERSION answers
  * @abi: RUST_SHM_ABI_VERSION of the loaded module; 32 bits. Grows by one with every addition to
  *         this header.
  * @reserved: zero.
- * @features: a bit for each optional ability of the module; 64 bits. None is defined in this
- *         revision.
+ * @features: a bit for each optional ability of the module, RUST_SHM_FEATURE_*; 64 bits.
  */
 struct rust_shm_version {
 	__u32 abi;
@@ -317,6 +319,47 @@ struct rust_shm_usage {
 	__u64 swap_successes;
 };
 
+/*
+ * Flags of struct rust_shm_fd: O_RDWR and O_CLOEXEC of most architectures. Without RUST_SHM_FD_RDWR,
+ * the descriptor is for reading only, as with O_RDONLY.
+ */
+#define RUST_SHM_FD_RDWR 0x00000002U
+#define RUST_SHM_FD_CLOEXEC 0x00080000U
+
+/** RUST_SHM_FD_MAGIC - statfs.f_type of a descriptor of a segment, as fstatfs(2) tells it. */
+#define RUST_SHM_FD_MAGIC 0x72735f66U
+
+/**
+ * struct rust_shm_fd - a descriptor of a segment
+ * @id: in: the segment; signed, 32 bits.
+ * @flags: in: RUST_SHM_FD_RDWR | RUST_SHM_FD_CLOEXEC; 32 bits.
+ *
+ * The ioctl returns a new descriptor. Permission is asked here, as for an attach, and not again:
+ * whoever gets the descriptor, by fork(2), SCM_RIGHTS or pidfd_getfd(2), can use it, whatever its
+ * user, and its IPC namespace. It keeps the segment as an attach does, also when it is removed.
+ *
+ * mmap(2) of it is an attach: it counts in rust_shm_stat.nattch, and RUST_SHM_IOC_DETACH unmaps it if
+ * it begins at offset 0. read(2), write(2), lseek(2) with SEEK_DATA and SEEK_HOLE, splice(2),
+ * copy_file_range(2) and fallocate(2) work as on a memfd whose size is sealed: what goes beyond the
+ * end is EFBIG. fstat(2) tells size, owner, permission bits, and the id as st_ino. It is never
+ * executable. One for reading cannot be opened for writing again, through /proc/PID/fd.
+ *
+ * poll(2): POLLIN while the segment is attached, POLLPRI while it is not; POLLHUP once it is
+ * removed; POLLOUT always.
+ *
+ * Errors, in the order of do_shmat():
+ *   EINVAL  id is negative; an unknown flag; no such segment (or not any more)
+ *   EACCES  the segment's mode does not allow it
+ *   EIDRM   the segment is removed by somebody else at this very moment
+ *   ENFILE  fs.file-max
+ *   ENOMEM  no memory is left
+ *   EMFILE  the caller has RLIMIT_NOFILE descriptors
+ */
+struct rust_shm_fd {
+	__s32 id;
+	__u32 flags;
+};
+
 /** RUST_SHM_IOC_VERSION - which revision of this header the module speaks. Returns 0. */
 #define RUST_SHM_IOC_VERSION _IOR(RUST_SHM_IOC_TYPE, 0x00, struct rust_shm_version)
 
@@ -331,6 +374,28 @@ struct rust_shm_usage {
 
 /** RUST_SHM_IOC_CTL - see struct rust_shm_ctl. Returns what shmctl(2) returns. */
 #define RUST_SHM_IOC_CTL _IOW(RUST_SHM_IOC_TYPE, 0x04, struct rust_shm_ctl)
+
+/** RUST_SHM_IOC_FD - see struct rust_shm_fd. Returns a descriptor. */
+#define RUST_SHM_IOC_FD _IOW(RUST_SHM_IOC_TYPE, 0x06, struct rust_shm_fd)
+
+/**
+ * RUST_SHM_FD_ADD_SEALS - on a descriptor of a segment: add seals to the segment, as F_ADD_SEALS of
+ * fcntl(2), which takes memfds alone. The argument is F_SEAL_* of <linux/fcntl.h>. A segment always
+ * has F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_EXEC. Returns 0.
+ *
+ * After F_SEAL_WRITE, nobody can write to the segment any more, by whatever way: an attach that is
+ * not read-only fails with EPERM. After F_SEAL_FUTURE_WRITE, who has it mapped writable still can.
+ *
+ * Errors, as of F_ADD_SEALS:
+ *   EPERM   the descriptor is for reading only; or the segment has F_SEAL_SEAL
+ *   EINVAL  an unknown seal
+ *   EBUSY   F_SEAL_WRITE: somebody has the segment mapped writable, is writing to it, or has its
+ *           pages pinned
+ */
+#define RUST_SHM_FD_ADD_SEALS _IO(RUST_SHM_IOC_TYPE, 0x20)
+
+/** RUST_SHM_FD_GET_SEALS - on a descriptor of a segment: returns its seals, as F_GET_SEALS. */
+#define RUST_SHM_FD_GET_SEALS _IO(RUST_SHM_IOC_TYPE, 0x21)
 
 /*
  * The layout that the module was built with. Both sides refuse to build where they differ.
@@ -376,6 +441,10 @@ _RUST_SHM_AT(rust_shm_ctl, arg, 8);
 _RUST_SHM_AT(rust_shm_ctl, arg_size, 16);
 _RUST_SHM_AT(rust_shm_ctl, flags, 20);
 _RUST_SHM_SIZE(rust_shm_ctl, 24);
+
+_RUST_SHM_AT(rust_shm_fd, id, 0);
+_RUST_SHM_AT(rust_shm_fd, flags, 4);
+_RUST_SHM_SIZE(rust_shm_fd, 8);
 
 _RUST_SHM_AT(rust_shm_stat, key, 0);
 _RUST_SHM_AT(rust_shm_stat, uid, 4);
