@@ -1365,6 +1365,27 @@ def examples_wait_for_each_other():
     same(table(), {})
 
 
+@test
+def fd_is_standard_input():
+    segment = ok("create", "8K").strip()
+    same(ok("fd", segment, "--write", "--", "sh", "-c", "printf hello >&0"), "")
+    same(ok("fd", segment, "--", "head", "-c", "5"), "hello")
+    same(ok("fd", segment, "--", "sh", "-c", "wc -c; test -w /dev/stdin || echo for reading only"), "8192\nfor reading only\n")
+    same(ok("fd", segment, "--", "unshare", "--ipc", "head", "-c", "5"), "hello")
+    fails(125, "no such segment", "fd", "999", "--", "true")
+    fails(127, "No such file", "fd", segment, "--", "/nowhere/program")
+    ok("rm", segment)
+
+
+@test
+def example_of_a_sandbox():
+    for command in [], ["unshare", "--user", "--ipc", "--net", "--mount", "--pid", "--fork"]:
+        result = call(os.path.join(TOOLS, "examples/sandbox"), *command)
+        assert (result.status, result.err) == (0, ""), result
+        assert "consumer: a text by shared memory\n" in result.out and "is gone\n" in result.out, result
+        same(table(), {})
+
+
 def too_long(*_):
     raise AssertionError(f"took longer than {PATIENCE} s")
 

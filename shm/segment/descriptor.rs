@@ -137,6 +137,7 @@ impl DescribedObject for Descriptor {
         to.map(&Segment::attach_file(&self.segment, access)?)
     }
 
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     fn alignment(&self) -> usize {
         self.segment.alignment()
     }

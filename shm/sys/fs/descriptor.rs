@@ -12,7 +12,6 @@
 
 use super::{
     file::{
-        find_area,
         Access,
         NewMapping,
         PUNCH_HOLE, //
@@ -21,9 +20,12 @@ use super::{
     shmem_file::ShmemRef, //
 };
 use crate::shm::{
-    rules::permission::{
-        Gid,
-        Uid, //
+    rules::{
+        permission::{
+            Gid,
+            Uid, //
+        },
+        uapi, //
     },
     sys::{
         bindings,
@@ -37,6 +39,8 @@ use crate::shm::{
         }, //
     }, //
 };
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+use super::file::find_area;
 use core::{
     cell::UnsafeCell,
     ops::Range,
@@ -83,6 +87,7 @@ pub(crate) trait DescribedObject: Send + Sync {
     fn map(&self, access: Access, to: NewMapping<'_>) -> Result;
 
     /// What the address of a mapping should be a multiple of, in bytes: a page or more.
+    #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     fn alignment(&self) -> usize;
 
     /// Calls `f`, which writes to the pages, or frees some. `EPERM` if that is sealed.
@@ -136,7 +141,7 @@ unsafe impl Sync for Filesystem {}
 static FILESYSTEM: Filesystem = Filesystem {
     kind: UnsafeCell::new(bindings::file_system_type {
         owner: this_module(),
-        name: c"rust_shm".as_ptr().cast(),
+        name: c"rust_shm".to_bytes_with_nul().as_ptr(),
         init_fs_context: Some(init_filesystem),
         kill_sb: Some(bindings::kill_anon_super),
         ..pin_init::zeroed()
@@ -337,7 +342,7 @@ unsafe extern "C" fn init_filesystem(context: *mut bindings::fs_context) -> c_in
     // SAFETY: By this function's requirement.
     unsafe {
         // CAST: To a longer integer. No file on such a filesystem can be executed.
-        let pseudo = bindings::init_pseudo(context, bindings::RUST_SHM_FD_MAGIC as usize);
+        let pseudo = bindings::init_pseudo(context, uapi::FD_MAGIC as usize);
         if pseudo.is_null() {
             return ENOMEM.to_errno();
         }
@@ -436,7 +441,7 @@ unsafe extern "C" fn getattr(
 
 /// # Safety
 ///
-/// Called by the VFS with a file that has `FILE_OPS`; and so all below.
+/// Called by the VFS or mm with a file that has `FILE_OPS`, and that its caller holds.
 unsafe extern "C" fn llseek(
     file: *mut bindings::file,
     offset: bindings::loff_t,
@@ -464,6 +469,9 @@ unsafe extern "C" fn llseek(
     }
 }
 
+/// # Safety
+///
+/// As for `llseek()`.
 unsafe extern "C" fn read_iter(kiocb: *mut bindings::kiocb, to: *mut bindings::iov_iter) -> isize {
     // SAFETY: As for `llseek()`; the caller has the kiocb for itself.
     unsafe {
@@ -473,6 +481,10 @@ unsafe extern "C" fn read_iter(kiocb: *mut bindings::kiocb, to: *mut bindings::i
 }
 
 /// Writes up to the end of the file: it does not grow, which is `EFBIG`.
+///
+/// # Safety
+///
+/// As for `llseek()`.
 unsafe extern "C" fn write_iter(
     kiocb: *mut bindings::kiocb,
     from: *mut bindings::iov_iter,
@@ -502,6 +514,9 @@ unsafe extern "C" fn write_iter(
     }
 }
 
+/// # Safety
+///
+/// As for `llseek()`.
 unsafe extern "C" fn splice_read(
     file: *mut bindings::file,
     position: *mut bindings::loff_t,
@@ -513,6 +528,9 @@ unsafe extern "C" fn splice_read(
     unsafe { bindings::vfs_splice_read(Node::of(file).base(), position, pipe, length, flags) }
 }
 
+/// # Safety
+///
+/// As for `llseek()`.
 unsafe extern "C" fn poll(
     file: *mut bindings::file,
     table: *mut bindings::poll_table,
@@ -537,6 +555,9 @@ unsafe extern "C" fn poll(
     mask
 }
 
+/// # Safety
+///
+/// As for `llseek()`.
 unsafe extern "C" fn ioctl(
     file: *mut bindings::file,
     request: c_uint,
@@ -561,6 +582,9 @@ unsafe extern "C" fn ioctl(
     done.unwrap_or_else(|e| e.to_errno() as c_long)
 }
 
+/// # Safety
+///
+/// As for `llseek()`.
 unsafe extern "C" fn mmap(file: *mut bindings::file, vma: *mut bindings::vm_area_struct) -> c_int {
     from_result(|| {
         // SAFETY: Called by mm with a file that has `FILE_OPS`, and a VMA that is being made for it.
@@ -578,6 +602,9 @@ unsafe extern "C" fn mmap(file: *mut bindings::file, vma: *mut bindings::vm_area
     })
 }
 
+/// # Safety
+///
+/// As for `llseek()`.
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
 unsafe extern "C" fn get_unmapped_area(
     file: *mut bindings::file,
@@ -594,6 +621,10 @@ unsafe extern "C" fn get_unmapped_area(
 }
 
 /// Allocates pages within the size, or frees them: as shmem, with a size that is sealed.
+///
+/// # Safety
+///
+/// As for `llseek()`.
 unsafe extern "C" fn fallocate(
     file: *mut bindings::file,
     mode: c_int,
