@@ -10,6 +10,8 @@
 //! Operations that need the pages do them on the shmem file. A mapping gets an
 //! [`AttachFile`] in place of this file, and is an attach like any other.
 
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+use super::file::find_area;
 use super::{
     file::{
         Access,
@@ -39,8 +41,6 @@ use crate::shm::{
         }, //
     }, //
 };
-#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-use super::file::find_area;
 use core::{
     cell::UnsafeCell,
     ops::Range,
