@@ -21,6 +21,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 
+#include "cgroup.h"
 #include "proc.h"
 #include "shm_backend.h"
 #include "swap.h"
@@ -1026,6 +1027,34 @@ TEST_F(descriptor, reads_what_is_swapped_out)
 	munmap(addr, self->mapped);
 	ASSERT_EQ(0, swap_off());
 	free(text);
+}
+
+/* As what is touched by an attach is. */
+TEST_F(descriptor, who_writes_is_charged)
+{
+	int id = shm_rust.get(IPC_PRIVATE, 8 * MIB, 0600), fd = fd_of(id, O_RDWR);
+	struct cgroup group;
+	long charged;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, cgroup_make(&group, 0))
+		TH_LOG("no cgroup: %s", strerror(errno));
+	SHM_CHILD {
+		char *text = calloc(1, MIB);
+		int i;
+
+		ASSERT_NE(NULL, text);
+		ASSERT_EQ(0, cgroup_enter(&group));
+		for (i = 0; i < 8; i++)
+			ASSERT_EQ(MIB, pwrite(fd, text, MIB, i * MIB));
+	}
+	charged = cgroup_read(&group, "memory.stat", "shmem");
+	EXPECT_LE((long)(8 * MIB), charged);
+	EXPECT_GT((long)(9 * MIB), charged);
+	/* Holes are not allocated by who reads them, and given back by who makes them. */
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 8 * MIB));
+	EXPECT_EQ(0, shm_rss(&shm_rust, id));
+	EXPECT_EQ(0, cgroup_remove(&group));
 }
 
 TEST_F(descriptor, of_huge_pages)

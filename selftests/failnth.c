@@ -767,7 +767,8 @@ SCENARIO(failnth_module, descriptor, SEGMENT, .size = 64 * KIB, .call = open_des
 SCENARIO(failnth_module, descriptor_again, DESCRIPTOR(.call = open_again, .undo = close_again, MAY_FAIL(ENOMEM, EFAULT)))
 SCENARIO(failnth_module, descriptor_mmap, DESCRIPTOR(.call = map_descriptor, .undo = unmap_descriptor, MAY_FAIL(ENOMEM)))
 SCENARIO(failnth_module, descriptor_write, DESCRIPTOR(.call = write_by_descriptor, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT)))
-SCENARIO(failnth_module, descriptor_punch, DESCRIPTOR(.call = punch, .undo = nothing, MAY_FAIL(ENOMEM)))
+SCENARIO(failnth_module, descriptor_punch, TOUCHED, .size = 2 * MIB, .also = open_descriptor, .call = punch, .undo = nothing,
+	 MAY_FAIL(ENOMEM))
 SCENARIO(failnth_module, descriptor_stat, DESCRIPTOR(.call = stat_descriptor, .undo = nothing, MAY_FAIL(EFAULT)))
 SCENARIO(failnth_module, descriptor_seal, DESCRIPTOR(.call = seal, .undo = nothing, .allocates_nothing = true))
 
