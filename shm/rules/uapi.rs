@@ -18,12 +18,15 @@ macro_rules! numbers {
     ($then:ident) => {
         $then! {
             TYPE = 0xd5, RUST_SHM_IOC_TYPE;
-            ABI_VERSION = 3, RUST_SHM_ABI_VERSION;
+            ABI_VERSION = 4, RUST_SHM_ABI_VERSION;
+            // Bits of `Version::features`.
+            FEATURE_RESTORE = 4, RUST_SHM_FEATURE_RESTORE;
             IOC_VERSION = _IOR::<Version>(TYPE, 0), RUST_SHM_HEADER_IOC_VERSION;
             IOC_GET = _IOW::<Get>(TYPE, 1), RUST_SHM_HEADER_IOC_GET;
             IOC_ATTACH = _IOWR::<Attach>(TYPE, 2), RUST_SHM_HEADER_IOC_ATTACH;
             IOC_DETACH = _IOW::<Detach>(TYPE, 3), RUST_SHM_HEADER_IOC_DETACH;
             IOC_CTL = _IOW::<Ctl>(TYPE, 4), RUST_SHM_HEADER_IOC_CTL;
+            IOC_RESTORE = _IOW::<Restore>(TYPE, 7), RUST_SHM_HEADER_IOC_RESTORE;
             // Flags of `Get`.
             IPC_CREAT = 0o1000, RUST_SHM_IPC_CREAT;
             IPC_EXCL = 0o2000, RUST_SHM_IPC_EXCL;
@@ -49,6 +52,9 @@ macro_rules! numbers {
             SHM_STAT_ANY = 15, RUST_SHM_STAT_ANY;
             // Bit of `Ctl::flags`.
             CTL_HUGE = 1, RUST_SHM_CTL_HUGE;
+            // Flags of `Restore`.
+            RESTORE_OPEN = 1, RUST_SHM_RESTORE_OPEN;
+            RESTORE_CLOSE = 2, RUST_SHM_RESTORE_CLOSE;
             // Bits of `Stat::mode`.
             SHM_DEST = 0o1000, RUST_SHM_MODE_DEST;
             SHM_LOCKED = 0o2000, RUST_SHM_MODE_LOCKED;
@@ -108,6 +114,8 @@ macro_rules! structures {
                 seq: u32,
                 reserved: u32,
                 swap: u64,
+                flags: u32,
+                reserved2: u32,
             }
             Limits = rust_shm_limits {
                 shmmax: u64,
@@ -124,6 +132,22 @@ macro_rules! structures {
                 shm_swp: u64,
                 swap_attempts: u64,
                 swap_successes: u64,
+            }
+            Restore = rust_shm_restore {
+                id: i32,
+                key: i32,
+                size: u64,
+                flags: u32,
+                mode: u32,
+                uid: u32,
+                gid: u32,
+                cuid: u32,
+                cgid: u32,
+                cpid: i32,
+                lpid: i32,
+                atime: i64,
+                dtime: i64,
+                ctime: i64,
             }
         }
     };
