@@ -44,6 +44,12 @@ pub enum Call {
     Populate,
     /// `mmap(2)` of memory without a segment.
     Map,
+    /// Making a segment as it was.
+    Restore,
+    /// `madvise(2)`.
+    Advise,
+    /// Asking for a NUMA policy, or setting one.
+    Policy,
 }
 
 impl Call {
@@ -65,6 +71,9 @@ impl Call {
             Self::Usage => "ask for the usage of",
             Self::Populate => "populate",
             Self::Map => "map",
+            Self::Restore => "restore",
+            Self::Advise => "advise the kernel of",
+            Self::Policy => "ask for or set the NUMA policy of",
         }
     }
 }
@@ -246,6 +255,19 @@ impl Error {
                 "only its owner, its creator and root may, with a ulimit -l above 0"
             }
             (Call::Lock, libc::ENOMEM) => "it is larger than what you may lock: raise ulimit -l, or be root",
+            (Call::Restore, libc::EPERM) => {
+                "this takes root, or CAP_CHECKPOINT_RESTORE; huge pages are for root (CAP_IPC_LOCK) and the group vm.hugetlb_shm_group"
+            }
+            (Call::Restore, libc::EEXIST) => "a segment has its key, or the index of its id: remove that (rshm ls, rshm rm)",
+            (Call::Restore, libc::EINVAL) => {
+                "it is larger than shmmax (rshm limits), or a user or group of it is not known in this user namespace"
+            }
+            (Call::Restore, libc::ENOSPC) => {
+                "shmmni segments exist, or shmall pages: remove some (rshm ls, rshm rm), or raise the limit (rshm limits)"
+            }
+            (Call::Restore, libc::ENOMEM) => {
+                "there is not as much memory, or it is locked and larger than what you may lock (ulimit -l)"
+            }
             (Call::Populate, libc::ENOMEM | libc::EFAULT) => "there is not as much memory",
             _ => return None,
         })
