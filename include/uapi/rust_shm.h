@@ -364,8 +364,8 @@ struct rust_shm_usage {
  * Errors; nothing is changed then:
  *   EPERM   a caller without CAP_CHECKPOINT_RESTORE and CAP_SYS_ADMIN in the user namespace that
  *           owns the IPC namespace
- *   EINVAL  an unknown flag or bit of mode; both RUST_SHM_RESTORE flags; id is below -1, or with
- *           RUST_SHM_RESTORE_CLOSE below 0; a pid or a time is negative; RUST_SHM_MODE_DEST with a
+ *   EINVAL  an unknown flag or bit of mode; RUST_SHM_RESTORE_OPEN with RUST_SHM_RESTORE_CLOSE; id
+ *           is below -1, or with RUST_SHM_RESTORE_CLOSE below 0; a pid or a time is negative; RUST_SHM_MODE_DEST with a
  *           key; RUST_SHM_MODE_LOCKED with RUST_SHM_HUGETLB, which is never swapped out; a uid or
  *           gid that the caller's user namespace does not know; as RUST_SHM_IOC_GET; with
  *           RUST_SHM_RESTORE_CLOSE, no such segment, or not one that is open

@@ -165,7 +165,8 @@ const SET: &[Kind] = &[
     Pick(&[0o600, 0, 0o777, 0o444]),
     Flags(&[0, 0, 0, 1]),
 ];
-const IOCTL: Kind = Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0x4048_d507, 0xd500, 0x5401, 0x5421]);
+const IOCTL: Kind =
+    Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0x4048_d507, 0xd500, 0x5401, 0x5421]);
 const OPEN: Kind = Pick(&[2, 2, 0, 1, 0x8_0000, 0x4000, 0x20_0000]);
 const MODE: Kind = Pick(&[0, 1, 2, 3, 4, 5, 6, 0x8002, 0x4003, 0x2003]);
 /// All but those that poison pages: NORMAL to DONTNEED, FREE, REMOVE, DONTFORK to NOHUGEPAGE, DONTDUMP to COLLAPSE, and guards.
@@ -238,9 +239,12 @@ pub const CALLS: &[Call] = &[
         a.put(v[3], &new);
         ctl(a, v[0], v[1], v[2] as i32, abi::IPC_SET, v[3], v[4] as u32, 0)
     }),
-    by("restore", 10, &[NewId, Dev, Where, Pick(&[u64::MAX, 0, 1, 5, 0x8005, 0x7fff_ffff]), KEY, Size, RESTORE, SAVED_MODE, Pick(&[0, 0, 1000])], |a, v| {
-        restore(a, v[1], v[2], [v[3], v[4], v[5], v[6], v[7], v[8]])
-    }),
+    by(
+        "restore",
+        10,
+        &[NewId, Dev, Where, Pick(&[u64::MAX, 0, 1, 5, 0x8005, 0x7fff_ffff]), KEY, Size, RESTORE, SAVED_MODE, Pick(&[0, 0, 1000])],
+        |a, v| restore(a, v[1], v[2], [v[3], v[4], v[5], v[6], v[7], v[8]]),
+    ),
     by("restore_close", 8, &[Dev, Where, Id, SAVED_MODE, Pick(&[0, 0, 1000])], |a, v| {
         restore(a, v[0], v[1], [v[2], 0, 0, abi::RESTORE_CLOSE.into(), v[3], v[4]])
     }),

@@ -173,7 +173,14 @@ impl Open {
         let [large, small] = &memory;
         small.prefer_small_pages()?;
         for (start, end, policy) in &self.saved.policies {
-            large.set_policy(*start as usize, (end - start) as usize, policy)?;
+            // Another machine may have other nodes.
+            if let Err(error) = large.set_policy(*start as usize, (end - start) as usize, policy) {
+                let id = self.segment.id();
+                complain(format_args!(
+                    "segment {id} keeps the default policy: {error}"
+                ));
+                break;
+            }
         }
         Ok(attached.insert(Arc::new(memory)).clone())
     }

@@ -12,7 +12,7 @@ use nix::{
     errno::Errno,
     unistd::{lseek, Whence},
 };
-use rshm::{Device, Memory, Policy, ReadOnly, Segment};
+use rshm::{Device, Info, Memory, Policy, ReadOnly, Segment};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -72,13 +72,13 @@ impl Source {
     fn new(segment: Segment) -> Result<Self> {
         // Before the attach, which changes times and process ids.
         let info = segment.stat()?;
-        refuse_if_it_goes(&segment, info.attaches())?;
+        refuse_if_it_goes(&info)?;
         let memory = segment.attach_read_only()?;
         let saved = Saved {
             fields: info.as_restore(),
             mapped: memory.len() as u64,
             attaches: info.attaches(),
-            policies: policies(&memory)?,
+            policies: policies(&memory, info.is_hugetlb())?,
         };
         let bytes = info.resident() + info.swap();
         Ok(Self {
@@ -107,32 +107,39 @@ impl Source {
     }
 }
 
-/// By kernel.shm_rmid_forced, our detach would be the end of it.
-fn refuse_if_it_goes(segment: &Segment, attaches: u64) -> Result {
-    let forced = fs::read_to_string("/proc/sys/kernel/shm_rmid_forced");
-    if attaches == 0 && forced.is_ok_and(|text| text.trim() != "0") {
-        return Err(Failure::failed(format_args!(
-            "saving segment {} would remove it, as kernel.shm_rmid_forced is set: set it to 0 meanwhile (sysctl)",
-            segment.id()
-        )));
-    }
-    Ok(())
+/// Our detach would be the end of some that nobody else has attached.
+fn refuse_if_it_goes(info: &Info) -> Result {
+    let id = info.id();
+    let forced = || {
+        let text = fs::read_to_string("/proc/sys/kernel/shm_rmid_forced");
+        text.is_ok_and(|text| text.trim() != "0")
+    };
+    let why = match info.attaches() {
+        0 if info.is_removed() => format!(
+            "it was restored as a removed one: rshm rm {id}, or let the program attach it first"
+        ),
+        0 if forced() => "kernel.shm_rmid_forced is set: set it to 0 meanwhile (sysctl)".into(),
+        _ => return Ok(()),
+    };
+    Err(Failure::failed(format_args!(
+        "saving segment {id} would end it, as {why}"
+    )))
 }
 
 /// The NUMA policies of ranges, where they are not the default.
-fn policies(memory: &Memory<ReadOnly>) -> Result<Vec<(u64, u64, Policy)>> {
+fn policies(memory: &Memory<ReadOnly>, is_huge: bool) -> Result<Vec<(u64, u64, Policy)>> {
     let mut policies: Vec<(u64, u64, Policy)> = Vec::new();
-    let nodes = fs::read_to_string("/sys/devices/system/node/possible");
-    if nodes.map_or(true, |nodes| nodes.trim() == "0") {
-        return Ok(policies);
-    }
-    let page = page_size();
+    // A huge page is of one policy.
+    let page = if is_huge { BLOCK as usize } else { page_size() };
     for start in (0..memory.len()).step_by(page) {
-        let policy = memory.policy_at(start)?;
+        let policy = match memory.policy_at(start) {
+            Err(error) if error.errno_name() == Some("ENOSYS") => break,
+            policy => policy?,
+        };
         if policy == Policy::default() {
             continue;
         }
-        let (start, end) = (start as u64, (start + page) as u64);
+        let (start, end) = (start as u64, memory.len().min(start + page) as u64);
         match policies.last_mut() {
             Some((_, last, same)) if *last == start && *same == policy => *last = end,
             _ => policies.push((start, end, policy)),
@@ -141,7 +148,7 @@ fn policies(memory: &Memory<ReadOnly>) -> Result<Vec<(u64, u64, Policy)>> {
     Ok(policies)
 }
 
-pub fn page_size() -> usize {
+fn page_size() -> usize {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
         .ok()
         .flatten()
