@@ -29,7 +29,7 @@ selftests() {
 	# The test of the command and the crate in tools/, and the crate's examples, which it runs.
 	cargo_in tools build -p rshm --examples "${to[@]}" || return
 	mkdir -p build/tools/examples
-	install -p $built/debug/examples/{producer,consumer} build/tools/examples/ && install -p selftests/rshm.py build/selftests/rshm || return
+	install -p $built/debug/examples/{producer,consumer,sandbox} build/tools/examples/ && install -p selftests/rshm.py build/selftests/rshm || return
 	preloaded
 }
 

@@ -44,7 +44,7 @@ FIXTURE_TEARDOWN(abi)
 
 static const unsigned long requests[] = {
 	RUST_SHM_IOC_VERSION, RUST_SHM_IOC_GET, RUST_SHM_IOC_ATTACH, RUST_SHM_IOC_DETACH, RUST_SHM_IOC_CTL,
-	RUST_SHM_IOC_RESTORE,
+	RUST_SHM_IOC_FD, RUST_SHM_IOC_RESTORE,
 };
 
 /* The size of struct rust_shm_stat in revision 1. */
@@ -163,6 +163,10 @@ TEST_F(abi, layout_is_as_published)
 	EXPECT_OFFSET(rust_shm_usage, swap_successes, 40);
 	EXPECT_EQ(48, sizeof(struct rust_shm_usage));
 
+	EXPECT_OFFSET(rust_shm_fd, id, 0);
+	EXPECT_OFFSET(rust_shm_fd, flags, 4);
+	EXPECT_EQ(8, sizeof(struct rust_shm_fd));
+
 	EXPECT_OFFSET(rust_shm_restore, id, 0);
 	EXPECT_OFFSET(rust_shm_restore, key, 4);
 	EXPECT_OFFSET(rust_shm_restore, size, 8);
@@ -187,6 +191,9 @@ TEST_F(abi, numbers_are_as_published)
 	EXPECT_EQ(0xc018d502UL, RUST_SHM_IOC_ATTACH);
 	EXPECT_EQ(0x4010d503UL, RUST_SHM_IOC_DETACH);
 	EXPECT_EQ(0x4018d504UL, RUST_SHM_IOC_CTL);
+	EXPECT_EQ(0x4008d506UL, RUST_SHM_IOC_FD);
+	EXPECT_EQ(0xd520UL, RUST_SHM_FD_ADD_SEALS);
+	EXPECT_EQ(0xd521UL, RUST_SHM_FD_GET_SEALS);
 	EXPECT_EQ(0x4048d507UL, RUST_SHM_IOC_RESTORE);
 }
 
@@ -222,7 +229,7 @@ TEST_F(abi, version_fills_the_whole_structure)
 	ASSERT_EQ(0, ioctl(self->fd, RUST_SHM_IOC_VERSION, &version));
 	EXPECT_EQ(RUST_SHM_ABI_VERSION, version.abi);
 	EXPECT_EQ(0, version.reserved);
-	EXPECT_EQ(RUST_SHM_FEATURE_RESTORE, version.features);
+	EXPECT_EQ(RUST_SHM_FEATURE_FD | RUST_SHM_FEATURE_RESTORE, version.features);
 }
 
 TEST_F(abi, bad_pointers_are_efault)

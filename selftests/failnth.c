@@ -16,6 +16,7 @@
 #include <linux/falloc.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -56,7 +57,7 @@ struct run {
 	const struct scenario *scenario;
 	unsigned int n;
 	bool hit;
-	int id, index, other, fd;
+	int id, index, other, fd, other_fd;
 	char *at;			/* of the segment; of a call that attaches, its result */
 	char *attaches[4];		/* all that are to be detached */
 	char *room;			/* twice the size where nothing else is, or something that may go */
@@ -746,6 +747,55 @@ SCENARIO(failnth_module, madvise_remove_of_huge, TOUCHED, .size = 4 * MIB, .flag
 	 .undo = nothing, .allocates_nothing = true)
 SCENARIO(failnth, open_map_files, TOUCHED, .size = 64 * KIB, .call = open_mapping, .undo = close_fd, MAY_FAIL(ENOMEM, EFAULT))
 SCENARIO(failnth, punch, TOUCHED, .size = 2 * MIB, .also = open_mapping, .call = punch, .undo = nothing, MAY_FAIL(ENOMEM))
+
+/* A descriptor, and what is done by it. The filesystem that it is on is mounted for it. */
+
+static long open_descriptor(struct run *run)
+{
+	struct rust_shm_fd argument = { .id = run->id, .flags = RUST_SHM_FD_RDWR | RUST_SHM_FD_CLOEXEC };
+
+	return run->fd = shm_rust_ioctl(RUST_SHM_IOC_FD, &argument);
+}
+
+/* To be opened again, for writing. */
+static long open_again(struct run *run)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", run->fd);
+	return run->other_fd = open(path, O_RDWR | O_CLOEXEC);
+}
+
+static long close_again(struct run *run)
+{
+	return close(run->other_fd);
+}
+
+static long map_descriptor(struct run *run)
+{
+	char *mapped = mmap(NULL, run->scenario->size, PROT_READ | PROT_WRITE, MAP_SHARED, run->fd, 0);
+
+	if (mapped == MAP_FAILED)
+		return -1;
+	run->at = mapped;
+	return 0;
+}
+
+STEP(unmap_descriptor, munmap(run->at, run->scenario->size))
+STEP(write_by_descriptor, pwrite(run->fd, "x", 1, 0) == 1 ? 0 : -1)
+STEP(seal, ioctl(run->fd, RUST_SHM_FD_ADD_SEALS, F_SEAL_WRITE))
+STEP(stat_descriptor, fstat(run->fd, &(struct stat){ 0 }))
+
+#define DESCRIPTOR(...) SEGMENT, .size = 64 * KIB, .also = open_descriptor, __VA_ARGS__
+
+SCENARIO(failnth_module, descriptor, SEGMENT, .size = 64 * KIB, .call = open_descriptor, .undo = close_fd, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth_module, descriptor_again, DESCRIPTOR(.call = open_again, .undo = close_again, MAY_FAIL(ENOMEM, EFAULT)))
+SCENARIO(failnth_module, descriptor_mmap, DESCRIPTOR(.call = map_descriptor, .undo = unmap_descriptor, MAY_FAIL(ENOMEM)))
+SCENARIO(failnth_module, descriptor_write, DESCRIPTOR(.call = write_by_descriptor, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT)))
+SCENARIO(failnth_module, descriptor_punch, TOUCHED, .size = 2 * MIB, .also = open_descriptor, .call = punch, .undo = nothing,
+	 MAY_FAIL(ENOMEM))
+SCENARIO(failnth_module, descriptor_stat, DESCRIPTOR(.call = stat_descriptor, .undo = nothing, MAY_FAIL(EFAULT)))
+SCENARIO(failnth_module, descriptor_seal, DESCRIPTOR(.call = seal, .undo = nothing, .allocates_nothing = true))
 
 /* Namespaces: one is made, used for the first time, left. What is in it when it ends goes by a work item, which has no failures. */
 

@@ -1158,27 +1158,32 @@ TEST_F(preload, util_linux)
 	EXPECT_EQ(0, shm_count(&shm_rust));
 }
 
-/* A program that is linked with the library for that, as pkg-config says. It has the four functions, and leaves the program's others alone. */
+/* A program that is linked with the library for that, as pkg-config says. It has its five functions, and leaves the program's others alone. */
 TEST_F(preload, linked)
 {
-	char command[3 * PATH_MAX], libraries[PATH_MAX + 8], names[256];
+	char command[3 * PATH_MAX], libraries[PATH_MAX + 8], names[256], *at;
 	FILE *pipe;
 
 	snprintf(libraries, sizeof(libraries), "%s" LINKED, directory);
 	unsetenv("LD_PRELOAD");
 	snprintf(command, sizeof(command), "printf '%s' | %s -x c -o /tmp/preload-linked - -L%s -lrust_shm && LD_LIBRARY_PATH=%s /tmp/preload-linked",
-		 "#include <sys/shm.h>\\nint main(void) { return shmget(0x11223344, 4096, IPC_CREAT | 0600) < 0; }\\n",
+		 "#include <fcntl.h>\\n#include <sys/shm.h>\\n#include <unistd.h>\\nint rust_shm_fd(int id, int flags);\\n"
+		 "int main(void) { int id = shmget(0x11223344, 4096, IPC_CREAT | 0600), fd = rust_shm_fd(id, O_RDWR | O_CLOEXEC);\\n"
+		 "return id < 0 || rust_shm_fd(id, O_WRONLY) >= 0 || write(fd, \"linked\", 6) != 6; }\\n",
 		 COMPILER, libraries, libraries);
 	ASSERT_EQ(0, shm_count(&shm_rust));
 	EXPECT_EQ(0, system(command));
 	EXPECT_EQ(1, shm_count(&shm_rust));
+	at = shm_rust.attach(shm_rust.get(0x11223344, 0, 0), NULL, SHM_RDONLY);
+	ASSERT_NE(SHM_FAILED, at);
+	EXPECT_EQ(0, memcmp(at, "linked", 6));
 	unlink("/tmp/preload-linked");
 	snprintf(command, sizeof(command), "nm -D --defined-only %slibrust_shm.so | awk '{ print $3 }' | grep -vx __shmctl64 | paste -sd ' '", libraries);
 	pipe = popen(command, "r");
 	ASSERT_NE(NULL, pipe);
 	ASSERT_NE(NULL, fgets(names, sizeof(names), pipe));
 	EXPECT_EQ(0, pclose(pipe));
-	EXPECT_STREQ("shmat shmctl shmdt shmget\n", names);
+	EXPECT_STREQ("rust_shm_fd shmat shmctl shmdt shmget\n", names);
 }
 
 TEST_HARNESS_MAIN

@@ -1365,6 +1365,27 @@ def examples_wait_for_each_other():
     same(table(), {})
 
 
+@test
+def fd_is_standard_input():
+    segment = ok("create", "8K").strip()
+    same(ok("fd", segment, "--write", "--", "sh", "-c", "printf hello >&0"), "")
+    same(ok("fd", segment, "--", "head", "-c", "5"), "hello")
+    same(ok("fd", segment, "--", "sh", "-c", "wc -c; test -w /dev/stdin || echo for reading only"), "8192\nfor reading only\n")
+    same(ok("fd", segment, "--", "unshare", "--ipc", "head", "-c", "5"), "hello")
+    fails(125, "no such segment", "fd", "999", "--", "true")
+    fails(127, "No such file", "fd", segment, "--", "/nowhere/program")
+    ok("rm", segment)
+
+
+@test
+def example_of_a_sandbox():
+    for command in [], ["unshare", "--user", "--ipc", "--net", "--mount", "--pid", "--fork"]:
+        result = call(os.path.join(TOOLS, "examples/sandbox"), *command)
+        assert (result.status, result.err) == (0, ""), result
+        assert "consumer: a text by shared memory\n" in result.out and "is gone\n" in result.out, result
+        same(table(), {})
+
+
 def too_long(*_):
     raise AssertionError(f"took longer than {PATIENCE} s")
 
@@ -1632,6 +1653,11 @@ def save_and_restore_say_what_fails():
     fails(1, "/nowhere/file: No such file", "restore", "/nowhere/file")
     fails(1, f"cannot ask about segment {id}: Permission denied", "save", id, file, **AS_NOBODY)
     fails(1, "No space left on device", "save", id, "/dev/full")
+    # Who may read a segment may save it.
+    own = create("4K", **AS_NOBODY)
+    same(ok("save", own, os.path.join(os.path.dirname(file), "own"), **AS_NOBODY), "")
+    os.remove(os.path.join(os.path.dirname(file), "own"))
+    must(PROGRAM, "rm", own)
     full = tempfile.mkdtemp()
     must("mount", "-t", "tmpfs", "-o", "size=1M", "none", full)
     try:

@@ -238,6 +238,37 @@ TEST_F(unload, attach_in_another_process_keeps_it)
 	EXPECT_EQ(0, module_unload_soon());
 }
 
+/* And so does a path to one, which is no open file of the module's. */
+TEST_F(unload, descriptor_keeps_it)
+{
+	struct rust_shm_fd argument = { .flags = RUST_SHM_FD_RDWR };
+	char name[64], byte = 'x';
+	int fd, path;
+
+	argument.id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+	fd = shm_rust_ioctl(RUST_SHM_IOC_FD, &argument);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, pwrite(fd, &byte, 1, SIZE - 1));
+	ASSERT_EQ(0, shm_rust.rmid(argument.id));
+	close_device();
+	EXPECT_BUSY();
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	path = open(name, O_PATH | O_CLOEXEC);
+	ASSERT_LE(0, path);
+	close(fd);
+	usleep(100000);
+	EXPECT_BUSY();
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", path);
+	fd = open(name, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, pread(fd, &byte, 1, SIZE - 1));
+	EXPECT_EQ('x', byte);
+	close(path);
+	EXPECT_BUSY();
+	close(fd);
+	EXPECT_EQ(0, module_unload_soon());
+}
+
 /* RCU frees segments, and each holds the module until it is freed: the module goes only after that, while it is asked to all the time. */
 TEST_F_TIMEOUT(unload, while_rcu_frees_segments, 60)
 {

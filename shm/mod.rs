@@ -5,7 +5,7 @@
 //! [`call`]: the interfaces. Decodes a request, calls a function of a floor below, encodes the
 //! result.
 //! - `device.rs`: the misc device: ioctls and `read(2)`
-//! - `attach.rs`: maps a segment (`do_shmat()`)
+//! - `attach.rs`: maps a segment (`do_shmat()`), or makes a descriptor of it
 //! - `detach.rs`: unmaps an attach (`ksys_shmdt()`)
 //! - `table.rs`: the text of `read(2)`, as `/proc/sysvipc/shm`
 //! - `report.rs`: the segments of all namespaces, in debugfs
@@ -27,6 +27,7 @@
 //! - `creator.rs`: the thread that created it
 //! - `memory.rs`: its pages: mounts, large folios, SHM_HUGETLB
 //! - `mapping.rs`: the callbacks of its mappings: mmap, fork, munmap, fault
+//! - `descriptor.rs`: its descriptors: files that can be mapped, read, polled, sealed, and passed on
 //!
 //! [`sys`]: the kernel as safe functions, in the drawers `mm/`, `fs/`, `task/` and `sync/`. Only
 //! this floor has `unsafe`. Its `mod.rs` lists the files.
@@ -46,19 +47,22 @@
 //!   attach: the VMA holds an `AttachFile`, which holds the segment.
 //! - A `Segment` owns its `ShmemFile`, which has the pages. It also holds its registry, and a spare
 //!   `AttachFile`, which holds the segment; `State::end()` breaks these two cycles.
-//! - A registry with segments, attach files and open devices each hold a reference to the module.
+//! - A `Descriptor` holds its segment, and belongs to an inode of the module's filesystem.
+//! - A registry with segments, attach files, open devices, and the filesystem of descriptors while it is
+//!   mounted, each hold a reference to the module.
 //!
 //! # Lock order
 //!
-//! 1. The mutex of `Orphans`, and that of an open device's `Cursor`. Neither is taken with another
-//!    lock held. User memory is not accessed under them, nor under the spinlocks.
+//! 1. The mutex of `Orphans`, that of an open device's `Cursor`, and that of seals, `Watch::sealing`.
+//!    None is taken with another lock held. User memory is not accessed under them, nor under the spinlocks.
 //! 2. The turn of an address space (`MmTurns`): detach. Its spinlock is a leaf.
-//! 3. `i_rwsem` of a segment's inode: `fallocate(2)` and MADV_REMOVE, within shmem.
+//! 3. `i_rwsem` of a segment's inode: `write(2)`, `fallocate(2)` and MADV_REMOVE, within shmem; seals.
 //! 4. `mmap_lock`, or the lock of a VMA: all callbacks of mappings.
 //! 5. A slot of the `OnceTable` in `memory.rs`: a fault that allocates a folio.
 //! 6. The folio lock, then the locks of the page cache. No lock below is taken under them.
 //! 7. The spinlock of a registry's table (`IdTable`).
 //! 8. The spinlock of a segment's `State`.
+//! 9. The locks of those who poll a descriptor (`PollQueue`).
 //!
 //! The raw spinlocks of `Namespaces`, `Creators` and `Registry::node` are leaves: kprobe handlers take
 //! them, too, and at most queue a work item under them.

@@ -33,12 +33,9 @@
 /**
  * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
  * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK; 3 adds RUST_SHM_CTL_HUGE and
- * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_RESTORE and rust_shm_stat.flags.
+ * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_FD, RUST_SHM_IOC_RESTORE and rust_shm_stat.flags.
  */
 #define RUST_SHM_ABI_VERSION 4
-
-/* Bits of rust_shm_version.features. */
-#define RUST_SHM_FEATURE_RESTORE 0x0000000000000004ULL	/* RUST_SHM_IOC_RESTORE */
 
 /*
  * The numbers of <sys/ipc.h> and <sys/shm.h> under names of our own, so that this header can be
@@ -92,6 +89,10 @@
 /* Bits of rust_shm_stat.mode above the nine permission bits. */
 #define RUST_SHM_MODE_DEST 0x00000200U	/* 01000: removed; goes away with the last detach */
 #define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory by RUST_SHM_LOCK */
+
+/* Bits of rust_shm_version.features. */
+#define RUST_SHM_FEATURE_FD 0x00000002U	/* RUST_SHM_IOC_FD */
+#define RUST_SHM_FEATURE_RESTORE 0x00000004U	/* RUST_SHM_IOC_RESTORE */
 
 /**
  * struct rust_shm_version - what RUST_SHM_IOC_VERSION answers
@@ -328,6 +329,47 @@ struct rust_shm_usage {
 	__u64 swap_successes;
 };
 
+/*
+ * Flags of struct rust_shm_fd: O_RDWR and O_CLOEXEC of most architectures. Without RUST_SHM_FD_RDWR,
+ * the descriptor is for reading only, as with O_RDONLY.
+ */
+#define RUST_SHM_FD_RDWR 0x00000002U
+#define RUST_SHM_FD_CLOEXEC 0x00080000U
+
+/** RUST_SHM_FD_MAGIC - statfs.f_type of a descriptor of a segment, as fstatfs(2) tells it. */
+#define RUST_SHM_FD_MAGIC 0x72735f66U
+
+/**
+ * struct rust_shm_fd - a descriptor of a segment
+ * @id: in: the segment; signed, 32 bits.
+ * @flags: in: RUST_SHM_FD_RDWR | RUST_SHM_FD_CLOEXEC; 32 bits.
+ *
+ * The ioctl returns a new descriptor. Permission is asked here, as for an attach, and not again:
+ * whoever gets the descriptor, by fork(2), SCM_RIGHTS or pidfd_getfd(2), can use it, whatever its
+ * user, and its IPC namespace. It keeps the segment as an attach does, also when it is removed.
+ *
+ * mmap(2) of it is an attach: it counts in rust_shm_stat.nattch, and RUST_SHM_IOC_DETACH unmaps it if
+ * it begins at offset 0. read(2), write(2), lseek(2) with SEEK_DATA and SEEK_HOLE, splice(2),
+ * copy_file_range(2) and fallocate(2) work as on a memfd whose size is sealed: what goes beyond the
+ * end is EFBIG. fstat(2) tells size, owner, permission bits, and the id as st_ino. It is never
+ * executable. One for reading cannot be opened for writing again, through /proc/PID/fd.
+ *
+ * poll(2): POLLIN while the segment is attached, POLLPRI while it is not; POLLHUP once it is
+ * removed; POLLOUT always.
+ *
+ * Errors, in the order of do_shmat():
+ *   EINVAL  id is negative; an unknown flag; no such segment (or not any more)
+ *   EACCES  the segment's mode does not allow it
+ *   EIDRM   the segment is removed by somebody else at this very moment
+ *   ENFILE  fs.file-max
+ *   ENOMEM  no memory is left
+ *   EMFILE  the caller has RLIMIT_NOFILE descriptors
+ */
+struct rust_shm_fd {
+	__s32 id;
+	__u32 flags;
+};
+
 /**
  * struct rust_shm_restore - make a segment as it was when it was saved
  * @id: in: the id that it is to have, or -1 for the next free one; signed, 32 bits.
@@ -365,10 +407,10 @@ struct rust_shm_usage {
  *   EPERM   a caller without CAP_CHECKPOINT_RESTORE and CAP_SYS_ADMIN in the user namespace that
  *           owns the IPC namespace
  *   EINVAL  an unknown flag or bit of mode; RUST_SHM_RESTORE_OPEN with RUST_SHM_RESTORE_CLOSE; id
- *           is below -1, or with RUST_SHM_RESTORE_CLOSE below 0; a pid or a time is negative; RUST_SHM_MODE_DEST with a
- *           key; RUST_SHM_MODE_LOCKED with RUST_SHM_HUGETLB, which is never swapped out; a uid or
- *           gid that the caller's user namespace does not know; as RUST_SHM_IOC_GET; with
- *           RUST_SHM_RESTORE_CLOSE, no such segment, or not one that is open
+ *           is below -1, or with RUST_SHM_RESTORE_CLOSE below 0; a pid or a time is negative;
+ *           RUST_SHM_MODE_DEST with a key; RUST_SHM_MODE_LOCKED with RUST_SHM_HUGETLB, which is
+ *           never swapped out; a uid or gid that the caller's user namespace does not know; as
+ *           RUST_SHM_IOC_GET; with RUST_SHM_RESTORE_CLOSE, no such segment, or not one that is open
  *   EPERM   RUST_SHM_RESTORE_CLOSE by a caller that is neither owner nor creator, and has no
  *           CAP_SYS_ADMIN there; RUST_SHM_HUGETLB as RUST_SHM_IOC_GET
  *   EEXIST  a segment has the key; or one has the index of the id (its lower 15 bits; 24 if the
@@ -407,6 +449,28 @@ struct rust_shm_restore {
 
 /** RUST_SHM_IOC_CTL - see struct rust_shm_ctl. Returns what shmctl(2) returns. */
 #define RUST_SHM_IOC_CTL _IOW(RUST_SHM_IOC_TYPE, 0x04, struct rust_shm_ctl)
+
+/** RUST_SHM_IOC_FD - see struct rust_shm_fd. Returns a descriptor. */
+#define RUST_SHM_IOC_FD _IOW(RUST_SHM_IOC_TYPE, 0x06, struct rust_shm_fd)
+
+/**
+ * RUST_SHM_FD_ADD_SEALS - on a descriptor of a segment: add seals to the segment, as F_ADD_SEALS of
+ * fcntl(2), which takes memfds alone. The argument is F_SEAL_* of <linux/fcntl.h>. A segment always
+ * has F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_EXEC. Returns 0.
+ *
+ * After F_SEAL_WRITE, nobody can write to the segment any more, by whatever way: an attach that is
+ * not read-only fails with EPERM. After F_SEAL_FUTURE_WRITE, who has it mapped writable still can.
+ *
+ * Errors, as of F_ADD_SEALS:
+ *   EPERM   the descriptor is for reading only; or the segment has F_SEAL_SEAL
+ *   EINVAL  an unknown seal
+ *   EBUSY   F_SEAL_WRITE: somebody has the segment mapped writable, is writing to it, or has its
+ *           pages pinned
+ */
+#define RUST_SHM_FD_ADD_SEALS _IO(RUST_SHM_IOC_TYPE, 0x20)
+
+/** RUST_SHM_FD_GET_SEALS - on a descriptor of a segment: returns its seals, as F_GET_SEALS. */
+#define RUST_SHM_FD_GET_SEALS _IO(RUST_SHM_IOC_TYPE, 0x21)
 
 /** RUST_SHM_IOC_RESTORE - see struct rust_shm_restore. Returns an id. */
 #define RUST_SHM_IOC_RESTORE _IOW(RUST_SHM_IOC_TYPE, 0x07, struct rust_shm_restore)
@@ -455,6 +519,10 @@ _RUST_SHM_AT(rust_shm_ctl, arg, 8);
 _RUST_SHM_AT(rust_shm_ctl, arg_size, 16);
 _RUST_SHM_AT(rust_shm_ctl, flags, 20);
 _RUST_SHM_SIZE(rust_shm_ctl, 24);
+
+_RUST_SHM_AT(rust_shm_fd, id, 0);
+_RUST_SHM_AT(rust_shm_fd, flags, 4);
+_RUST_SHM_SIZE(rust_shm_fd, 8);
 
 _RUST_SHM_AT(rust_shm_stat, key, 0);
 _RUST_SHM_AT(rust_shm_stat, uid, 4);

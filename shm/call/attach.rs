@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attach: a segment is mapped into the caller's address space, over its whole length.
+//! Attach: a segment is mapped into the caller's address space, over its whole length. Or it is handed
+//! out as a descriptor, which can be mapped.
 //!
 //! What the kernel does with that mapping later (fork, exec, exit, munmap, mremap, mprotect) it tells
 //! by the operations of the mapping ([`MappedObject`](crate::shm::sys::fs::file::MappedObject)).
@@ -17,7 +18,10 @@ use crate::shm::{
         Segment, //
     },
     sys::{
-        fs::file::Access,
+        fs::{
+            descriptor::DescriptorFile,
+            file::Access, //
+        },
         mm::vma,
         task::ipc_ns::CurrentIpcNamespace, //
     }, //
@@ -98,4 +102,21 @@ pub(crate) fn attach(
         }
     })?;
     Ok(address..address + size)
+}
+
+/// A file for a descriptor of the segment with an id of `registry`. Who may attach the segment may have
+/// it, with the same errors.
+pub(crate) fn descriptor(
+    registry: &Registry,
+    caller: &CurrentIpcNamespace<'_>,
+    id: i32,
+    access: Access,
+) -> Result<DescriptorFile> {
+    let request = match access {
+        Access::ReadOnly => Request::READ,
+        Access::ReadWrite => Request::READ_WRITE,
+    };
+    let segment = registry.find(id)?;
+    let pinned = Segment::pin(&segment, caller, request, caller)?;
+    pinned.descriptor(access)
 }

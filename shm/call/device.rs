@@ -35,9 +35,12 @@ use crate::shm::{
         restore::Record, //
     },
     sys::{
-        fs::misc::{
-            DeviceFile,
-            Program, //
+        fs::{
+            file::Access,
+            misc::{
+                DeviceFile,
+                Program, //
+            }, //
         },
         mm::{
             memlock,
@@ -130,6 +133,7 @@ impl DeviceFile for OpenDevice {
             uapi::IOC_ATTACH => self.attach(program, user::read(arg)?, arg),
             uapi::IOC_DETACH => self.detach(&user::read(arg)?),
             uapi::IOC_CTL => self.ctl(&user::read(arg)?),
+            uapi::IOC_FD => self.descriptor(&user::read(arg)?),
             uapi::IOC_RESTORE => self.restore(&user::read(arg)?),
             _ => Err(ENOTTY),
         }
@@ -163,7 +167,7 @@ fn version(arg: UserPtr) -> Result<isize> {
         &uapi::Version {
             abi: uapi::ABI_VERSION,
             reserved: 0,
-            features: uapi::FEATURE_RESTORE.into(),
+            features: (uapi::FEATURE_FD | uapi::FEATURE_RESTORE).into(),
         },
     )?;
     Ok(0)
@@ -364,6 +368,22 @@ impl OpenDevice {
             address,
         )?;
         Ok(0)
+    }
+
+    fn descriptor(&self, arg: &uapi::Fd) -> Result<isize> {
+        if arg.flags & !(uapi::FD_RDWR | uapi::FD_CLOEXEC) != 0 || arg.id < 0 {
+            return Err(EINVAL);
+        }
+        let access = if arg.flags & uapi::FD_RDWR != 0 {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        };
+        let file = self.with_registry(|namespace, registry| {
+            attach::descriptor(registry, namespace, arg.id, access)
+        })?;
+        let number = file.install(arg.flags & uapi::FD_CLOEXEC != 0)?;
+        Ok(number as isize)
     }
 
     fn ctl(&self, arg: &uapi::Ctl) -> Result<isize> {

@@ -20,7 +20,6 @@ use crate::shm::{
             Cycle,
             Id,
             IdLayout, //
-            Key,
         },
         permission::{
             Caller,
@@ -223,7 +222,7 @@ impl Registry {
         self.mark_destroyed(&segment, |ownership| ownership.allows_control(caller))
     }
 
-    /// Takes the key of a segment away, and the segment itself if nobody is attached:
+    /// Takes the key of a segment away, and the segment itself if nobody holds it:
     /// `do_shm_rmid()`. `EINVAL` if it is gone, `EPERM` if it may not.
     fn mark_destroyed(&self, segment: &Segment, may: impl FnOnce(&Ownership) -> bool) -> Result {
         let mut table = self.table.lock();
@@ -234,9 +233,8 @@ impl Registry {
         if !may(&state.ownership) {
             return Err(EPERM);
         }
-        if state.is_attached() {
-            state.key = Key::PRIVATE;
-            state.life = Life::Destroyed;
+        if state.is_held() {
+            state.mark_destroyed();
             drop(state);
             table.forget_key(self.id_layout.index(segment.id()));
         } else {
@@ -371,7 +369,7 @@ struct Removed {
     _module: Option<ModuleRef>,
 }
 
-/// The namespace has ended: what nobody is attached to goes, the rest with its last detach
+/// The namespace has ended: what nobody holds goes, the rest with its last detach
 /// (`shm_exit_ns()`).
 impl workqueue::WorkItem for Registry {
     type Pointer = Arc<Self>;

@@ -141,9 +141,9 @@ impl Registry {
         done.due = due;
     }
 
-    /// Removes a segment if its creator had left by `due`, and nobody is attached.
+    /// Removes a segment if its creator had left by `due`, and nobody holds it.
     fn remove_orphan(&self, segment: &Segment, due: Moment) {
-        let is_orphan = |state: &State| state.is_orphan(due) && !state.is_attached();
+        let is_orphan = |state: &State| state.is_orphan(due) && !state.is_held();
         if !is_orphan(&segment.lock()) {
             return;
         }

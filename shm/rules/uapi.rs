@@ -6,6 +6,7 @@
 
 use kernel::{
     ioctl::{
+        _IO,
         _IOR,
         _IOW,
         _IOWR, //
@@ -19,13 +20,12 @@ macro_rules! numbers {
         $then! {
             TYPE = 0xd5, RUST_SHM_IOC_TYPE;
             ABI_VERSION = 4, RUST_SHM_ABI_VERSION;
-            // Bits of `Version::features`.
-            FEATURE_RESTORE = 4, RUST_SHM_FEATURE_RESTORE;
             IOC_VERSION = _IOR::<Version>(TYPE, 0), RUST_SHM_HEADER_IOC_VERSION;
             IOC_GET = _IOW::<Get>(TYPE, 1), RUST_SHM_HEADER_IOC_GET;
             IOC_ATTACH = _IOWR::<Attach>(TYPE, 2), RUST_SHM_HEADER_IOC_ATTACH;
             IOC_DETACH = _IOW::<Detach>(TYPE, 3), RUST_SHM_HEADER_IOC_DETACH;
             IOC_CTL = _IOW::<Ctl>(TYPE, 4), RUST_SHM_HEADER_IOC_CTL;
+            IOC_FD = _IOW::<Fd>(TYPE, 6), RUST_SHM_HEADER_IOC_FD;
             IOC_RESTORE = _IOW::<Restore>(TYPE, 7), RUST_SHM_HEADER_IOC_RESTORE;
             // Flags of `Get`.
             IPC_CREAT = 0o1000, RUST_SHM_IPC_CREAT;
@@ -58,6 +58,23 @@ macro_rules! numbers {
             // Bits of `Stat::mode`.
             SHM_DEST = 0o1000, RUST_SHM_MODE_DEST;
             SHM_LOCKED = 0o2000, RUST_SHM_MODE_LOCKED;
+            // Bits of `Version::features`.
+            FEATURE_FD = 2, RUST_SHM_FEATURE_FD;
+            FEATURE_RESTORE = 4, RUST_SHM_FEATURE_RESTORE;
+            // Flags of `Fd`.
+            FD_RDWR = 2, RUST_SHM_FD_RDWR;
+            FD_CLOEXEC = 0o2000000, RUST_SHM_FD_CLOEXEC;
+            // What a descriptor takes.
+            FD_ADD_SEALS = _IO(TYPE, 0x20), RUST_SHM_HEADER_FD_ADD_SEALS;
+            FD_GET_SEALS = _IO(TYPE, 0x21), RUST_SHM_HEADER_FD_GET_SEALS;
+            FD_MAGIC = 0x72735f66, RUST_SHM_FD_MAGIC;
+            // Seals, as of memfd_create(2).
+            SEAL_SEAL = 0x1, F_SEAL_SEAL;
+            SEAL_SHRINK = 0x2, F_SEAL_SHRINK;
+            SEAL_GROW = 0x4, F_SEAL_GROW;
+            SEAL_WRITE = 0x8, F_SEAL_WRITE;
+            SEAL_FUTURE_WRITE = 0x10, F_SEAL_FUTURE_WRITE;
+            SEAL_EXEC = 0x20, F_SEAL_EXEC;
         }
     };
 }
@@ -93,6 +110,10 @@ macro_rules! structures {
                 cmd: u32,
                 arg: u64,
                 arg_size: u32,
+                flags: u32,
+            }
+            Fd = rust_shm_fd {
+                id: i32,
                 flags: u32,
             }
             Stat = rust_shm_stat {

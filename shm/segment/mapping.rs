@@ -12,7 +12,10 @@ use crate::shm::sys::{
     events,
     fs::{
         fault::Fault,
-        file::MappedObject,
+        file::{
+            MappedObject,
+            Use, //
+        },
         shmem::Shmem,
         shmem_file::ShmemRef, //
     },
@@ -32,10 +35,17 @@ use kernel::{
 impl MappedObject for Shared {
     /// As `__shm_open()` in `shm_mmap()`: remap_file_pages(2) may map the file of a segment that is
     /// gone, which is `EINVAL`.
-    fn mapped(&self) -> Result<ShmemRef> {
+    fn mapped(&self, use_of: &mut Use) -> Result<ShmemRef> {
         let mut state = self.state.lock();
         if state.life == Life::Gone {
             return Err(EINVAL);
+        }
+        if use_of.may_write() && state.is_sealed() {
+            // As `memfd_check_seals_mmap()`.
+            if *use_of == Use::Write {
+                return Err(EPERM);
+            }
+            *use_of = Use::Read;
         }
         let pages = state.pages.as_ref().ok_or(EINVAL)?.get();
         // There, where the old mapping was the only one, it has let the namespace go.
@@ -45,22 +55,23 @@ impl MappedObject for Shared {
                 .as_ref()
                 .and_then(|home| ipc_ns::get_current_if(home.namespace()));
         }
-        state.attach();
+        state.attach(*use_of);
         events::attach(|| (self.namespace, self.id.number(), state.attaches as u64));
         Ok(pages)
     }
 
-    fn opened(&self) {
+    fn opened(&self, use_of: Use) {
         let mut state = self.state.lock();
-        state.attach();
+        state.attach(use_of);
         events::attach(|| (self.namespace, self.id.number(), state.attaches as u64));
     }
 
-    fn closed(this: ArcBorrow<'_, Self>) {
+    fn closed(this: ArcBorrow<'_, Self>, use_of: Use) {
         let segment: &Segment = &this;
         let mut state = segment.state.lock();
         state.detached = time::now();
         pid::update(&mut state.last_user);
+        state.writers -= usize::from(use_of.may_write());
         let detached = state.detach();
         events::detach(|| {
             let attaches = state.attaches as u64;
@@ -90,6 +101,19 @@ impl MappedObject for Shared {
                 order,
             )
         });
+    }
+
+    fn write(&self, f: &mut dyn FnMut() -> Result<isize>) -> Result<isize> {
+        {
+            let mut state = self.state.lock();
+            if state.is_sealed() {
+                return Err(EPERM);
+            }
+            state.writers += 1;
+        }
+        let done = f();
+        self.state.lock().writers -= 1;
+        done
     }
 
     fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize> {

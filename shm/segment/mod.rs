@@ -7,6 +7,7 @@
 //! behind a spinlock of its own, which is taken inside the lock of the table, never around it.
 
 pub(crate) mod creator;
+pub(crate) mod descriptor;
 mod mapping;
 pub(crate) mod memory;
 pub(crate) mod restore;
@@ -149,6 +150,9 @@ impl Segment {
             ownership: new.ownership,
             attaches: 0,
             attaches_ever: 0,
+            descriptors: 0,
+            writers: 0,
+            watch: None,
             attached: 0,
             detached: 0,
             changed: time::now(),
@@ -345,13 +349,19 @@ impl Segment {
 
 impl Pinned<'_> {
     /// A file to map, made when the segment has none yet.
+    pub(crate) fn file(&self, access: Access) -> Result<AttachFile<Shared>> {
+        Segment::attach_file(self.segment, access)
+    }
+}
+
+impl Segment {
+    /// A file to map. To be called while the segment is held, and so not gone.
     ///
     /// No two attaches that exist at the same time have the same file, as on the built-in:
     /// neighbours do not merge, and a detach knows its own. The segment keeps the file that was
     /// opened last, and gives it to a later attach if it is in no use by then, and the access and
     /// the caller's credentials are the same: security modules may judge a mapping by its file.
-    pub(crate) fn file(&self, access: Access) -> Result<AttachFile<Shared>> {
-        let segment = self.segment;
+    fn attach_file(segment: &Arc<Shared>, access: Access) -> Result<AttachFile<Shared>> {
         let spare = |state: &State| state.spare.as_ref()?.reuse(access);
         if let Some(file) = spare(&segment.state.lock()) {
             return Ok(file);

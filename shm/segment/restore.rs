@@ -2,15 +2,9 @@
 
 //! What a segment has that is restored, beside what it is made with and its contents.
 
-use super::state::{
-    Life,
-    State, //
-};
+use super::state::State;
 use crate::shm::{
-    rules::{
-        id::Key,
-        permission::Ownership, //
-    },
+    rules::permission::Ownership,
     sys::{
         mm::memlock::LockedPages,
         task::pid::Recorded, //
@@ -60,8 +54,7 @@ impl State {
         self.detached = record.detached;
         self.changed = record.changed;
         if record.is_destroyed {
-            self.key = Key::PRIVATE;
-            self.life = Life::Destroyed;
+            self.mark_destroyed();
         }
         if self.locked.is_none() && record.locked.is_some() {
             self.locked = record.locked.take();

@@ -16,10 +16,14 @@ use crate::shm::{
     },
     sys::{
         fs::{
-            file::AttachFile,
+            file::{
+                AttachFile,
+                Use, //
+            },
             shmem_file::ShmemFile, //
         },
         mm::memlock::LockedPages,
+        sync::poll_queue::PollQueue,
         task::{
             ipc_ns::{
                 IpcNamespace,
@@ -33,12 +37,19 @@ use crate::shm::{
 use kernel::{
     pr_warn_once,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    }, //
 };
 
 /// What a segment needs of the table it is in.
 pub(crate) trait Home: Send + Sync {
-    /// Takes the segment out, if it is to be destroyed and still not attached. May sleep.
+    /// Takes the segment out, if it is to be destroyed and still not held. May sleep.
     fn reap(&self, segment: &Segment);
 
     /// The number of the namespace.
@@ -53,11 +64,24 @@ pub(crate) trait Home: Send + Sync {
 pub(crate) enum Life {
     /// In the table, until it is removed.
     Live,
-    /// Marked destroyed (SHM_DEST), as it was removed while attached: in the table, without a key,
-    /// until the last detach.
+    /// Marked destroyed (SHM_DEST), as it was removed while held: in the table, without a key, until
+    /// the last detach, and the last descriptor is closed.
     Destroyed,
     /// Out of the table. Only calls that were under way have it still.
     Gone,
+}
+
+/// What the descriptors of a segment have in common.
+#[pin_data]
+pub(super) struct Watch {
+    /// Those who poll them.
+    #[pin]
+    pub(super) queue: PollQueue,
+    /// Held while seals are added.
+    #[pin]
+    pub(super) sealing: Mutex<()>,
+    /// The seals (`F_SEAL_*`) that have been added. Written with [`State`] locked.
+    pub(super) seals: Atomic<u32>,
 }
 
 /// What of a segment changes.
@@ -70,11 +94,17 @@ pub(crate) struct State {
     pub(crate) is_open: bool,
     /// Its owner and mode.
     pub(crate) ownership: Ownership,
-    /// How many mappings there are, and attaches under way. While this is not 0, the segment is not
-    /// [`Life::Gone`].
+    /// How many mappings there are, and attaches under way. While this or `descriptors` is not 0, the
+    /// segment is not [`Life::Gone`].
     pub(super) attaches: usize,
     /// How many mappings there have been.
     pub(super) attaches_ever: u32,
+    /// How many files for descriptors there are. They keep the segment as attaches do.
+    pub(super) descriptors: u32,
+    /// How many mappings can write, or be made to, and writes by descriptors under way.
+    pub(super) writers: usize,
+    /// Where those who poll its descriptors wait; made with the first.
+    pub(super) watch: Option<Arc<Watch>>,
     pub(super) attached: i64,
     pub(super) detached: i64,
     pub(super) changed: i64,
@@ -83,7 +113,7 @@ pub(crate) struct State {
     pub(super) creator: Option<creator::CreatorRef>,
     /// Set while it is locked in memory (SHM_LOCK): whose limit it counts against.
     pub(super) locked: Option<KBox<LockedPages>>,
-    /// Its namespace, while it is attached: as on the built-in, that does not end before.
+    /// Its namespace, while anybody holds it: as on the built-in, that does not end before.
     pub(super) namespace: Option<IpcNamespace>,
     /// Its pages: made by the first attach, or by get where it is large or of huge pages.
     pub(super) pages: Option<ShmemFile>,
@@ -148,11 +178,38 @@ impl State {
     }
 
     /// Counts a mapping.
-    pub(super) fn attach(&mut self) {
+    pub(super) fn attach(&mut self, use_of: Use) {
         self.attached = time::now();
         pid::update(&mut self.last_user);
+        // The call that makes a mapping may count already.
+        if self.attaches <= 1 {
+            self.wake();
+        }
         self.attaches += 1;
         self.attaches_ever = self.attaches_ever.wrapping_add(1);
+        self.writers += usize::from(use_of.may_write());
+    }
+
+    /// Makes those who poll a descriptor look again.
+    pub(super) fn wake(&self) {
+        if let Some(watch) = &self.watch {
+            watch.queue.wake();
+        }
+    }
+
+    /// Whether nobody begins to write any more.
+    pub(super) fn is_sealed(&self) -> bool {
+        const SEALS: u32 = uapi::SEAL_WRITE | uapi::SEAL_FUTURE_WRITE;
+
+        let watch = self.watch.as_ref();
+        watch.is_some_and(|watch| watch.seals.load(Relaxed) & SEALS != 0)
+    }
+
+    /// Marks it destroyed (SHM_DEST): it goes with its last attach or descriptor.
+    pub(crate) fn mark_destroyed(&mut self) {
+        self.key = id::Key::PRIVATE;
+        self.life = Life::Destroyed;
+        self.wake();
     }
 
     /// Decrements the attach count, and returns what must be done once the lock is released.
@@ -164,6 +221,20 @@ impl State {
             return Detached::Nothing;
         }
         self.attaches -= 1;
+        if self.attaches == 0 {
+            self.wake();
+        }
+        self.released()
+    }
+
+    /// Decrements the number of descriptors, and returns what must be done once the lock is released.
+    pub(super) fn close(&mut self) -> Detached {
+        self.descriptors -= 1;
+        self.released()
+    }
+
+    /// What must be done after a count went down.
+    fn released(&mut self) -> Detached {
         if self.may_destroy() {
             self.home.clone().map_or(Detached::Nothing, Detached::Last)
         } else {
@@ -172,9 +243,9 @@ impl State {
         }
     }
 
-    /// The reference to the namespace, if nobody is attached; to be dropped without a lock held.
+    /// The reference to the namespace, if nobody holds the segment; to be dropped without a lock held.
     pub(crate) fn release_namespace(&mut self) -> Option<IpcNamespace> {
-        if self.is_attached() {
+        if self.is_held() {
             None
         } else {
             self.namespace.take()
@@ -187,15 +258,15 @@ impl State {
         creator.is_some_and(|creator| creator.is_orphan(at))
     }
 
-    /// Whether anybody is attached.
-    pub(crate) fn is_attached(&self) -> bool {
-        self.attaches != 0
+    /// Whether anybody is attached, or has a descriptor.
+    pub(crate) fn is_held(&self) -> bool {
+        self.attaches != 0 || self.descriptors != 0
     }
 
-    /// Whether the segment must be destroyed: nobody is attached, and it is marked destroyed or
+    /// Whether the segment must be destroyed: nobody holds it, and it is marked destroyed or
     /// `kernel.shm_rmid_forced` is set (`shm_may_destroy()`).
     pub(crate) fn may_destroy(&self) -> bool {
-        !self.is_attached()
+        !self.is_held()
             && match self.life {
                 // The last detach keeps the namespace reference until this check is done.
                 Life::Live => {

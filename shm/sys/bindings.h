@@ -11,8 +11,10 @@
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
 #include <linux/shm.h>
 #include <linux/shmem_fs.h>
+#include <linux/splice.h>
 #include <linux/task_work.h>
 #include <linux/xarray.h>
 
@@ -27,6 +29,9 @@ const __u32 RUST_SHM_HEADER_IOC_GET = RUST_SHM_IOC_GET;
 const __u32 RUST_SHM_HEADER_IOC_ATTACH = RUST_SHM_IOC_ATTACH;
 const __u32 RUST_SHM_HEADER_IOC_DETACH = RUST_SHM_IOC_DETACH;
 const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
+const __u32 RUST_SHM_HEADER_IOC_FD = RUST_SHM_IOC_FD;
+const __u32 RUST_SHM_HEADER_FD_ADD_SEALS = RUST_SHM_FD_ADD_SEALS;
+const __u32 RUST_SHM_HEADER_FD_GET_SEALS = RUST_SHM_FD_GET_SEALS;
 const __u32 RUST_SHM_HEADER_IOC_RESTORE = RUST_SHM_IOC_RESTORE;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
@@ -35,6 +40,9 @@ const gfp_t RUST_SHM_GFP_NO_OOM = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 const gfp_t RUST_SHM_XA_FLAGS = XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT;
 const unsigned short RUST_SHM_MPOL_PREFERRED_MANY = MPOL_PREFERRED_MANY;
 const unsigned int RUST_SHM_SB_KERNMOUNT = SB_KERNMOUNT;
+const fmode_t RUST_SHM_FMODE_SEEKABLE = FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
+const fmode_t RUST_SHM_FMODE_WRITE = FMODE_WRITE;
+const int RUST_SHM_IOCB_APPEND = IOCB_APPEND;
 const unsigned long RUST_SHM_SHMEM_F_LOCKED = SHMEM_F_LOCKED;
 const unsigned int RUST_SHM_PMD_SHIFT = PMD_SHIFT;
 const unsigned long RUST_SHM_SHMLBA = SHMLBA;

@@ -4,17 +4,69 @@
  */
 #include "helpers.h"
 
+#include <linux/fcntl.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
 #include <linux/jiffies.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mmzone.h>
+#include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
 
 void rust_shm_flush_dcache_folio(struct folio *folio)
 {
 	flush_dcache_folio(folio);
+}
+
+size_t rust_shm_iter_limit(struct iov_iter *iter, size_t limit)
+{
+	size_t count = iov_iter_count(iter);
+
+	iov_iter_truncate(iter, limit);
+	return count;
+}
+
+/*
+ * Whether a page is pinned for direct access. memfd_wait_for_pins() also looks for other references, but most of them are those of the
+ * lists of CPUs, and what drains these is not exported.
+ */
+static bool has_pins(struct address_space *mapping)
+{
+	struct folio_batch batch;
+	pgoff_t index = 0;
+	bool found = false;
+	unsigned int i;
+
+	folio_batch_init(&batch);
+	while (!found && filemap_get_folios(mapping, &index, -1, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++)
+			found |= folio_maybe_dma_pinned(batch.folios[i]);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+	return found;
+}
+
+int rust_shm_seal(struct inode *inode, unsigned int seals)
+{
+	struct shmem_inode_info *info = SHMEM_I(inode);
+	int error = 0;
+
+	/* Writes and hole punching hold it. */
+	inode_lock(inode);
+	if ((seals & F_SEAL_WRITE) && !(info->seals & F_SEAL_WRITE)) {
+		error = mapping_deny_writable(inode->i_mapping);
+		if (!error && has_pins(inode->i_mapping)) {
+			mapping_allow_writable(inode->i_mapping);
+			error = -EBUSY;
+		}
+	}
+	if (!error)
+		info->seals |= seals;
+	inode_unlock(inode);
+	return error;
 }
 
 #ifdef CONFIG_CONTIG_ALLOC

@@ -2,7 +2,9 @@
 #ifndef RUST_SHM_HELPERS_H
 #define RUST_SHM_HELPERS_H
 
+#include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/uio.h>
 
 /* flush_dcache_folio() */
 void rust_shm_flush_dcache_folio(struct folio *folio);
@@ -14,5 +16,14 @@ void rust_shm_flush_dcache_folio(struct folio *folio);
  * CONFIG_CONTIG_ALLOC.
  */
 void rust_shm_drain_cpus(void);
+
+/* Shortens what is left of an iterator to a number of bytes; returns how much it was before. */
+size_t rust_shm_iter_limit(struct iov_iter *iter, size_t limit);
+
+/*
+ * Adds seals (F_SEAL_*) to an inode of shmem, as memfd_add_seals(), which is not exported. For F_SEAL_WRITE, EBUSY if it is mapped
+ * writable, or if a page is pinned: somebody may still write to it without a mapping. May sleep.
+ */
+int rust_shm_seal(struct inode *inode, unsigned int seals);
 
 #endif

@@ -19,6 +19,7 @@
 //! | `fs/shmem_file.rs` | a shmem file on it |
 //! | `fs/shmem.rs` | the page cache of its inode |
 //! | `fs/file.rs` | another `struct file` of its inode for an attach: file and VMA operations |
+//! | `fs/descriptor.rs` | a file for a descriptor of user space, on a filesystem of the module's own |
 //! | `fs/fault.rs` | a page fault (`struct vm_fault`) in a mapping of that |
 //! | `fs/misc.rs` | a misc device with a mode and a context |
 //! | `fs/parameter.rs` | a module parameter in sysfs |
@@ -35,6 +36,7 @@
 //! | `sync/rcu_arc.rs` | a reference-counted object that RCU readers can find |
 //! | `sync/id_table.rs` | an XArray of those |
 //! | `sync/once.rs` | work that one of several concurrent tasks does for all |
+//! | `sync/poll_queue.rs` | a queue of those who poll a file |
 //! | `sync/queue.rs` | a workqueue |
 //! | `sync/module_ref.rs` | a reference to this module |
 //! | `events.rs` | tracepoints, which `events.c` makes |

@@ -6,7 +6,7 @@ use crate::child::{Actor, BUFFER_PAGES};
 use crate::program::{Arg, Rng};
 use crate::shared::SLOTS;
 use rust_shm_abi as abi;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use Kind::*;
 
 /// What an argument is.
@@ -165,8 +165,7 @@ const SET: &[Kind] = &[
     Pick(&[0o600, 0, 0o777, 0o444]),
     Flags(&[0, 0, 0, 1]),
 ];
-const IOCTL: Kind =
-    Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0x4048_d507, 0xd500, 0x5401, 0x5421]);
+const IOCTL: Kind = Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0x4008_d506, 0x4048_d507, 0xd500, 0xd520, 0xd521, 0x5401, 0x5421]);
 const OPEN: Kind = Pick(&[2, 2, 0, 1, 0x8_0000, 0x4000, 0x20_0000]);
 const MODE: Kind = Pick(&[0, 1, 2, 3, 4, 5, 6, 0x8002, 0x4003, 0x2003]);
 /// All but those that poison pages: NORMAL to DONTNEED, FREE, REMOVE, DONTFORK to NOHUGEPAGE, DONTDUMP to COLLAPSE, and guards.
@@ -252,6 +251,15 @@ pub const CALLS: &[Call] = &[
         a.put(v[2], &[v[3], v[4], v[5], v[6]]);
         a.call(libc::SYS_ioctl, &v[..3])
     }),
+    by("fd", 20, &[NewFile, Dev, Where, Id, Flags(&[2, 2, 2, 0x8_0000, 1])], |a, v| {
+        a.put(v[1], &abi::Fd { id: v[2] as i32, flags: v[3] as u32 });
+        ioctl(a, v[0], abi::IOC_FD, v[1])
+    }),
+    plain("seal", 4, libc::SYS_ioctl, &[File, Pick(&[0xd520, 0xd520, 0xd521]), Flags(&[0, 1, 2, 4, 8, 8, 16, 32, 64])]),
+    by("reopen", 8, &[NewFile, File, OPEN], |a, v| match CString::new(format!("/proc/self/fd/{}", v[0] as i32)) {
+        Ok(path) => a.open(&path, v[1]),
+        Err(_) => -i64::from(libc::EINVAL),
+    }),
     // Files.
     plain("close", 4, libc::SYS_close, &[File]),
     plain("dup", 2, libc::SYS_dup, &[NewFile, File]),
@@ -263,6 +271,13 @@ pub const CALLS: &[Call] = &[
     plain("ftruncate", 6, libc::SYS_ftruncate, &[File, Size]),
     plain("fsync", 1, libc::SYS_fsync, &[File]),
     plain("fadvise", 2, libc::SYS_fadvise64, &[File, Len, Len, Below(6)]),
+    plain("seek", 3, libc::SYS_lseek, &[File, Len, Below(5)]),
+    plain("copy_file_range", 3, libc::SYS_copy_file_range, &[File, Pick(&[0]), File, Pick(&[0]), Len, Pick(&[0])]),
+    by("poll", 3, &[File, Flags(&[1, 2, 4, 0x10])], |a, v| {
+        let mut wanted = libc::pollfd { fd: v[0] as i32, events: v[1] as i16, revents: 0 };
+        a.call(libc::SYS_poll, &[&raw mut wanted as u64, 1, 0])
+    }),
+    plain("fstat", 2, libc::SYS_fstat, &[File, Where]),
     plain("sendfile", 2, libc::SYS_sendfile, &[File, File, Where, Len]),
     by("map_files", 10, &[NewFile, Addr, OPEN], |a, v| a.open_map_file(v[0], v[1])),
     by("file", 8, &[NewFile, Below(FILES.len() as u64), OPEN], |a, v| match FILES.get(v[0] as usize) {

@@ -33,6 +33,7 @@ use kernel::{
         to_result, //
     },
     fs::File,
+    mm::virt::flags,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -53,20 +54,23 @@ use kernel::{
 /// with it held.
 pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
     /// Counts a mapping that is being made, and returns the file with its pages. An error refuses
-    /// the mapping.
-    fn mapped(&self) -> Result<ShmemRef>;
+    /// the mapping. It may take away that the mapping can be made writable later.
+    fn mapped(&self, use_of: &mut Use) -> Result<ShmemRef>;
 
     /// Counts a mapping that was made by copying or splitting another.
-    fn opened(&self);
+    fn opened(&self, use_of: Use);
 
     /// Counts a mapping that goes.
-    fn closed(this: ArcBorrow<'_, Self>);
+    fn closed(this: ArcBorrow<'_, Self>, use_of: Use);
 
     /// What the address of a mapping should be a multiple of, in bytes: a page or more.
     fn alignment(&self) -> usize;
 
     /// Prepares a fault that shmem serves next.
     fn fault(&self, fault: &Fault<'_>);
+
+    /// Calls `f`, which writes to the pages, or frees some. `EPERM` if that is sealed.
+    fn write(&self, f: &mut dyn FnMut() -> Result<isize>) -> Result<isize>;
 
     /// Prepares that shmem frees a range of bytes, and returns what of it shmem is to free.
     fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize>;
@@ -81,8 +85,44 @@ pub(crate) enum Access {
     ReadWrite,
 }
 
+/// What a mapping can do to the object's pages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Read them. Writing is not allowed, or goes to private copies.
+    Read,
+    /// Read them, and write after `mprotect(2)`.
+    MayWrite,
+    /// Write to them.
+    Write,
+}
+
+impl Use {
+    /// By the flags of a VMA. They stay, but that `mprotect(2)` makes one of the last two into the
+    /// other.
+    fn of(vm_flags: bindings::vm_flags_t) -> Self {
+        const MAY_WRITE: bindings::vm_flags_t = flags::SHARED | flags::MAYWRITE;
+
+        if vm_flags & MAY_WRITE != MAY_WRITE {
+            Self::Read
+        } else if vm_flags & flags::WRITE == 0 {
+            Self::MayWrite
+        } else {
+            Self::Write
+        }
+    }
+
+    /// Whether the mapping writes, or may.
+    pub(crate) fn may_write(self) -> bool {
+        self != Self::Read
+    }
+}
+
+/// `fallocate(2)` that frees pages, and leaves the size as it is.
+pub(super) const PUNCH_HOLE: u32 = bindings::FALLOC_FL_PUNCH_HOLE | bindings::FALLOC_FL_KEEP_SIZE;
+
 impl Access {
-    fn flags(self) -> u32 {
+    /// The flags of `open(2)`.
+    pub(super) fn flags(self) -> u32 {
         match self {
             Self::ReadOnly => bindings::O_RDONLY,
             Self::ReadWrite => bindings::O_RDWR,
@@ -239,6 +279,16 @@ impl<T: MappedObject> AttachFile<T> {
         unsafe { Self::object((*vma).vm_file) }
     }
 
+    /// What a mapping can do.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be valid, and its flags must stay.
+    unsafe fn use_of(vma: *const bindings::vm_area_struct) -> Use {
+        // SAFETY: By this function's requirement.
+        Use::of(unsafe { (*vma).__bindgen_anon_2.vm_flags })
+    }
+
     /// # Safety
     ///
     /// Called by the VFS with a file that has `FILE_OPS`, and that nobody has any more.
@@ -261,7 +311,14 @@ impl<T: MappedObject> AttachFile<T> {
         from_result(|| {
             // SAFETY: By this function's requirement; the caller holds the file.
             let object = unsafe { Self::object(file) };
-            let pages = object.mapped()?;
+            // SAFETY: The VMA is being made: nobody else knows it.
+            let vm_flags = unsafe { &mut (*vma).__bindgen_anon_2.vm_flags };
+            let wanted = Use::of(*vm_flags);
+            let mut use_of = wanted;
+            let pages = object.mapped(&mut use_of)?;
+            if use_of != wanted {
+                *vm_flags &= !flags::MAYWRITE;
+            }
             let made = (|| {
                 // SAFETY: The VMA is being made: nobody else knows it.
                 let first = unsafe { (*vma).vm_pgoff };
@@ -273,7 +330,7 @@ impl<T: MappedObject> AttachFile<T> {
                 to_result(unsafe { bindings::compat_vma_mmap(pages.as_ptr(), vma) })
             })();
             if let Err(e) = made {
-                T::closed(object);
+                T::closed(object, use_of);
                 return Err(e);
             }
             // SAFETY: The VMA is being made: nobody else knows it. What is stored is a table of
@@ -286,10 +343,6 @@ impl<T: MappedObject> AttachFile<T> {
         })
     }
 
-    /// Finds a place for a mapping where folios that a PMD maps can be mapped by one. The usual
-    /// function does not do that for a 32-bit program, nor where there is little room: for an object
-    /// that was promised such folios it is done here.
-    ///
     /// # Safety
     ///
     /// Called by mm with a file that has `FILE_OPS`, which its caller holds.
@@ -302,21 +355,9 @@ impl<T: MappedObject> AttachFile<T> {
         flags: c_ulong,
     ) -> c_ulong {
         // SAFETY: By this function's requirement.
-        let alignment = unsafe { Self::object(file) }.alignment();
-        let wanted = length.checked_add(alignment - PAGE_SIZE);
-        match wanted {
-            Some(wanted) if alignment > PAGE_SIZE && address == 0 && offset == 0 => {
-                // SAFETY: By this function's requirement.
-                let found = unsafe { bindings::mm_get_unmapped_area(file, 0, wanted, 0, flags) };
-                // As `IS_ERR_VALUE()`: an address is a multiple of a page, an error is not.
-                if found % PAGE_SIZE == 0 {
-                    found.next_multiple_of(alignment)
-                } else {
-                    found
-                }
-            }
-            // SAFETY: By this function's requirement.
-            _ => unsafe { bindings::thp_get_unmapped_area(file, address, length, offset, flags) },
+        unsafe {
+            let alignment = Self::object(file).alignment();
+            find_area(file, alignment, address, length, offset, flags)
         }
     }
 
@@ -326,7 +367,7 @@ impl<T: MappedObject> AttachFile<T> {
     /// writing.
     unsafe extern "C" fn vm_open(vma: *mut bindings::vm_area_struct) {
         // SAFETY: By this function's requirement.
-        unsafe { Self::object_of(vma) }.opened();
+        unsafe { Self::object_of(vma).opened(Self::use_of(vma)) };
     }
 
     /// # Safety
@@ -334,7 +375,7 @@ impl<T: MappedObject> AttachFile<T> {
     /// As for `vm_open()`.
     unsafe extern "C" fn vm_close(vma: *mut bindings::vm_area_struct) {
         // SAFETY: By this function's requirement. The VMA drops its file only after this.
-        T::closed(unsafe { Self::object_of(vma) });
+        unsafe { T::closed(Self::object_of(vma), Self::use_of(vma)) };
     }
 
     /// A mapping of an object that was promised large folios is not cut within one.
@@ -413,8 +454,6 @@ impl<T: MappedObject> AttachFile<T> {
         offset: bindings::loff_t,
         length: bindings::loff_t,
     ) -> c_long {
-        const PUNCH: u32 = bindings::FALLOC_FL_PUNCH_HOLE | bindings::FALLOC_FL_KEEP_SIZE;
-
         from_result(|| {
             // SAFETY: By this function's requirement; the file holds its inode, which is shmem's, and
             // that has a table of operations.
@@ -425,20 +464,84 @@ impl<T: MappedObject> AttachFile<T> {
             };
             // CAST: Flags.
             let shmem = shmem
-                .filter(|_| mode as u32 == PUNCH)
+                .filter(|_| mode as u32 == PUNCH_HOLE)
                 .ok_or_else(eopnotsupp)?;
             let start = usize::try_from(offset).map_err(|_| EINVAL)?;
             let length = usize::try_from(length).map_err(|_| EINVAL)?;
-            let bytes = object.punch(pages, start..start.checked_add(length).ok_or(EINVAL)?);
-            if !bytes.is_empty() {
-                // SAFETY: As above. shmem looks at the inode of the file alone.
-                // CAST: No more than what was given; 0 or an errno.
-                to_result(unsafe {
-                    shmem(file, mode, bytes.start as i64, bytes.len() as i64) as c_int
-                })?;
-            }
+            let bytes = start..start.checked_add(length).ok_or(EINVAL)?;
+            object.write(&mut || {
+                let bytes = object.punch(pages, bytes.clone());
+                if !bytes.is_empty() {
+                    // SAFETY: As above. shmem looks at the inode of the file alone.
+                    // CAST: No more than what was given; 0 or an errno.
+                    to_result(unsafe {
+                        shmem(file, mode, bytes.start as i64, bytes.len() as i64) as c_int
+                    })?;
+                }
+                Ok(0)
+            })?;
             Ok(0)
         })
+    }
+}
+
+/// A mapping that is being made, of a file that only stands for an object.
+///
+/// # Invariants
+///
+/// It is a VMA that an `mmap` operation of a file has been called with, and that operation is
+/// running.
+pub(crate) struct NewMapping<'a>(*mut bindings::vm_area_struct, PhantomData<&'a ()>);
+
+impl NewMapping<'_> {
+    /// # Safety
+    ///
+    /// `vma` must be as the type invariant says.
+    pub(super) unsafe fn from_raw(vma: *mut bindings::vm_area_struct) -> Self {
+        // INVARIANT: By this function's requirement.
+        Self(vma, PhantomData)
+    }
+
+    /// Makes it a mapping of `file` instead.
+    pub(crate) fn map<T: MappedObject>(self, file: &AttachFile<T>) -> Result {
+        // SAFETY: By the type invariant the VMA is being made, and has a file, whose reference is
+        // dropped; it takes one to the new file. That has `FILE_OPS`.
+        unsafe {
+            bindings::vma_set_file(self.0, file.as_ptr());
+            to_result(AttachFile::<T>::mmap(file.as_ptr(), self.0))
+        }
+    }
+}
+
+/// Finds a place for a mapping where folios that a PMD maps can be mapped by one. The usual function
+/// does not do that for a 32-bit program, nor where there is little room: for an object that was
+/// promised such folios it is done here.
+///
+/// # Safety
+///
+/// Called by mm for a file that maps an object with this alignment, and that its caller holds.
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+pub(super) unsafe fn find_area(
+    file: *mut bindings::file,
+    alignment: usize,
+    address: c_ulong,
+    length: c_ulong,
+    offset: c_ulong,
+    flags: c_ulong,
+) -> c_ulong {
+    match length.checked_add(alignment - PAGE_SIZE) {
+        Some(wanted) if alignment > PAGE_SIZE && address == 0 && offset == 0 => {
+            // SAFETY: By this function's requirement.
+            let found = unsafe { bindings::mm_get_unmapped_area(file, 0, wanted, 0, flags) };
+            // As `IS_ERR_VALUE()`: an address is a multiple of a page, an error is not.
+            if found % PAGE_SIZE == 0 {
+                found.next_multiple_of(alignment)
+            } else {
+                found
+            }
+        }
+        // SAFETY: By this function's requirement.
+        _ => unsafe { bindings::thp_get_unmapped_area(file, address, length, offset, flags) },
     }
 }
 

@@ -4,6 +4,7 @@
 
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) mod debugfs;
+pub(crate) mod descriptor;
 pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod misc;

@@ -257,6 +257,13 @@ impl Shmem<'_> {
         }
     }
 
+    /// Adds seals (`F_SEAL_*`) to the inode. `EBUSY` for F_SEAL_WRITE, if it is mapped writable, or a
+    /// page is pinned. May sleep.
+    pub(crate) fn seal(&self, seals: u32) -> Result {
+        // SAFETY: By the type invariant.
+        to_result(unsafe { bindings::rust_shm_seal(self.0, seals) })
+    }
+
     /// Moves pages that were unevictable to the lists that reclaim looks at, as
     /// `shmem_unlock_mapping()`, which is not exported.
     pub(crate) fn rescue(&self) {

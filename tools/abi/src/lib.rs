@@ -17,9 +17,6 @@ pub const DEVICE: &str = "/dev/rust_shm";
 /// The revision of the header that this crate follows.
 pub const ABI_VERSION: u32 = 4;
 
-/// [`Version::features`]: [`IOC_RESTORE`].
-pub const FEATURE_RESTORE: u64 = 1 << 2;
-
 /// As a key: always make a new segment, which no key finds.
 pub const IPC_PRIVATE: i32 = 0;
 
@@ -80,6 +77,18 @@ pub const MODE_DEST: u32 = 0o1000;
 /// [`Stat::mode`]: locked in memory by [`LOCK`].
 pub const MODE_LOCKED: u32 = 0o2000;
 
+/// [`Version::features`]: there is [`IOC_FD`].
+pub const FEATURE_FD: u64 = 2;
+/// [`Version::features`]: [`IOC_RESTORE`].
+pub const FEATURE_RESTORE: u64 = 4;
+
+/// [`Fd::flags`]: for reading and writing, not reading alone.
+pub const FD_RDWR: u32 = 0x2;
+/// [`Fd::flags`]: `execve(2)` closes it.
+pub const FD_CLOEXEC: u32 = 0x80000;
+/// What `fstatfs(2)` says that a descriptor of a segment is on.
+pub const FD_MAGIC: u32 = 0x7273_5f66;
+
 /// Writes the structures, and asserts that they have just the layout that the header asserts:
 /// field after field without a hole.
 macro_rules! structures {
@@ -102,7 +111,7 @@ structures! {
         abi: u32, 0;
         /// Zero.
         reserved: u32, 4;
-        /// A bit for each optional ability.
+        /// A bit for each optional ability: [`FEATURE_FD`], [`FEATURE_RESTORE`].
         features: u64, 8;
     }
     /// Find or make a segment.
@@ -146,6 +155,13 @@ structures! {
         arg_size: u32, 16;
         /// [`CTL_HUGE`], or zero.
         flags: u32, 20;
+    }
+    /// Make a descriptor of a segment.
+    Fd, 8: {
+        /// The segment.
+        id: i32, 0;
+        /// [`FD_RDWR`], [`FD_CLOEXEC`].
+        flags: u32, 4;
     }
     /// One segment, as `struct shmid64_ds`.
     Stat, 112: {
@@ -279,5 +295,12 @@ pub const IOC_ATTACH: u32 = ioc::<Attach>(READ | WRITE, 2);
 pub const IOC_DETACH: u32 = ioc::<Detach>(WRITE, 3);
 /// See [`Ctl`]. Returns what `shmctl(2)` returns.
 pub const IOC_CTL: u32 = ioc::<Ctl>(WRITE, 4);
+/// See [`Fd`]. Returns a descriptor.
+pub const IOC_FD: u32 = ioc::<Fd>(WRITE, 6);
+
+/// On a descriptor of a segment: adds the seals that the argument has (`F_SEAL_*`). Returns 0.
+pub const FD_ADD_SEALS: u32 = ioc::<()>(0, 0x20);
+/// On a descriptor of a segment: returns its seals.
+pub const FD_GET_SEALS: u32 = ioc::<()>(0, 0x21);
 /// See [`Restore`]. Returns an id.
 pub const IOC_RESTORE: u32 = ioc::<Restore>(WRITE, 7);

@@ -18,13 +18,13 @@ pub const EXIT_STATUS: &str = "Exit status:
   0    all went well
   1    something failed or was not found; doctor: something is bad (warnings alone are 0)
   2    wrong usage
-  125  run: rshm itself failed, for example without device or library
-  126  run: the program cannot be executed, or it ignores LD_PRELOAD
-  127  run: the program is not found
-  Otherwise `rshm run` returns the status of the program.";
+  125  run, fd: rshm itself failed, for example without device or library
+  126  run, fd: the program cannot be executed; run: it ignores LD_PRELOAD
+  127  run, fd: the program is not found
+  Otherwise `rshm run` and `rshm fd` return the status of the program.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 43] = [
+pub const EXAMPLES: [(&str, &str, &str); 45] = [
     ("ls", "rshm ls", "Lists the segments of this IPC namespace."),
     (
         "ls",
@@ -147,6 +147,16 @@ pub const EXAMPLES: [(&str, &str, &str); 43] = [
         "ls",
         "rshm ls --older 1d",
         "Lists those that were unused for a day.",
+    ),
+    (
+        "fd",
+        "rshm fd 3 -- head -c 16",
+        "Prints its first 16 bytes, by a program that knows nothing of shared memory.",
+    ),
+    (
+        "fd",
+        "rshm fd 3 -- unshare --user --ipc consumer",
+        "Hands it to a program that has another IPC namespace.",
     ),
     ("lock", "rshm lock 3", "Locks a segment in memory."),
     (
@@ -327,6 +337,8 @@ pub enum Command {
     Top(Top),
     /// Run a program whose System V shared memory is the module's
     Run(Run),
+    /// Run a program whose standard input is a descriptor of a segment
+    Fd(Fd),
     /// Check this machine, and say what to do
     Doctor(Doctor),
     /// Print the completions for a shell
@@ -621,6 +633,19 @@ pub struct Run {
     pub print: bool,
     /// The program and its arguments
     #[arg(required_unless_present = "print", trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENT]...", action = ArgAction::Append, add = complete::command())]
+    pub program: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub struct Fd {
+    /// The segment
+    #[arg(add = complete::ids())]
+    pub id: i32,
+    /// For reading and writing, not reading alone
+    #[arg(short, long)]
+    pub write: bool,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENT]...", action = ArgAction::Append, add = complete::command())]
     pub program: Vec<OsString>,
 }
 

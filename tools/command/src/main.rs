@@ -13,6 +13,7 @@ mod cli;
 mod complete;
 mod contents;
 mod create;
+mod descriptor;
 mod doctor;
 mod elf;
 mod generate;
@@ -86,6 +87,7 @@ fn execute(cli: &Cli) -> Result {
             change::each(&device()?, &unlock.ids, |segment| segment.unlock())
         }
         Command::Run(run) => run::run(&cli.device, run),
+        Command::Fd(fd) => descriptor::run(&device()?, fd),
         Command::Cat(part) => contents::cat(&device()?, part),
         Command::Dump(part) => contents::dump(&device()?, part),
         Command::Write(to) => contents::write(&device()?, to),

@@ -29,7 +29,7 @@ const PRELOAD: &str = "LD_PRELOAD";
 const FALLBACK: &str = "RUST_SHM_FALLBACK";
 
 /// Something is wrong with rshm, the library or the options; as of env(1).
-const OURS: u8 = 125;
+pub const OURS: u8 = 125;
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
@@ -301,7 +301,7 @@ pub fn run(device: &Path, run: &Run) -> Result {
 }
 
 /// Becomes the program, or says why not.
-fn execute(command: &mut Command) -> Result {
+pub fn execute(command: &mut Command) -> Result {
     let error = command.exec();
     let shown = Path::new(command.get_program()).display();
     let status = if error.kind() == io::ErrorKind::NotFound {

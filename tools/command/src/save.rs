@@ -20,7 +20,10 @@ use signal_hook::{
 use std::{
     fs::{self, File},
     io::{self, BufWriter, IsTerminal, Write},
-    os::unix::fs::{FileExt, FileTypeExt},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileExt, FileTypeExt},
+    },
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -90,20 +93,10 @@ impl Source {
 
     /// Its pages as a file, in which holes can be told from zeros, and are not filled by reading.
     fn open(&self) -> io::Result<File> {
-        let memory = self.segment.attach_read_only().map_err(io::Error::other)?;
-        let start = memory.as_ptr() as usize;
-        let path = format!("/proc/self/map_files/{start:x}-{:x}", start + memory.len());
-        File::open(path).map_err(|error| {
-            let why = match error.kind() {
-                io::ErrorKind::PermissionDenied => "this takes root, or CAP_CHECKPOINT_RESTORE",
-                _ => "is /proc mounted?",
-            };
-            let id = self.segment.id();
-            io::Error::other(format!(
-                "cannot read segment {id}: {}: {why}",
-                reason(&error)
-            ))
-        })
+        let descriptor = self.segment.clone().into_fd_read_only();
+        Ok(File::from(OwnedFd::from(
+            descriptor.map_err(io::Error::other)?,
+        )))
     }
 }
 

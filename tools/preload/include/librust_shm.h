@@ -3,7 +3,7 @@
  * librust_shm - shmget(2), shmat(2), shmdt(2) and shmctl(2) over /dev/rust_shm
  *
  * The four functions have the names, structures and errors of libc's <sys/shm.h>. A program needs to include only that. This
- * header describes the differences.
+ * header describes the differences, and rust_shm_fd(), which libc has not.
  *
  * Link with -lrust_shm (pkg-config --libs librust_shm). For existing programs, preload the library with
  * LD_PRELOAD=.../librust_shm_preload.so:
@@ -54,5 +54,26 @@
 
 /** RUST_SHM_FALLBACK - the environment variable's name. */
 #define RUST_SHM_FALLBACK "RUST_SHM_FALLBACK"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * rust_shm_fd - a descriptor of a segment
+ * @id: the segment, as shmget() returned it.
+ * @flags: O_RDONLY or O_RDWR, and O_CLOEXEC, of <fcntl.h>.
+ *
+ * mmap() of the descriptor is an attach. It can be sent to another user, IPC namespace or container by SCM_RIGHTS, and keeps the segment
+ * until it is closed. <linux/rust_shm.h> describes at struct rust_shm_fd what it can do. Any thread and signal handler may call it.
+ *
+ * Return: the descriptor; or -1, with errno: EINVAL, EACCES, EIDRM, ENFILE, EMFILE and ENOMEM as described there; ENOSYS as for the other
+ * functions, and where the kernel's own shared memory is used (RUST_SHM_FALLBACK).
+ */
+int rust_shm_fd(int id, int flags);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* _LIBRUST_SHM_H */

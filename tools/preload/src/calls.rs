@@ -11,7 +11,7 @@ use crate::sys::{self, Errno, Result, UserMemory};
 use core::ffi::{c_int, CStr};
 use core::sync::atomic::{AtomicU8, Ordering};
 use rust_shm_abi as abi;
-use rust_shm_abi::{Attach, Ctl, Detach, Get, Limits, Stat, Usage};
+use rust_shm_abi::{Attach, Ctl, Detach, Fd, Get, Limits, Stat, Usage};
 use syscalls::Sysno;
 
 /// Whose segments the program has. An id or an address of one means something else to the other, so it is
@@ -105,6 +105,20 @@ pub(crate) fn attach(id: c_int, address: usize, flags: c_int) -> Result<usize> {
         length: 0,
     };
     device::call(abi::IOC_ATTACH, &mut argument).map(|_| argument.addr as usize)
+}
+
+/// Returns a descriptor. The kernel has no such call of its own: `ENOSYS`.
+pub(crate) fn descriptor(id: c_int, flags: c_int) -> Result<usize> {
+    if are_builtin()? {
+        return Err(Errno::NOSYS);
+    }
+    device::call(
+        abi::IOC_FD,
+        &mut Fd {
+            id,
+            flags: flags as u32,
+        },
+    )
 }
 
 pub(crate) fn detach(address: usize) -> Result<usize> {

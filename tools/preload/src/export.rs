@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The C functions, with libc's signatures: what is said of them is said by their manual pages. These, and
+//! The C functions, with libc's signatures: what is said of them is said by their manual pages; and
+//! `rust_shm_fd`, which libc has not. These, and
 //! in the library to preload those of `hooks.rs`, are the only names that are exported, without versions, so
 //! that they stand for any that a program asks for.
 
@@ -45,6 +46,12 @@ extern "C" fn shmdt(address: *const c_void) -> c_int {
 #[no_mangle]
 extern "C" fn shmctl(id: c_int, command: c_int, to: *mut c_void) -> c_int {
     answer(calls::control(id, command, to as usize))
+}
+
+/// See `librust_shm.h`.
+#[no_mangle]
+extern "C" fn rust_shm_fd(id: c_int, flags: c_int) -> c_int {
+    answer(calls::descriptor(id, flags))
 }
 
 /// What `shmctl` is in a 32-bit program that has 64-bit times: the same, see `layout.rs`.

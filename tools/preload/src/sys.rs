@@ -92,6 +92,8 @@ unsafe impl Plain for rust_shm_abi::Detach {}
 // SAFETY: As above.
 unsafe impl Plain for rust_shm_abi::Ctl {}
 // SAFETY: As above.
+unsafe impl Plain for rust_shm_abi::Fd {}
+// SAFETY: As above.
 unsafe impl Plain for rust_shm_abi::Stat {}
 // SAFETY: As above.
 unsafe impl Plain for rust_shm_abi::Limits {}

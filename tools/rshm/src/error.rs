@@ -44,6 +44,10 @@ pub enum Call {
     Populate,
     /// `mmap(2)` of memory without a segment.
     Map,
+    /// Making a descriptor of a segment, or taking one for it.
+    Descriptor,
+    /// Sealing.
+    Seal,
     /// Making a segment as it was.
     Restore,
     /// `madvise(2)`.
@@ -71,6 +75,8 @@ impl Call {
             Self::Usage => "ask for the usage of",
             Self::Populate => "populate",
             Self::Map => "map",
+            Self::Descriptor => "use a descriptor of",
+            Self::Seal => "seal",
             Self::Restore => "restore",
             Self::Advise => "advise the kernel of",
             Self::Policy => "ask for or set the NUMA policy of",
@@ -92,6 +98,8 @@ pub enum Target {
     Namespace,
     /// Memory that is mapped here.
     Memory,
+    /// What a descriptor is of.
+    Descriptor(i32),
 }
 
 impl fmt::Display for Target {
@@ -103,6 +111,7 @@ impl fmt::Display for Target {
             Self::Path(path) => write!(f, "{}", path.display()),
             Self::Namespace => f.write_str("this IPC namespace"),
             Self::Memory => f.write_str("memory"),
+            Self::Descriptor(fd) => write!(f, "descriptor {fd}"),
         }
     }
 }
@@ -226,6 +235,15 @@ impl Error {
             (Call::Open, libc::EACCES | libc::EPERM) => {
                 "the device's mode does not let you: be root, or see \"Who may use it\" in Documentation/install.md"
             }
+            (Call::Descriptor, libc::ENOTTY) if matches!(target, Target::Descriptor(_)) => {
+                "it is of no segment of rust_shm"
+            }
+            (Call::Descriptor, libc::EACCES) if matches!(target, Target::Descriptor(_)) => {
+                "it is for reading only: use from_fd_read_only()"
+            }
+            (Call::Attach | Call::Descriptor, libc::EPERM) => "the segment is sealed: nobody can write to it any more",
+            (Call::Seal, libc::EBUSY) => "somebody has it attached for writing: detach it first",
+            (Call::Seal, libc::EPERM) => "it is sealed against further seals, or the descriptor is for reading only",
             (_, libc::ENOTTY) => "this is not the device, or the module is older than this program: load the newest",
             (Call::Ftok, libc::ENOENT) => "ftok needs a file that exists",
             (Call::Create, libc::EEXIST) => "find it by its key, or remove it, or choose another key",
@@ -244,10 +262,16 @@ impl Error {
             }
             (Call::Create, libc::EACCES) => "its mode does not let you: ask its owner (rshm ls)",
             (Call::Find, libc::ENOENT) => "create it first; each IPC namespace has its own segments",
-            (Call::Attach | Call::Stat, libc::EACCES) => "its mode does not let you: ask its owner for rshm chmod",
+            (Call::Attach | Call::Stat | Call::Descriptor, libc::EACCES) => "its mode does not let you: ask its owner for rshm chmod",
             (Call::Attach, libc::ENOMEM) => "no address space is left: detach something, or see ulimit -v",
             (
-                Call::Attach | Call::Stat | Call::Set | Call::Remove | Call::Lock | Call::Unlock,
+                Call::Attach
+                | Call::Stat
+                | Call::Set
+                | Call::Remove
+                | Call::Lock
+                | Call::Unlock
+                | Call::Descriptor,
                 libc::EINVAL | libc::EIDRM,
             ) => "there is no such segment (any more) in this IPC namespace: rshm ls lists them",
             (Call::Set | Call::Remove, libc::EPERM) => "only its owner, its creator and root may: use sudo",

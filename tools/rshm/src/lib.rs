@@ -9,6 +9,7 @@
 //! - [`Segment`]: a segment by its id. Attach, ask about, change, lock, remove it.
 //! - [`Attachment`]: a segment in this process's memory, detached when dropped. Dereferences to
 //!   [`Memory`], which reads and writes it.
+//! - [`Descriptor`]: a segment as a descriptor, for processes that do not share the IPC namespace.
 //! - [`sync`]: a mutex and a condition variable that live in the segment.
 //!
 //! ```no_run
@@ -75,6 +76,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod descriptor;
 mod device;
 mod error;
 mod key;
@@ -85,6 +87,7 @@ pub mod sync;
 mod sys;
 mod widths;
 
+pub use descriptor::{Descriptor, Mapping, State};
 pub use device::{Abilities, Builder, Device, Limits, Usage};
 pub use error::{Call, Error, Result, Target};
 pub use key::{Key, ParseKeyError};

@@ -9,6 +9,7 @@
 //! something else later. Before that answer it is [`version`] alone that is called: a driver that
 //! does not know the number leaves its argument alone, and the number says how much there is.
 
+pub(crate) mod descriptor;
 pub(crate) mod memory;
 pub(crate) mod policy;
 
