@@ -44,7 +44,7 @@ FIXTURE_TEARDOWN(abi)
 
 static const unsigned long requests[] = {
 	RUST_SHM_IOC_VERSION, RUST_SHM_IOC_GET, RUST_SHM_IOC_ATTACH, RUST_SHM_IOC_DETACH, RUST_SHM_IOC_CTL,
-	RUST_SHM_IOC_FD,
+	RUST_SHM_IOC_FD, RUST_SHM_IOC_RESTORE,
 };
 
 /* The size of struct rust_shm_stat in revision 1. */
@@ -143,7 +143,9 @@ TEST_F(abi, layout_is_as_published)
 	EXPECT_OFFSET(rust_shm_stat, seq, 88);
 	EXPECT_OFFSET(rust_shm_stat, reserved, 92);
 	EXPECT_OFFSET(rust_shm_stat, swap, 96);
-	EXPECT_EQ(104, sizeof(struct rust_shm_stat));
+	EXPECT_OFFSET(rust_shm_stat, flags, 104);
+	EXPECT_OFFSET(rust_shm_stat, reserved2, 108);
+	EXPECT_EQ(112, sizeof(struct rust_shm_stat));
 
 	EXPECT_OFFSET(rust_shm_limits, shmmax, 0);
 	EXPECT_OFFSET(rust_shm_limits, shmmin, 8);
@@ -164,6 +166,22 @@ TEST_F(abi, layout_is_as_published)
 	EXPECT_OFFSET(rust_shm_fd, id, 0);
 	EXPECT_OFFSET(rust_shm_fd, flags, 4);
 	EXPECT_EQ(8, sizeof(struct rust_shm_fd));
+
+	EXPECT_OFFSET(rust_shm_restore, id, 0);
+	EXPECT_OFFSET(rust_shm_restore, key, 4);
+	EXPECT_OFFSET(rust_shm_restore, size, 8);
+	EXPECT_OFFSET(rust_shm_restore, flags, 16);
+	EXPECT_OFFSET(rust_shm_restore, mode, 20);
+	EXPECT_OFFSET(rust_shm_restore, uid, 24);
+	EXPECT_OFFSET(rust_shm_restore, gid, 28);
+	EXPECT_OFFSET(rust_shm_restore, cuid, 32);
+	EXPECT_OFFSET(rust_shm_restore, cgid, 36);
+	EXPECT_OFFSET(rust_shm_restore, cpid, 40);
+	EXPECT_OFFSET(rust_shm_restore, lpid, 44);
+	EXPECT_OFFSET(rust_shm_restore, atime, 48);
+	EXPECT_OFFSET(rust_shm_restore, dtime, 56);
+	EXPECT_OFFSET(rust_shm_restore, ctime, 64);
+	EXPECT_EQ(72, sizeof(struct rust_shm_restore));
 }
 
 TEST_F(abi, numbers_are_as_published)
@@ -176,6 +194,7 @@ TEST_F(abi, numbers_are_as_published)
 	EXPECT_EQ(0x4008d506UL, RUST_SHM_IOC_FD);
 	EXPECT_EQ(0xd520UL, RUST_SHM_FD_ADD_SEALS);
 	EXPECT_EQ(0xd521UL, RUST_SHM_FD_GET_SEALS);
+	EXPECT_EQ(0x4048d507UL, RUST_SHM_IOC_RESTORE);
 }
 
 TEST_F(abi, constants_are_those_of_the_c_library)
@@ -210,7 +229,7 @@ TEST_F(abi, version_fills_the_whole_structure)
 	ASSERT_EQ(0, ioctl(self->fd, RUST_SHM_IOC_VERSION, &version));
 	EXPECT_EQ(RUST_SHM_ABI_VERSION, version.abi);
 	EXPECT_EQ(0, version.reserved);
-	EXPECT_EQ(RUST_SHM_FEATURE_FD, version.features);
+	EXPECT_EQ(RUST_SHM_FEATURE_FD | RUST_SHM_FEATURE_RESTORE, version.features);
 }
 
 TEST_F(abi, bad_pointers_are_efault)
@@ -459,6 +478,9 @@ TEST_F(abi, set_refuses_a_reserved_field)
 	struct rust_shm_stat stat = { .mode = 0777, .reserved = 1 };
 
 	EXPECT_ERRNO(EINVAL, ctl(self->fd, self->id, IPC_SET, &stat, sizeof(stat)));
+	stat.reserved = 0;
+	stat.reserved2 = 1;
+	EXPECT_ERRNO(EINVAL, ctl(self->fd, self->id, IPC_SET, &stat, sizeof(stat)));
 	ASSERT_EQ(0, shm_rust.stat(self->id, &stat));
 	EXPECT_EQ(0600, stat.mode);
 }
@@ -472,7 +494,7 @@ TEST_F(abi, set_reads_owner_and_mode_only)
 	stat.uid = 11;
 	stat.gid = 12;
 	stat.mode = 0640;
-	stat.reserved = 0;
+	stat.reserved = stat.reserved2 = 0;
 	ASSERT_EQ(0, ctl(self->fd, self->id, IPC_SET, &stat, sizeof(stat)));
 	ASSERT_EQ(0, shm_rust.stat(self->id, &after));
 	EXPECT_EQ(11, after.uid);
@@ -522,7 +544,7 @@ TEST_F(abi, structure_of_an_earlier_revision_gets_what_it_has)
 				TH_LOG("command %u, %u bytes", commands[i].cmd, size);
 		}
 	}
-	part.reserved = 0;
+	part.reserved = part.reserved2 = 0;
 	for (size = STAT_1; size <= sizeof(part); size++) {
 		part.mode = size;
 		ASSERT_EQ(0, ctl(self->fd, self->id, IPC_SET, &part, size));
@@ -533,7 +555,7 @@ TEST_F(abi, structure_of_an_earlier_revision_gets_what_it_has)
 
 TEST_F(abi, larger_arg_size_is_filled_with_zeros)
 {
-	const unsigned int sizes[] = { 105, 112, 128, 1000, 4096 };
+	const unsigned int sizes[] = { 113, 120, 128, 1000, 4096 };
 	unsigned char space[8192];
 	unsigned int i, j, k;
 
@@ -569,7 +591,7 @@ TEST_F(abi, set_with_a_larger_structure_wants_zeros)
 		struct rust_shm_stat stat;
 		unsigned char bytes[4096];
 	} big = { .stat = { .uid = 21, .gid = 22, .mode = 0604 } };
-	const unsigned int places[] = { 104, 105, 111, 200, 4095 };
+	const unsigned int places[] = { 112, 113, 119, 200, 4095 };
 	struct rust_shm_stat stat;
 	unsigned int i;
 

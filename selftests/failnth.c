@@ -485,6 +485,31 @@ SCENARIO(failnth, get_new_by_key, .size = 4 * KIB, .call = get_by_key, .undo = r
 	 .builtin_errnos = { ENOSPC })
 SCENARIO(failnth, find_by_key, SEGMENT, .size = 4 * KIB, .call = find_by_key, .undo = nothing, MAY_FAIL(EFAULT))
 
+/* Restore: at once, and in two calls. */
+
+static long restore_with(struct run *run, unsigned int flags)
+{
+	struct rust_shm_restore restore = {
+		.id = run->id >= 0 ? run->id : 7, .key = SHM_KEY, .size = run->scenario->size, .mode = 0600, .cpid = 1, .lpid = 0x3ffffe,
+		.flags = run->scenario->flags | flags,
+	};
+
+	if (!(run->scenario->flags & SHM_HUGETLB))
+		restore.mode |= RUST_SHM_MODE_LOCKED;
+	return shm_rust_ioctl(RUST_SHM_IOC_RESTORE, &restore);
+}
+
+STEP(restore, run->id = restore_with(run, 0))
+STEP(restore_open, run->id = restore_with(run, RUST_SHM_RESTORE_OPEN))
+STEP(restore_close, restore_with(run, RUST_SHM_RESTORE_CLOSE))
+
+#define RESTORE(...) .call = restore, .undo = rmid_id, MAY_FAIL(ENOMEM, EFAULT), __VA_ARGS__
+
+SCENARIO(failnth_module, restore, RESTORE(.size = 4 * KIB))
+SCENARIO(failnth_module, restore_large, RESTORE(.size = 2 * MIB))
+SCENARIO(failnth_module, restore_huge, RESTORE(.size = 4 * MIB, .flags = SHM_HUGETLB))
+SCENARIO(failnth_module, restore_close, .size = 2 * MIB, .also = restore_open, .call = restore_close, MAY_FAIL(ENOMEM, EFAULT))
+
 /* Attach. */
 
 static long attach_at(struct run *run, const void *addr, int flags)

@@ -271,6 +271,8 @@ TEST_F(get, new_segment_stat_has_every_field)
 	EXPECT_EQ(0, stat.huge);
 	EXPECT_EQ(SEQUENCE(id), stat.seq);
 	EXPECT_EQ(0, stat.reserved);
+	EXPECT_EQ(0, stat.flags);
+	EXPECT_EQ(0, stat.reserved2);
 }
 
 TEST_F(get, creator_pid_stays_when_the_creator_is_gone)

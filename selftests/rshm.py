@@ -1390,6 +1390,368 @@ def too_long(*_):
     raise AssertionError(f"took longer than {PATIENCE} s")
 
 
+def saved():
+    """A file for a test, in memory."""
+    return os.path.join(tempfile.mkdtemp(dir="/tmp"), "segments")
+
+
+def statuses():
+    """All that there is to know of each segment, but how much is in memory."""
+    rows = segments()
+    columns = ["key", "size", "mode", "uid", "gid", "cuid", "cgid", "cpid", "lpid", "atime", "dtime", "ctime", "status"]
+    return {id: [str(rows[id].get(column)) for column in columns] + list(table()[id].values())[:-2] for id in rows}
+
+
+def contents(id):
+    done = subprocess.run([PROGRAM, "cat", str(id)], stdout=subprocess.PIPE, timeout=PATIENCE)
+    same(done.returncode, 0)
+    return done.stdout
+
+
+def fill(id, offset, data):
+    subprocess.run([PROGRAM, "write", str(id), "-o", str(offset)], input=data, check=True, timeout=PATIENCE)
+
+
+def resident(id):
+    return int(segments()[id]["resident"])
+
+
+def xxh3(data):
+    """The checksum of the format, by another implementation, where there is one."""
+    try:
+        library = ctypes.CDLL("libxxhash.so.0")
+    except OSError:
+        raise Skip("SKIP there is no libxxhash.so.0") from None
+    library.XXH3_64bits.restype = ctypes.c_uint64
+    library.XXH3_64bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    return library.XXH3_64bits(data, len(data))
+
+
+@test
+def save_and_restore_a_sparse_segment():
+    """64 MiB of which three places were touched: holes stay holes, in the file and in memory."""
+    file, pattern = saved(), bytes(range(256)) * 16
+    places = (0, 20 * MIB + 8 * PAGE, 64 * MIB - PAGE)
+    huge = "/sys/module/rust_shm/parameters/huge"
+    # Of small pages, so that there are small holes; what it is restored to may have large ones.
+    write(huge, "never")
+    try:
+        id = create("64M", "-k", "0x5a5e", "-m", "0641", **AS_NOBODY)
+        for place in places:
+            fill(id, place, pattern)
+    finally:
+        write(huge, "within_size")
+    must(PROGRAM, "chown", "1000:1001", id)
+    before, there = statuses(), resident(id)
+    same(there, 3 * PAGE)
+    ok("save", id, file)
+    assert os.stat(file).st_size < 8192, os.stat(file)
+    same(os.stat(file).st_mode & 0o777, 0o600)
+    same(resident(id), there)
+    must(PROGRAM, "rm", id)
+    same(ok("restore", "--dry-run", file), f"{id}\n")
+    same(table(), {})
+    same(ok("restore", file), f"{id}\n")
+    same(statuses(), before)
+    same(resident(id), there)
+    data = contents(id)
+    for place in places:
+        same(data[place:place + PAGE], pattern)
+    same(len(data.replace(b"\0", b"")), 3 * (PAGE - 16))
+
+
+@test
+def save_and_restore_all_kinds():
+    """All that the module knows of a segment comes back; ids with sequence numbers, too."""
+    file = saved()
+    next_id = "/proc/sys/kernel/shm_next_id"
+    if os.path.exists(next_id):
+        write(next_id, str(3 * 32768 + 100))
+    plain = create("5000", "-k", "-3", "-m", "0604", **AS_NOBODY)
+    kinds = {
+        plain: 0,
+        create("4K"): 0,
+        create("3M", "--noreserve"): 0o10000,
+        create("1M", "--populate"): 0,
+    }
+    if HUGE:
+        kinds[create("3M", "--huge")] = 0o4000
+        kinds[create("4M", "--huge", "--noreserve")] = 0o14000
+    same(plain == 3 * 32768 + 100, os.path.exists(next_id))
+    for id in kinds:
+        fill(id, 100, os.urandom(3000))
+    locked = create("2M")
+    kinds[locked] = 0
+    must(PROGRAM, "lock", locked)
+    data = {id: contents(id) for id in kinds}
+    before = statuses()
+    memory = {id: resident(id) for id in kinds}
+    same(ok("save", "--all", file), "")
+    must(PROGRAM, "rm", "--all", "--yes")
+    same(sorted(ok("restore", file).split(), key=int), sorted(map(str, kinds), key=int))
+    same(statuses(), before)
+    same({id: resident(id) for id in kinds}, memory)
+    shown = {id: json.loads(ok("show", "-J", id))["segments"][0] for id in kinds}
+    for id, flags in kinds.items():
+        for flag, word in ((0o4000, "hugetlb"), (0o10000, "noreserve")):
+            same(word in shown[id]["status"], bool(flags & flag))
+        same(contents(id), data[id])
+    assert "locked" in shown[locked]["status"], shown[locked]
+    # What is made next has another id.
+    assert create("4K") not in kinds
+
+
+@test
+def save_and_restore_removed_segments():
+    """SHM_DEST: there until somebody was attached."""
+    file = saved()
+    id = create("64K")
+    fill(id, 0, b"still here")
+    with Holder(id):
+        must(PROGRAM, "rm", id)
+        result = rshm("save", id, file)
+        same((result.status, result.out), (0, ""))
+        assert f"segment {id} was attached" in result.err, result
+    same(table(), {})
+    same(ok("restore", file), f"{id}\n")
+    same(segments()[id]["status"], ["removed"])
+    fails(1, f"saving segment {id} would end it", "save", "--all", file)
+    same(contents(id)[:10], b"still here")
+    same(table(), {})
+
+
+@test
+def save_and_restore_numa_policies():
+    """MPOL_PREFERRED to the first node in the second page, MPOL_INTERLEAVE in the last two of five."""
+    file = saved()
+    id = create(5 * PAGE)
+    program = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+page = int(sys.argv[2])
+address = libc.shmat(int(sys.argv[1]), None, 0)
+MBIND, GET_MEMPOLICY = {"x86_64": (237, 239), "aarch64": (235, 236)}[sys.argv[3]]
+nodes = ctypes.c_ulong(1)
+if sys.argv[4] == "set":
+    for start, count, mode in ((1, 1, 1), (3, 2, 3)):
+        if libc.syscall(MBIND, ctypes.c_ulong(address + start * page), ctypes.c_ulong(count * page), mode, ctypes.byref(nodes), ctypes.c_ulong(64), 0):
+            sys.exit(f"mbind: {ctypes.get_errno()}")
+mode, most = ctypes.c_int(), (ctypes.c_ulong * 16)()
+for number in range(5):
+    if libc.syscall(GET_MEMPOLICY, ctypes.byref(mode), most, ctypes.c_ulong(1024), ctypes.c_ulong(address + number * page), 2):
+        sys.exit(f"get_mempolicy: {ctypes.get_errno()}")
+    print(mode.value, most[0], end=" ")
+"""
+    policies = lambda what: call(sys.executable, "-c", program, id, PAGE, os.uname().machine, what, env=dict(os.environ, LD_PRELOAD=LIBRARY))
+    result = policies("set")
+    if f": {errno.ENOSYS}" in result.err:
+        raise Skip("SKIP a kernel without NUMA")
+    same((result.out, result.err), ("0 0 1 1 0 0 3 1 3 1 ", ""))
+    fill(id, 4 * PAGE, b"text")
+    ok("save", id, file)
+    must(PROGRAM, "rm", id)
+    same(ok("restore", file), f"{id}\n")
+    same(policies("get").out, "0 0 1 1 0 0 3 1 3 1 ")
+    same(contents(id)[4 * PAGE:4 * PAGE + 4], b"text")
+
+
+@test
+def save_by_a_pipe_and_restore_beside():
+    """Standard output and input; other ids where these are taken, but not other keys."""
+    ids = [create("1M", "-k", "0x77"), create("1M")]
+    fill(ids[0], 5, b"first")
+    fill(ids[1], 6, b"second")
+    piped = subprocess.run([PROGRAM, "save", *map(str, ids), "-"], stdout=subprocess.PIPE, timeout=PATIENCE).stdout
+    for arguments in (["-"], ["--dry-run", "-"], ["--new-ids", "-"]):
+        result = subprocess.run([PROGRAM, "restore", *arguments], input=piped, capture_output=True, timeout=PATIENCE)
+        same((result.returncode, result.stdout), (1, b""))
+        assert b"has the key 0x00000077" in result.stderr and b"nothing is restored" in result.stderr, result
+        same("new-ids" in arguments[0] or f"there is a segment {ids[0]}".encode() in result.stderr, True)
+        same(set(table()), set(ids))
+    must(PROGRAM, "rm", ids[0])
+    result = subprocess.run([PROGRAM, "restore", "--new-ids", "-"], input=piped, capture_output=True, timeout=PATIENCE)
+    same((result.returncode, result.stderr), (0, b""))
+    new = dict(map(int, line.split("\t")) for line in result.stdout.decode().splitlines())
+    same(set(new), set(ids))
+    assert ids[1] not in new.values(), new
+    same((contents(new[ids[0]])[5:10], contents(new[ids[1]])[6:12]), (b"first", b"second"))
+    same(table()[new[ids[0]]]["key"], str(0x77))
+    # By a named pipe, and no segment at all.
+    must(PROGRAM, "rm", "--all", "--yes")
+    fifo = saved()
+    os.mkfifo(fifo)
+    reader = subprocess.Popen([PROGRAM, "restore", fifo], stdout=subprocess.PIPE)
+    same(ok("save", "--all", fifo), "")
+    same((reader.communicate(timeout=PATIENCE)[0], reader.returncode), (b"", 0))
+
+
+@test
+def restore_of_a_damaged_file_restores_nothing():
+    """Each part of the file is damaged, and the file cut off: an error that says so. By a pipe, what was made is removed."""
+    file, bad = saved(), saved()
+    id = create("256K", "-k", "0x99")
+    fill(id, 0, os.urandom(3 * PAGE) + b"a" * PAGE * 8)
+    create("4K")
+    ok("save", "--all", file)
+    must(PROGRAM, "rm", "--all", "--yes")
+    with open(file, "rb") as open_file:
+        good = open_file.read()
+    starts = [24]
+    while starts[-1] < len(good):
+        starts.append(starts[-1] + 24 + struct.unpack_from("<Q", good, starts[-1] + 8)[0])
+    kinds = [struct.unpack_from("<I", good, start)[0] for start in starts[:-1]]
+    same((set(kinds), kinds[:2], kinds[-1]), ({1, 2, 3}, [1, 1], 3))
+
+    def refused(data, text, *more):
+        with open(bad, "wb") as open_file:
+            open_file.write(data)
+        error = fails(1, text, "restore", *more, bad)
+        assert "nothing is restored" in error, error
+        with open(bad, "rb") as pipe:
+            feeder = subprocess.Popen(["cat"], stdin=pipe, stdout=subprocess.PIPE)
+            fails(1, text, "restore", "-", stdin=feeder.stdout)
+            feeder.stdout.close()
+            feeder.wait()
+        same(table(), {})
+
+    def flipped(at):
+        return good[:at] + bytes([good[at] ^ 0x10]) + good[at + 1:]
+
+    refused(flipped(0), "this is no file of rshm save")
+    refused(b"", "this is no file of rshm save")
+    refused(b"#!/bin/sh\necho nothing\n" * 10, "this is no file of rshm save")
+    for at in (8, 12, 16, 23):
+        refused(flipped(at), "it is damaged, at byte 0")
+    for start, end in zip(starts, starts[1:]):
+        # Kind, number, length, payload, checksum.
+        for at in (start, start + 4, start + 8, start + 16, (start + end) // 2, end - 1):
+            refused(flipped(at), "it ends too early" if at == start + 8 and start == starts[-2] else "", *["--dry-run"][:at % 2])
+    for length in (10, 24, starts[1], starts[2] + 5, starts[2] + 30, starts[-2], len(good) - 1):
+        refused(good[:length], "it ends too early")
+    refused(good + b"\0", "something follows its end")
+    refused(good[:starts[2]] + good[starts[3]:], "it is damaged")
+    # A version to come, with its checksum.
+    head = good[:8] + struct.pack("<II", 2, 0)
+    refused(head + struct.pack("<Q", xxh3(head)) + good[24:], "it has version 2 of the format")
+    same(len(ok("restore", file).split()), 2)
+
+
+@test
+def save_and_restore_say_what_fails():
+    """No permission, no room, no such segment; an old file stays as it is."""
+    file = saved()
+    os.chmod(os.path.dirname(file), 0o777)
+    id = create("4M", "--populate", "-k", "0x88")
+    fill(id, 0, os.urandom(4 * MIB))
+    fails(1, "segment 12345", "save", "12345", file)
+    fails(1, "segment 12345", "save", id, "12345", file)
+    assert not os.path.exists(file)
+    fails(2, "required", "save", file)
+    fails(2, "cannot be used with", "save", "--all", id, file)
+    fails(1, "cannot save to /nowhere/file: No such file", "save", id, "/nowhere/file")
+    fails(1, "/nowhere/file: No such file", "restore", "/nowhere/file")
+    fails(1, f"cannot ask about segment {id}: Permission denied", "save", id, file, **AS_NOBODY)
+    fails(1, "No space left on device", "save", id, "/dev/full")
+    # Who may read a segment may save it.
+    own = create("4K", **AS_NOBODY)
+    same(ok("save", own, os.path.join(os.path.dirname(file), "own"), **AS_NOBODY), "")
+    os.remove(os.path.join(os.path.dirname(file), "own"))
+    must(PROGRAM, "rm", own)
+    full = tempfile.mkdtemp()
+    must("mount", "-t", "tmpfs", "-o", "size=1M", "none", full)
+    try:
+        write(f"{full}/old", "old")
+        fails(1, f"cannot save to {full}/old: No space left on device", "save", id, f"{full}/old")
+        same(os.listdir(full), ["old"])
+        with open(f"{full}/old") as old:
+            same(old.read(), "old")
+    finally:
+        must("umount", full)
+    os.symlink("target", file)
+    write(os.path.join(os.path.dirname(file), "target"), "old")
+    ok("save", id, file)
+    assert os.path.islink(file)
+    same(sorted(os.listdir(os.path.dirname(file))), ["segments", "target"])
+    error = fails(1, f"there is a segment {id}", "restore", file)
+    assert "has the key 0x00000088" in error and "--new-ids" in error, error
+    must(PROGRAM, "rm", id)
+    os.chmod(file, 0o644)
+    fails(1, "CAP_CHECKPOINT_RESTORE", "restore", file, **AS_NOBODY)
+    # Another segment at its place, with another sequence number.
+    next_id = "/proc/sys/kernel/shm_next_id"
+    if os.path.exists(next_id):
+        write(next_id, str(id + 32768))
+        same(create("4K"), id + 32768)
+        fails(1, f"the place of segment {id} is taken by segment {id + 32768}", "restore", file)
+        must(PROGRAM, "rm", id + 32768)
+    must(PROGRAM, "limits", "--shmmax", "1M")
+    try:
+        fails(1, "larger than shmmax", "restore", file)
+        same(table(), {})
+    finally:
+        must(PROGRAM, "limits", "--shmmax", "unlimited")
+    same(ok("restore", file), f"{id}\n")
+
+
+@test
+def restore_that_is_interrupted_removes_what_it_made():
+    id = create("8M", "--populate", "-k", "0x66")
+    fill(id, 0, os.urandom(8 * MIB))
+    piped = subprocess.run([PROGRAM, "save", str(id), "-"], stdout=subprocess.PIPE, timeout=PATIENCE).stdout
+    must(PROGRAM, "rm", id)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = subprocess.Popen([PROGRAM, "restore", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stdin.write(piped[:len(piped) // 2])
+        process.stdin.flush()
+        while not table():
+            time.sleep(0.05)
+        # What is not complete is nobody else's.
+        same(table()[id]["perms"], "600")
+        process.send_signal(number)
+        same(process.wait(PATIENCE), 128 + number)
+        process.stdin.close()
+        process.stdout.close()
+        same(table(), {})
+
+
+@test
+def an_update_of_the_module_loses_nothing():
+    """save --all, rmmod, insmod, restore: a program that keeps its state in segments finds it."""
+    if not (module := os.environ.get("RUST_SHM_KO")):
+        raise Skip("SKIP RUST_SHM_KO does not name the module's file")
+    file = saved()
+    environment = dict(os.environ, LD_PRELOAD=LIBRARY)
+    program = """
+import ctypes, hashlib, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmat.restype = ctypes.c_void_p
+for key, size in ((0x1001, 3 << 20), (0x1002, 100), (0x1003, 5 << 20)):
+    id = libc.shmget(key, size, 0o1600 if sys.argv[1] == "write" else 0)
+    address = libc.shmat(id, None, 0)
+    if address in (None, ctypes.c_void_p(-1).value):
+        sys.exit(f"key {key:x}: {ctypes.get_errno()}")
+    text = (hashlib.sha512(str(key).encode()).digest() * (size // 64 + 1))[:size]
+    if sys.argv[1] == "write":
+        ctypes.memmove(address, text, size)
+    elif ctypes.string_at(address, size) != text:
+        sys.exit(f"key {key:x} has other contents")
+    libc.shmdt(ctypes.c_void_p(address))
+"""
+    same(call(sys.executable, "-c", program, "write", env=environment).status, 0)
+    before = statuses()
+    same(len(before), 3)
+    ok("save", "--all", file)
+    must(PROGRAM, "rm", "--all", "--yes")
+    must("rmmod", "rust_shm")
+    must("insmod", module)
+    same(table(), {})
+    same(len(ok("restore", file).split()), 3)
+    same(statuses(), before)
+    result = call(sys.executable, "-c", program, "read", env=environment)
+    same((result.status, result.err), (0, ""))
+
+
 def main():
     global PROGRAM, LIBRARY, PRELOADED
     signal.signal(signal.SIGALRM, too_long)

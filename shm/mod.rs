@@ -13,6 +13,7 @@
 //! [`registry`]: the segments of an IPC namespace.
 //! - `mod.rs`: lookup by id, IPC_SET, IPC_RMID, totals
 //! - `create.rs`: lookup by key, creation (`ipcget()`, `newseg()`)
+//! - `restore.rs`: creation of a segment as it was
 //! - `orphans.rs`: removal when the creator leaves (`kernel.shm_rmid_forced`)
 //! - `namespace.rs`: the registries of all namespaces
 //! - `commit.rs`: commit accounting for small segments
@@ -22,6 +23,7 @@
 //! - `mod.rs`: creation, attaches in progress, SHM_LOCK
 //! - `state.rs`: the state under its spinlock: life cycle, attach count, owner, files
 //! - `stat.rs`: IPC_STAT
+//! - `restore.rs`: what is restored of it
 //! - `creator.rs`: the thread that created it
 //! - `memory.rs`: its pages: mounts, large folios, SHM_HUGETLB
 //! - `mapping.rs`: the callbacks of its mappings: mmap, fork, munmap, fault
@@ -32,6 +34,7 @@
 //!
 //! [`rules`]: pure functions on plain values, tested on the host. All floors use them.
 //! - `id.rs`, `limits.rs`, `permission.rs`, `address.rs`: rules of `ipc/util.c` and `ipc/shm.c`
+//! - `restore.rs`: what a segment can be restored as
 //! - `pool.rs`: a counter of pages taken from chunks
 //! - `command_line.rs`: the kernel's command line
 //! - `uapi.rs`: ioctl numbers and structures

@@ -33,7 +33,7 @@
 /**
  * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
  * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK; 3 adds RUST_SHM_CTL_HUGE and
- * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_FD.
+ * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_FD, RUST_SHM_IOC_RESTORE and rust_shm_stat.flags.
  */
 #define RUST_SHM_ABI_VERSION 4
 
@@ -82,12 +82,17 @@
 /* Flags of struct rust_shm_ctl, with IPC_STAT, RUST_SHM_STAT and RUST_SHM_STAT_ANY. */
 #define RUST_SHM_CTL_HUGE 0x00000001U	/* fill rust_shm_stat.huge: looks at every folio in memory */
 
+/* Flags of struct rust_shm_restore, beside RUST_SHM_HUGETLB, RUST_SHM_HUGE_2MB and RUST_SHM_NORESERVE. */
+#define RUST_SHM_RESTORE_OPEN 0x00000001U	/* make it, for its contents to be written */
+#define RUST_SHM_RESTORE_CLOSE 0x00000002U	/* they are: set the rest */
+
 /* Bits of rust_shm_stat.mode above the nine permission bits. */
 #define RUST_SHM_MODE_DEST 0x00000200U	/* 01000: removed; goes away with the last detach */
 #define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory by RUST_SHM_LOCK */
 
 /* Bits of rust_shm_version.features. */
 #define RUST_SHM_FEATURE_FD 0x00000002U	/* RUST_SHM_IOC_FD */
+#define RUST_SHM_FEATURE_RESTORE 0x00000004U	/* RUST_SHM_IOC_RESTORE */
 
 /**
  * struct rust_shm_version - what RUST_SHM_IOC_VERSION answers
@@ -261,6 +266,9 @@ struct rust_shm_ctl {
  * @reserved: zero.
  * @swap: how much of the segment is swapped out, in bytes; 64 bits. An addition to shmid64_ds;
  *         revisions 1 and 2 end before it.
+ * @flags: how it was made: RUST_SHM_HUGETLB, RUST_SHM_NORESERVE; 32 bits. Ignored by IPC_SET. An
+ *         addition to shmid64_ds; revision 3 ends before it.
+ * @reserved2: zero.
  */
 struct rust_shm_stat {
 	__s32 key;
@@ -281,6 +289,8 @@ struct rust_shm_stat {
 	__u32 seq;
 	__u32 reserved;
 	__u64 swap;
+	__u32 flags;
+	__u32 reserved2;
 };
 
 /**
@@ -360,6 +370,71 @@ struct rust_shm_fd {
 	__u32 flags;
 };
 
+/**
+ * struct rust_shm_restore - make a segment as it was when it was saved
+ * @id: in: the id that it is to have, or -1 for the next free one; signed, 32 bits.
+ * @key: in: its key, or IPC_PRIVATE; signed, 32 bits.
+ * @size: in: as struct rust_shm_get has it; 64 bits.
+ * @flags: in: RUST_SHM_HUGETLB | RUST_SHM_HUGE_2MB | RUST_SHM_NORESERVE, as struct rust_shm_get has
+ *         them, and RUST_SHM_RESTORE_OPEN or RUST_SHM_RESTORE_CLOSE; 32 bits.
+ * @mode: in: nine permission bits | RUST_SHM_MODE_DEST | RUST_SHM_MODE_LOCKED; 32 bits.
+ * @uid: in: owner's user id, as the caller's user namespace sees it; 32 bits.
+ * @gid: in: owner's group id, likewise.
+ * @cuid: in: creator's user id, likewise.
+ * @cgid: in: creator's group id, likewise.
+ * @cpid: in: process that made the segment, as the caller's pid namespace sees it, or 0; signed, 32
+ *         bits. It need not exist: then the number is seen in this pid namespace alone.
+ * @lpid: in: process that attached or detached last, likewise.
+ * @atime: in: last attach, in seconds since 1970, or 0; signed, 64 bits.
+ * @dtime: in: last detach, likewise.
+ * @ctime: in: creation or last IPC_SET, likewise.
+ *
+ * The ioctl returns the id. What it sets, the other calls cannot set, or set to the caller and the
+ * present time. The limits, commit accounting and permission for huge pages are those of
+ * RUST_SHM_IOC_GET. The segment has no creator for kernel.shm_rmid_forced: it is no orphan.
+ *
+ * An attach changes times and process ids. So a segment with contents takes two calls. With
+ * RUST_SHM_RESTORE_OPEN the segment is made, as the caller's own: uid, gid, cuid and cgid are the
+ * caller's, the mode is 0600. Nobody else finds contents that are not complete, and
+ * kernel.shm_rmid_forced does not remove it. Then the caller writes the contents and detaches.
+ * With RUST_SHM_RESTORE_CLOSE all fields are set but id, key, size, cpid and the flags of
+ * RUST_SHM_IOC_GET, which the first call has set.
+ *
+ * RUST_SHM_MODE_DEST: the segment goes with the next detach that leaves it unattached. @key is
+ * IPC_PRIVATE then. RUST_SHM_MODE_LOCKED counts against RLIMIT_MEMLOCK of the caller.
+ *
+ * Errors; nothing is changed then:
+ *   EPERM   a caller without CAP_CHECKPOINT_RESTORE and CAP_SYS_ADMIN in the user namespace that
+ *           owns the IPC namespace
+ *   EINVAL  an unknown flag or bit of mode; RUST_SHM_RESTORE_OPEN with RUST_SHM_RESTORE_CLOSE; id
+ *           is below -1, or with RUST_SHM_RESTORE_CLOSE below 0; a pid or a time is negative;
+ *           RUST_SHM_MODE_DEST with a key; RUST_SHM_MODE_LOCKED with RUST_SHM_HUGETLB, which is
+ *           never swapped out; a uid or gid that the caller's user namespace does not know; as
+ *           RUST_SHM_IOC_GET; with RUST_SHM_RESTORE_CLOSE, no such segment, or not one that is open
+ *   EPERM   RUST_SHM_RESTORE_CLOSE by a caller that is neither owner nor creator, and has no
+ *           CAP_SYS_ADMIN there; RUST_SHM_HUGETLB as RUST_SHM_IOC_GET
+ *   EEXIST  a segment has the key; or one has the index of the id (its lower 15 bits; 24 if the
+ *           kernel was booted with ipcmni_extend)
+ *   ENOSPC, ENFILE, ENOMEM, EINTR
+ *           as RUST_SHM_IOC_GET; ENOMEM also as RUST_SHM_LOCK
+ */
+struct rust_shm_restore {
+	__s32 id;
+	__s32 key;
+	__u64 size;
+	__u32 flags;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 cuid;
+	__u32 cgid;
+	__s32 cpid;
+	__s32 lpid;
+	__s64 atime;
+	__s64 dtime;
+	__s64 ctime;
+};
+
 /** RUST_SHM_IOC_VERSION - which revision of this header the module speaks. Returns 0. */
 #define RUST_SHM_IOC_VERSION _IOR(RUST_SHM_IOC_TYPE, 0x00, struct rust_shm_version)
 
@@ -396,6 +471,9 @@ struct rust_shm_fd {
 
 /** RUST_SHM_FD_GET_SEALS - on a descriptor of a segment: returns its seals, as F_GET_SEALS. */
 #define RUST_SHM_FD_GET_SEALS _IO(RUST_SHM_IOC_TYPE, 0x21)
+
+/** RUST_SHM_IOC_RESTORE - see struct rust_shm_restore. Returns an id. */
+#define RUST_SHM_IOC_RESTORE _IOW(RUST_SHM_IOC_TYPE, 0x07, struct rust_shm_restore)
 
 /*
  * The layout that the module was built with. Both sides refuse to build where they differ.
@@ -464,7 +542,9 @@ _RUST_SHM_AT(rust_shm_stat, huge, 80);
 _RUST_SHM_AT(rust_shm_stat, seq, 88);
 _RUST_SHM_AT(rust_shm_stat, reserved, 92);
 _RUST_SHM_AT(rust_shm_stat, swap, 96);
-_RUST_SHM_SIZE(rust_shm_stat, 104);
+_RUST_SHM_AT(rust_shm_stat, flags, 104);
+_RUST_SHM_AT(rust_shm_stat, reserved2, 108);
+_RUST_SHM_SIZE(rust_shm_stat, 112);
 
 _RUST_SHM_AT(rust_shm_limits, shmmax, 0);
 _RUST_SHM_AT(rust_shm_limits, shmmin, 8);
@@ -481,5 +561,21 @@ _RUST_SHM_AT(rust_shm_usage, shm_swp, 24);
 _RUST_SHM_AT(rust_shm_usage, swap_attempts, 32);
 _RUST_SHM_AT(rust_shm_usage, swap_successes, 40);
 _RUST_SHM_SIZE(rust_shm_usage, 48);
+
+_RUST_SHM_AT(rust_shm_restore, id, 0);
+_RUST_SHM_AT(rust_shm_restore, key, 4);
+_RUST_SHM_AT(rust_shm_restore, size, 8);
+_RUST_SHM_AT(rust_shm_restore, flags, 16);
+_RUST_SHM_AT(rust_shm_restore, mode, 20);
+_RUST_SHM_AT(rust_shm_restore, uid, 24);
+_RUST_SHM_AT(rust_shm_restore, gid, 28);
+_RUST_SHM_AT(rust_shm_restore, cuid, 32);
+_RUST_SHM_AT(rust_shm_restore, cgid, 36);
+_RUST_SHM_AT(rust_shm_restore, cpid, 40);
+_RUST_SHM_AT(rust_shm_restore, lpid, 44);
+_RUST_SHM_AT(rust_shm_restore, atime, 48);
+_RUST_SHM_AT(rust_shm_restore, dtime, 56);
+_RUST_SHM_AT(rust_shm_restore, ctime, 64);
+_RUST_SHM_SIZE(rust_shm_restore, 72);
 
 #endif /* _UAPI_RUST_SHM_H */

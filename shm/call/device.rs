@@ -15,6 +15,7 @@ use crate::shm::{
     registry::{
         create,
         namespace::Namespaces,
+        restore::Restored,
         settings,
         Registry, //
     },
@@ -23,9 +24,16 @@ use crate::shm::{
         id::Key,
         limits,
         permission,
+        restore::{
+            self,
+            Step, //
+        },
         uapi, //
     },
-    segment::memory,
+    segment::{
+        memory,
+        restore::Record, //
+    },
     sys::{
         fs::{
             file::Access,
@@ -45,7 +53,8 @@ use crate::shm::{
                 self,
                 Capability,
                 CurrentIpcNamespace, //
-            }, //
+            },
+            pid::Recorded, //
         }, //
     }, //
 };
@@ -125,6 +134,7 @@ impl DeviceFile for OpenDevice {
             uapi::IOC_DETACH => self.detach(&user::read(arg)?),
             uapi::IOC_CTL => self.ctl(&user::read(arg)?),
             uapi::IOC_FD => self.descriptor(&user::read(arg)?),
+            uapi::IOC_RESTORE => self.restore(&user::read(arg)?),
             _ => Err(ENOTTY),
         }
     }
@@ -157,7 +167,7 @@ fn version(arg: UserPtr) -> Result<isize> {
         &uapi::Version {
             abi: uapi::ABI_VERSION,
             reserved: 0,
-            features: uapi::FEATURE_FD.into(),
+            features: (uapi::FEATURE_FD | uapi::FEATURE_RESTORE).into(),
         },
     )?;
     Ok(0)
@@ -168,6 +178,19 @@ fn user_ptr(address: u64) -> Result<UserPtr> {
     Ok(UserPtr::from_addr(
         usize::try_from(address).map_err(|_| EFAULT)?,
     ))
+}
+
+/// The size of huge pages, its logarithm or 0, if flags ask for them. `EINVAL` if they have others than
+/// those of memory and `known`.
+fn huge_pages(flags: u32, known: u32) -> Result<Option<u32>> {
+    const SIZE: u32 = uapi::SHM_HUGE_MASK << uapi::SHM_HUGE_SHIFT;
+
+    let is_huge = flags & uapi::SHM_HUGETLB != 0;
+    let size = if is_huge { SIZE } else { 0 };
+    if flags & !(known | uapi::SHM_HUGETLB | uapi::SHM_NORESERVE | size) != 0 {
+        return Err(EINVAL);
+    }
+    Ok(is_huge.then_some((flags & SIZE) >> uapi::SHM_HUGE_SHIFT))
 }
 
 /// The limits that hold in a namespace.
@@ -198,38 +221,105 @@ impl OpenDevice {
         })
     }
 
+    /// What making a segment needs of the module.
+    fn context(&self) -> create::Context<'_> {
+        create::Context {
+            settings: self.namespaces.settings(),
+            creators: self.namespaces.creators(),
+            queue: self.namespaces.queue(),
+        }
+    }
+
     fn get(&self, arg: uapi::Get) -> Result<isize> {
-        let mut known = permission::PERMISSION_BITS
-            | uapi::IPC_CREAT
-            | uapi::IPC_EXCL
-            | uapi::SHM_HUGETLB
-            | uapi::SHM_NORESERVE;
-        let huge = arg.flags & uapi::SHM_HUGETLB != 0;
-        if huge {
-            known |= uapi::SHM_HUGE_MASK << uapi::SHM_HUGE_SHIFT;
-        }
-        if arg.flags & !known != 0 {
-            return Err(EINVAL);
-        }
+        let known = permission::PERMISSION_BITS | uapi::IPC_CREAT | uapi::IPC_EXCL;
+        let huge = huge_pages(arg.flags, known)?;
         let wanted = create::Wanted {
             key: Key(arg.key),
             size: usize::try_from(arg.size).map_err(|_| EINVAL)?,
             mode: arg.flags & permission::PERMISSION_BITS,
             create: arg.flags & uapi::IPC_CREAT != 0,
             exclusive: arg.flags & uapi::IPC_EXCL != 0,
-            huge: huge.then_some(arg.flags >> uapi::SHM_HUGE_SHIFT & uapi::SHM_HUGE_MASK),
+            huge,
             no_reserve: arg.flags & uapi::SHM_NORESERVE != 0,
         };
         let id = self.with_registry(|namespace, registry| {
-            let context = create::Context {
-                settings: self.namespaces.settings(),
-                creators: self.namespaces.creators(),
-                queue: self.namespaces.queue(),
-            };
+            let context = self.context();
             let limits = || limits_of(namespace);
             Registry::get(registry, namespace, limits, &context, &wanted, || {
                 namespace.take_next_id()
             })
+        })?;
+        Ok(id.number() as isize)
+    }
+
+    fn restore(&self, arg: &uapi::Restore) -> Result<isize> {
+        let id = self.with_registry(|namespace, registry| {
+            if !namespace.may_restore() {
+                return Err(EPERM);
+            }
+            let huge = huge_pages(arg.flags, uapi::RESTORE_OPEN | uapi::RESTORE_CLOSE)?;
+            let is = |flag| arg.flags & flag != 0;
+            let asked = restore::Asked {
+                step: Step::new(is(uapi::RESTORE_OPEN), is(uapi::RESTORE_CLOSE)).ok_or(EINVAL)?,
+                id: arg.id,
+                key: Key(arg.key),
+                is_huge: huge.is_some(),
+                is_destroyed: arg.mode & uapi::SHM_DEST != 0,
+                is_locked: arg.mode & uapi::SHM_LOCKED != 0,
+                pids: [arg.cpid, arg.lpid],
+                times: [arg.atime, arg.dtime, arg.ctime],
+            };
+            let known = permission::PERMISSION_BITS | uapi::SHM_DEST | uapi::SHM_LOCKED;
+            if arg.mode & !known != 0 || !asked.is_valid() {
+                return Err(EINVAL);
+            }
+            let record = Record {
+                ownership: permission::Ownership {
+                    uid: cred::uid_from_user(arg.uid)?,
+                    gid: cred::gid_from_user(arg.gid)?,
+                    cuid: cred::uid_from_user(arg.cuid)?,
+                    cgid: cred::gid_from_user(arg.cgid)?,
+                    mode: arg.mode & permission::PERMISSION_BITS,
+                },
+                is_destroyed: asked.is_destroyed,
+                is_locked: asked.is_locked,
+                locked: None,
+                last_user: Recorded::from_user(arg.lpid),
+                attached: arg.atime,
+                detached: arg.dtime,
+                changed: arg.ctime,
+            };
+            if asked.step == Step::Close {
+                return registry.close(namespace, arg.id, record);
+            }
+            let is_open = asked.step == Step::Open;
+            let wanted = create::Wanted {
+                key: asked.key,
+                size: usize::try_from(arg.size).map_err(|_| EINVAL)?,
+                mode: if is_open {
+                    0o600
+                } else {
+                    record.ownership.mode
+                },
+                create: true,
+                exclusive: true,
+                huge,
+                no_reserve: is(uapi::SHM_NORESERVE),
+            };
+            let restored = Restored {
+                id: asked.id(),
+                made_by: Recorded::from_user(arg.cpid),
+                record: (!is_open).then_some(record),
+            };
+            let limits = limits_of(namespace);
+            Registry::restore(
+                registry,
+                namespace,
+                &limits,
+                &self.context(),
+                &wanted,
+                restored,
+            )
         })?;
         Ok(id.number() as isize)
     }
@@ -321,7 +411,7 @@ impl OpenDevice {
             }
             uapi::IPC_SET => {
                 let new: uapi::Stat = arg.read_argument()?;
-                if new.reserved != 0 {
+                if new.reserved != 0 || new.reserved2 != 0 {
                     return Err(EINVAL);
                 }
                 self.with_registry(|namespace, registry| registry.set(namespace, arg.id, &new))?;

@@ -4,6 +4,7 @@
 
 use super::{
     commit,
+    restore::Restored,
     settings::Settings,
     Locked,
     Registry, //
@@ -47,7 +48,10 @@ use crate::shm::{
             },
             queue::OwnedQueue, //
         },
-        task::cred, //
+        task::{
+            cred,
+            pid::Recorded, //
+        }, //
     }, //
 };
 use kernel::{
@@ -75,6 +79,17 @@ pub(crate) struct Wanted {
     pub(crate) huge: Option<u32>,
     /// SHM_NORESERVE.
     pub(crate) no_reserve: bool,
+}
+
+/// Which id a new segment gets.
+#[derive(Clone, Copy)]
+pub(crate) enum NewId {
+    /// The next by the registry's cycle.
+    Next,
+    /// This one, or the next free index after it (`kernel.shm_next_id`).
+    From(Id),
+    /// This one.
+    Exactly(Id),
 }
 
 /// What `get` needs of the module.
@@ -145,7 +160,7 @@ impl Registry {
         wanted: &Wanted,
         next_id: impl FnOnce() -> Option<i32>,
     ) -> Result<Id> {
-        let key = (wanted.key != Key::PRIVATE).then(|| this.table.hash(bits(wanted.key)));
+        let key = this.hash(wanted.key);
         if key.is_some() {
             // Without the lock of the table it may be missed.
             let found = this.existing(caller, wanted, key);
@@ -156,7 +171,17 @@ impl Registry {
                 return Err(ENOENT);
             }
         }
-        Self::create(this, caller, &limits(), context, wanted, key, next_id)
+        let new_id = || {
+            next_id()
+                .and_then(Id::from_user)
+                .map_or(NewId::Next, NewId::From)
+        };
+        Self::create(this, caller, &limits(), context, wanted, key, new_id, None)
+    }
+
+    /// What a key is found by; `None` for IPC_PRIVATE.
+    pub(super) fn hash(&self, key: Key) -> Option<Hash> {
+        (key != Key::PRIVATE).then(|| self.table.hash(bits(key)))
     }
 
     /// What `get` says to a segment that has the key; `None` if there is none, or if one was missed,
@@ -172,7 +197,7 @@ impl Registry {
     }
 
     /// The same, where nothing is missed.
-    fn existing_for_sure(
+    pub(super) fn existing_for_sure(
         &self,
         caller: &impl Caller,
         wanted: &Wanted,
@@ -294,14 +319,17 @@ impl Registry {
         Ok(provision)
     }
 
-    fn create(
+    /// Makes a segment, if there is none with its key; as it was, if it is restored.
+    #[expect(clippy::too_many_arguments)]
+    pub(super) fn create(
         this: &Arc<Self>,
         caller: &impl Caller,
         limits: &Limits,
         context: &Context<'_>,
         wanted: &Wanted,
         key: Option<Hash>,
-        next_id: impl FnOnce() -> Option<i32>,
+        new_id: impl FnOnce() -> NewId,
+        mut restored: Option<Restored>,
     ) -> Result<Id> {
         // All that is made here is older than the lock, and so dropped after it where it was made
         // in vain.
@@ -318,13 +346,30 @@ impl Registry {
             cgid: gid,
             mode: wanted.mode,
         };
+        let mut record = None;
+        let (creator, made_by, is_open) = match restored.take() {
+            None => {
+                let creator = Creators::add_segment(context.creators, this.namespace)?;
+                (Some(creator), Recorded::current(), false)
+            }
+            Some(restored) => {
+                record = restored.record;
+                (None, restored.made_by, record.is_none())
+            }
+        };
+        if let Some(record) = &mut record {
+            record.lock(limits::pages(wanted.size).ok_or(EINVAL)?)?;
+        }
         let segment = Segment::new(NewSegment {
             home: this.clone(),
-            creator: Creators::add_segment(context.creators, this.namespace)?,
+            creator,
+            made_by,
+            is_open,
             ownership,
             key: wanted.key,
             size: wanted.size,
             is_huge: wanted.huge.is_some(),
+            no_reserve: wanted.no_reserve,
             commit: provision.commit,
             pages: provision.pages.take(),
         });
@@ -336,10 +381,17 @@ impl Registry {
         }
         this.room(&table, limits, wanted)?;
         let id_layout = this.id_layout;
-        let next_id = next_id().and_then(Id::from_user);
-        let index = match next_id {
-            Some(id) => table.reserve_from(id_layout.index(id), id_layout.max_segments() - 1)?,
-            None => {
+        let new_id = new_id();
+        let index = match new_id {
+            NewId::Exactly(id) => {
+                let index = id_layout.index(id);
+                let reserved = table.reserve_from(index, index);
+                reserved.map_err(|e| if e == ENOSPC { EEXIST } else { e })?
+            }
+            NewId::From(id) => {
+                table.reserve_from(id_layout.index(id), id_layout.max_segments() - 1)?
+            }
+            NewId::Next => {
                 let last_index = id_layout.last_index(table.in_use);
                 table.reserve(last_index)?
             }
@@ -359,11 +411,14 @@ impl Registry {
                 return answer;
             }
         };
-        let id = match next_id {
-            Some(id) => Cycle::asked_for(id_layout, id, index),
-            None => table.cycle.next(id_layout, index),
+        let id = match new_id {
+            NewId::From(id) | NewId::Exactly(id) => Cycle::asked_for(id_layout, id, index),
+            NewId::Next => table.cycle.next(id_layout, index),
         };
         segment.as_mut().value_mut().set_id(id);
+        if let Some(record) = &mut record {
+            segment.lock().restore(record);
+        }
         table.publish(index, segment, key, &mut room);
         table.in_use += 1;
         table.created = table.created.wrapping_add(1);

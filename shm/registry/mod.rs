@@ -11,6 +11,7 @@ pub(crate) mod commit;
 pub(crate) mod create;
 pub(crate) mod namespace;
 mod orphans;
+pub(crate) mod restore;
 pub(crate) mod settings;
 
 use crate::shm::{

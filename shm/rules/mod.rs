@@ -10,4 +10,5 @@ pub(crate) mod id;
 pub(crate) mod limits;
 pub(crate) mod permission;
 pub(crate) mod pool;
+pub(crate) mod restore;
 pub(crate) mod uapi;

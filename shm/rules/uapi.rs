@@ -26,6 +26,7 @@ macro_rules! numbers {
             IOC_DETACH = _IOW::<Detach>(TYPE, 3), RUST_SHM_HEADER_IOC_DETACH;
             IOC_CTL = _IOW::<Ctl>(TYPE, 4), RUST_SHM_HEADER_IOC_CTL;
             IOC_FD = _IOW::<Fd>(TYPE, 6), RUST_SHM_HEADER_IOC_FD;
+            IOC_RESTORE = _IOW::<Restore>(TYPE, 7), RUST_SHM_HEADER_IOC_RESTORE;
             // Flags of `Get`.
             IPC_CREAT = 0o1000, RUST_SHM_IPC_CREAT;
             IPC_EXCL = 0o2000, RUST_SHM_IPC_EXCL;
@@ -51,11 +52,15 @@ macro_rules! numbers {
             SHM_STAT_ANY = 15, RUST_SHM_STAT_ANY;
             // Bit of `Ctl::flags`.
             CTL_HUGE = 1, RUST_SHM_CTL_HUGE;
+            // Flags of `Restore`.
+            RESTORE_OPEN = 1, RUST_SHM_RESTORE_OPEN;
+            RESTORE_CLOSE = 2, RUST_SHM_RESTORE_CLOSE;
             // Bits of `Stat::mode`.
             SHM_DEST = 0o1000, RUST_SHM_MODE_DEST;
             SHM_LOCKED = 0o2000, RUST_SHM_MODE_LOCKED;
             // Bits of `Version::features`.
             FEATURE_FD = 2, RUST_SHM_FEATURE_FD;
+            FEATURE_RESTORE = 4, RUST_SHM_FEATURE_RESTORE;
             // Flags of `Fd`.
             FD_RDWR = 2, RUST_SHM_FD_RDWR;
             FD_CLOEXEC = 0o2000000, RUST_SHM_FD_CLOEXEC;
@@ -130,6 +135,8 @@ macro_rules! structures {
                 seq: u32,
                 reserved: u32,
                 swap: u64,
+                flags: u32,
+                reserved2: u32,
             }
             Limits = rust_shm_limits {
                 shmmax: u64,
@@ -146,6 +153,22 @@ macro_rules! structures {
                 shm_swp: u64,
                 swap_attempts: u64,
                 swap_successes: u64,
+            }
+            Restore = rust_shm_restore {
+                id: i32,
+                key: i32,
+                size: u64,
+                flags: u32,
+                mode: u32,
+                uid: u32,
+                gid: u32,
+                cuid: u32,
+                cgid: u32,
+                cpid: i32,
+                lpid: i32,
+                atime: i64,
+                dtime: i64,
+                ctime: i64,
             }
         }
     };

@@ -10,6 +10,7 @@ pub(crate) mod creator;
 pub(crate) mod descriptor;
 mod mapping;
 pub(crate) mod memory;
+pub(crate) mod restore;
 pub(crate) mod stat;
 pub(crate) mod state;
 
@@ -55,7 +56,7 @@ use crate::shm::{
         task::{
             cred,
             ipc_ns::CurrentIpcNamespace,
-            pid::Pid,
+            pid::Recorded,
             time, //
         }, //
     }, //
@@ -84,8 +85,10 @@ pub(crate) struct Segment {
     /// The key that it was made with: its files have it in their names, also when it is removed.
     first_key: Key,
     /// Who made it, as others see it.
-    made_by: Option<Pid>,
+    made_by: Option<Recorded>,
     is_huge: bool,
+    /// How it was made: SHM_HUGETLB, SHM_NORESERVE.
+    flags: u32,
     commit: Commit,
     #[pin]
     state: SpinLock<State>,
@@ -95,8 +98,12 @@ pub(crate) struct Segment {
 pub(crate) struct NewSegment {
     /// The table it will be in.
     pub(crate) home: Arc<dyn Home>,
-    /// Who makes it.
-    pub(crate) creator: CreatorRef,
+    /// Who makes it, for `kernel.shm_rmid_forced`.
+    pub(crate) creator: Option<CreatorRef>,
+    /// Who makes it, as others see it.
+    pub(crate) made_by: Option<Recorded>,
+    /// Whether it is being restored.
+    pub(crate) is_open: bool,
     /// Its owner, and the nine permission bits.
     pub(crate) ownership: Ownership,
     /// Its key.
@@ -105,6 +112,8 @@ pub(crate) struct NewSegment {
     pub(crate) size: usize,
     /// Whether it is of huge pages (SHM_HUGETLB).
     pub(crate) is_huge: bool,
+    /// Whether it was asked for with SHM_NORESERVE.
+    pub(crate) no_reserve: bool,
     /// What its file commits, or will when it is made.
     pub(crate) commit: Commit,
     /// Its pages, where they are made before the first attach.
@@ -130,10 +139,14 @@ impl Segment {
     /// A new segment.
     pub(crate) fn new(new: NewSegment) -> impl PinInit<Self> {
         let namespace = new.home.namespace().inode();
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags =
+            flag(new.is_huge, uapi::SHM_HUGETLB) | flag(new.no_reserve, uapi::SHM_NORESERVE);
         // In place: a move of the whole state costs more than to make it.
         let state = init!(State {
             life: Life::Live,
             key: new.key,
+            is_open: new.is_open,
             ownership: new.ownership,
             attaches: 0,
             attaches_ever: 0,
@@ -144,7 +157,7 @@ impl Segment {
             detached: 0,
             changed: time::now(),
             last_user: None,
-            creator: Some(new.creator),
+            creator: new.creator,
             locked: None,
             namespace: None,
             pages: new.pages,
@@ -156,8 +169,9 @@ impl Segment {
             namespace,
             size: new.size,
             first_key: new.key,
-            made_by: Pid::current(),
+            made_by: new.made_by,
             is_huge: new.is_huge,
+            flags,
             commit: new.commit,
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })

@@ -18,7 +18,7 @@ use crate::shm::{
         mm::folio::PMD_ORDER,
         task::{
             cred::Credentials,
-            pid::Pid, //
+            pid::Recorded, //
         }, //
     }, //
 };
@@ -99,8 +99,8 @@ impl Segment {
             viewer.gid_to_user(ownership.cgid)
         };
         stat.mode = state.mode();
-        stat.cpid = self.made_by.as_ref().map_or(0, Pid::number);
-        stat.lpid = state.last_user.as_ref().map_or(0, Pid::number);
+        stat.cpid = self.made_by.as_ref().map_or(0, Recorded::number);
+        stat.lpid = state.last_user.as_ref().map_or(0, Recorded::number);
         stat.segsz = self.size as u64;
         stat.nattch = state.attaches as u64;
         stat.atime = state.attached;
@@ -109,6 +109,7 @@ impl Segment {
         let (rss, swap) = state.rss_and_swap();
         stat.rss = (rss * PAGE_SIZE) as u64;
         stat.swap = (swap * PAGE_SIZE) as u64;
+        stat.flags = self.flags;
         Ok(())
     }
 

@@ -90,6 +90,8 @@ pub(crate) struct State {
     pub(crate) life: Life,
     /// Its key, or [`id::Key::PRIVATE`].
     pub(crate) key: id::Key,
+    /// Whether it is being restored, and not complete: nothing but IPC_RMID removes it.
+    pub(crate) is_open: bool,
     /// Its owner and mode.
     pub(crate) ownership: Ownership,
     /// How many mappings there are, and attaches under way. While this or `descriptors` is not 0, the
@@ -106,8 +108,8 @@ pub(crate) struct State {
     pub(super) attached: i64,
     pub(super) detached: i64,
     pub(super) changed: i64,
-    pub(super) last_user: Option<pid::Pid>,
-    /// Who made it, for `kernel.shm_rmid_forced`; until [`Life::Gone`], as all below.
+    pub(super) last_user: Option<pid::Recorded>,
+    /// Who made it, for `kernel.shm_rmid_forced`: nobody, if it is restored. Until [`Life::Gone`], as all below.
     pub(super) creator: Option<creator::CreatorRef>,
     /// Set while it is locked in memory (SHM_LOCK): whose limit it counts against.
     pub(super) locked: Option<KBox<LockedPages>>,
@@ -267,10 +269,10 @@ impl State {
         !self.is_held()
             && match self.life {
                 // The last detach keeps the namespace reference until this check is done.
-                Life::Live => self
-                    .namespace
-                    .as_ref()
-                    .is_some_and(IpcNamespace::rmid_forced),
+                Life::Live => {
+                    let namespace = self.namespace.as_ref();
+                    !self.is_open && namespace.is_some_and(IpcNamespace::rmid_forced)
+                }
                 Life::Destroyed => true,
                 Life::Gone => false,
             }

@@ -150,7 +150,9 @@ const GET: Kind = Flags(&[0o600, 0o1000, 0o1000, 0o2000, 0o4000, 0o10000, 0o44, 
 const KEY: Kind = Pick(&[0, 0, 0, 0x77, 0x78, 0x79, 0x8000_0001]);
 const ATTACH: Kind = Flags(&[0, 0o10000, 0o20000, 0o40000, 0o100000]);
 const COMMAND: Kind = Pick(&[0, 0, 1, 2, 2, 3, 11, 11, 12, 12, 13, 13, 14, 15, 15, 4, 16]);
-const STRUCTURE: Kind = Pick(&[104, 104, 104, 96, 40, 48, 48, 128, 4096, 95, 4097, 0, 160]);
+const STRUCTURE: Kind = Pick(&[112, 112, 104, 96, 40, 48, 48, 128, 4096, 95, 4097, 0, 160]);
+const RESTORE: Kind = Flags(&[0, 1, 1, 2, 0o4000, 0o10000, 21 << 26, 4]);
+const SAVED_MODE: Kind = Pick(&[0o600, 0o666, 0, 0o1600, 0o2600, 0o3600, 0o4600]);
 const PROTECTION: Kind = Flags(&[1, 2, 4, 0x0100_0000, 0x0200_0000]);
 const SET: &[Kind] = &[
     Dev,
@@ -170,7 +172,9 @@ const IOCTL: Kind = Pick(&[
     0x4010_d503,
     0x4018_d504,
     0x4018_d505,
+    0x4008_d505,
     0x4008_d506,
+    0x4048_d507,
     0xd500,
     0xd520,
     0xd521,
@@ -248,6 +252,15 @@ pub const CALLS: &[Call] = &[
         let new = abi::Stat { uid: v[5] as u32, gid: v[6] as u32, mode: v[7] as u32, reserved: v[8] as u32, ..Default::default() };
         a.put(v[3], &new);
         ctl(a, v[0], v[1], v[2] as i32, abi::IPC_SET, v[3], v[4] as u32, 0)
+    }),
+    by(
+        "restore",
+        10,
+        &[NewId, Dev, Where, Pick(&[u64::MAX, 0, 1, 5, 0x8005, 0x7fff_ffff]), KEY, Size, RESTORE, SAVED_MODE, Pick(&[0, 0, 1000])],
+        |a, v| restore(a, v[1], v[2], [v[3], v[4], v[5], v[6], v[7], v[8]]),
+    ),
+    by("restore_close", 8, &[Dev, Where, Id, SAVED_MODE, Pick(&[0, 0, 1000])], |a, v| {
+        restore(a, v[0], v[1], [v[2], 0, 0, abi::RESTORE_CLOSE.into(), v[3], v[4]])
     }),
     by("ioctl", 8, &[Dev, IOCTL, Where, Any, Any, Any, Any], |a, v| {
         a.put(v[2], &[v[3], v[4], v[5], v[6]]);
@@ -373,6 +386,30 @@ fn attach(actor: &mut Actor, fd: u64, at: u64, id: u64, flags: u64, addr: u64) -
         0 => actor.word_at(at + 8) as i64,
         error => error,
     }
+}
+
+fn restore(actor: &mut Actor, fd: u64, at: u64, [id, key, size, flags, mode, number]: [u64; 6]) -> i64 {
+    let (uid, pid, time) = (number as u32, number as i32, number as i64);
+    actor.put(
+        at,
+        &abi::Restore {
+            id: id as i32,
+            key: key as i32,
+            size,
+            flags: flags as u32,
+            mode: mode as u32,
+            uid,
+            gid: uid,
+            cuid: uid,
+            cgid: uid,
+            cpid: pid,
+            lpid: pid,
+            atime: time,
+            dtime: time,
+            ctime: time,
+        },
+    );
+    ioctl(actor, fd, abi::IOC_RESTORE, at)
 }
 
 #[allow(clippy::too_many_arguments)]

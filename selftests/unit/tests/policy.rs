@@ -21,6 +21,8 @@ mod limits;
 mod permission;
 #[path = "../../../shm/rules/pool.rs"]
 mod pool;
+#[path = "../../../shm/rules/restore.rs"]
+mod restore;
 
 mod rules {
     mod address;
@@ -29,6 +31,7 @@ mod rules {
     mod limits;
     mod permission;
     mod pool;
+    mod restore;
 }
 
 /// The errors that the C gives.

@@ -61,6 +61,8 @@ pub(crate) enum Capability {
     SysAdmin = bindings::CAP_SYS_ADMIN,
     /// Lock all segments in memory.
     IpcLock = bindings::CAP_IPC_LOCK,
+    /// Restore segments.
+    CheckpointRestore = bindings::CAP_CHECKPOINT_RESTORE,
 }
 
 /// The IPC namespace of the calling task.
@@ -174,6 +176,11 @@ impl CurrentIpcNamespace<'_> {
             Some(ns) => unsafe { rmid_forced_of(ns.as_ptr()) },
             None => false,
         }
+    }
+
+    /// Returns whether the caller may restore segments (`checkpoint_restore_ns_capable()`).
+    pub(crate) fn may_restore(&self) -> bool {
+        self.capable(Capability::CheckpointRestore) || self.capable(Capability::SysAdmin)
     }
 
     /// Returns whether the caller has a capability in the user namespace that owns this namespace

@@ -3,7 +3,12 @@
 //! Process ids (`struct pid`).
 
 use core::ptr::NonNull;
-use kernel::bindings;
+use kernel::{
+    bindings,
+    pid_namespace::PidNamespace,
+    prelude::*,
+    sync::aref::ARef, //
+};
 
 /// A counted reference to a `struct pid`. It outlives the process, and is unaffected by reuse of
 /// the number.
@@ -40,6 +45,14 @@ impl Pid {
         Some(Self(pid))
     }
 
+    /// Returns the pid with a number in the caller's pid namespace (`find_get_pid()`); `None` if there
+    /// is none.
+    fn find(number: i32) -> Option<Self> {
+        // SAFETY: May be called by any task, which has a pid namespace.
+        // INVARIANT: The function has taken a reference.
+        NonNull::new(unsafe { bindings::find_get_pid(number) }).map(Self)
+    }
+
     /// Returns the number in the caller's pid namespace, or 0 if it has none there (`pid_vnr()`).
     pub(crate) fn number(&self) -> i32 {
         // SAFETY: By the type invariant the pid is valid; `current` keeps its own pid namespace.
@@ -59,10 +72,45 @@ impl Drop for Pid {
     }
 }
 
+/// A process that something is recorded of.
+pub(crate) enum Recorded {
+    /// By its pid.
+    Pid(Pid),
+    /// By the number that it had in a pid namespace, if it was gone when that was told.
+    Number(i32, ARef<PidNamespace>),
+}
+
+impl Recorded {
+    /// Returns the calling process; `None` in a context without one.
+    pub(crate) fn current() -> Option<Self> {
+        Pid::current().map(Self::Pid)
+    }
+
+    /// Returns the process that has, or had, a number in the caller's pid namespace; `None` for 0.
+    pub(crate) fn from_user(number: i32) -> Option<Self> {
+        if number == 0 {
+            return None;
+        }
+        let gone = || Some(Self::Number(number, current!().active_pid_ns()?.into()));
+        Pid::find(number).map(Self::Pid).or_else(gone)
+    }
+
+    /// Returns the number in the caller's pid namespace, or 0 if it has none there or none is known.
+    pub(crate) fn number(&self) -> i32 {
+        match self {
+            Self::Pid(pid) => pid.number(),
+            Self::Number(number, of) => match current!().active_pid_ns() {
+                Some(namespace) if core::ptr::eq(namespace, &**of) => *number,
+                _ => 0,
+            },
+        }
+    }
+}
+
 /// Stores the pid of the calling process in `slot`, as `ipc_update_pid()`: reference counts are
 /// untouched if it is there already.
-pub(crate) fn update(slot: &mut Option<Pid>) {
-    if !slot.as_ref().is_some_and(Pid::is_current) {
-        *slot = Pid::current();
+pub(crate) fn update(slot: &mut Option<Recorded>) {
+    if !matches!(slot, Some(Recorded::Pid(pid)) if pid.is_current()) {
+        *slot = Recorded::current();
     }
 }

@@ -67,6 +67,11 @@ pub const STAT_ANY: u32 = 15;
 /// every folio in memory.
 pub const CTL_HUGE: u32 = 1;
 
+/// [`Restore::flags`]: make the segment, for its contents to be written.
+pub const RESTORE_OPEN: u32 = 1;
+/// [`Restore::flags`]: they are: set the rest.
+pub const RESTORE_CLOSE: u32 = 2;
+
 /// [`Stat::mode`]: removed; goes away with the last detach.
 pub const MODE_DEST: u32 = 0o1000;
 /// [`Stat::mode`]: locked in memory by [`LOCK`].
@@ -74,6 +79,8 @@ pub const MODE_LOCKED: u32 = 0o2000;
 
 /// [`Version::features`]: there is [`IOC_FD`].
 pub const FEATURE_FD: u64 = 2;
+/// [`Version::features`]: [`IOC_RESTORE`].
+pub const FEATURE_RESTORE: u64 = 4;
 
 /// [`Fd::flags`]: for reading and writing, not reading alone.
 pub const FD_RDWR: u32 = 0x2;
@@ -104,7 +111,7 @@ structures! {
         abi: u32, 0;
         /// Zero.
         reserved: u32, 4;
-        /// A bit for each optional ability: [`FEATURE_FD`].
+        /// A bit for each optional ability: [`FEATURE_FD`], [`FEATURE_RESTORE`].
         features: u64, 8;
     }
     /// Find or make a segment.
@@ -157,7 +164,7 @@ structures! {
         flags: u32, 4;
     }
     /// One segment, as `struct shmid64_ds`.
-    Stat, 104: {
+    Stat, 112: {
         /// The key, or 0 once removed.
         key: i32, 0;
         /// Owner's user id.
@@ -194,6 +201,10 @@ structures! {
         reserved: u32, 92;
         /// How much of the segment is swapped out, in bytes.
         swap: u64, 96;
+        /// How it was made: [`HUGETLB`], [`NORESERVE`].
+        flags: u32, 104;
+        /// Zero.
+        reserved2: u32, 108;
     }
     /// Limits of the caller's IPC namespace, as `struct shminfo64`.
     Limits, 40: {
@@ -224,6 +235,37 @@ structures! {
         swap_attempts: u64, 32;
         /// 0.
         swap_successes: u64, 40;
+    }
+    /// Make a segment as it was when it was saved.
+    Restore, 72: {
+        /// Its id, or -1 for the next free one.
+        id: i32, 0;
+        /// Its key, or [`IPC_PRIVATE`].
+        key: i32, 4;
+        /// In bytes.
+        size: u64, 8;
+        /// [`HUGETLB`], [`HUGE_2MB`], [`NORESERVE`], and [`RESTORE_OPEN`] or [`RESTORE_CLOSE`].
+        flags: u32, 16;
+        /// Nine permission bits, [`MODE_DEST`], [`MODE_LOCKED`].
+        mode: u32, 20;
+        /// Owner's user id.
+        uid: u32, 24;
+        /// Owner's group id.
+        gid: u32, 28;
+        /// Creator's user id.
+        cuid: u32, 32;
+        /// Creator's group id.
+        cgid: u32, 36;
+        /// The process that made it, or 0.
+        cpid: i32, 40;
+        /// The process that attached or detached last, or 0.
+        lpid: i32, 44;
+        /// Last attach, in seconds since 1970, or 0.
+        atime: i64, 48;
+        /// Last detach, likewise.
+        dtime: i64, 56;
+        /// Creation or last change, likewise.
+        ctime: i64, 64;
     }
 }
 
@@ -260,3 +302,5 @@ pub const IOC_FD: u32 = ioc::<Fd>(WRITE, 6);
 pub const FD_ADD_SEALS: u32 = ioc::<()>(0, 0x20);
 /// On a descriptor of a segment: returns its seals.
 pub const FD_GET_SEALS: u32 = ioc::<()>(0, 0x21);
+/// See [`Restore`]. Returns an id.
+pub const IOC_RESTORE: u32 = ioc::<Restore>(WRITE, 7);

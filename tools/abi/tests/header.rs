@@ -34,6 +34,7 @@ fn is_the_headers() {
         ABI_VERSION IPC_PRIVATE IPC_CREAT IPC_EXCL HUGETLB NORESERVE HUGE_SHIFT HUGE_MASK HUGE_2MB RDONLY RND REMAP EXEC
         IPC_RMID IPC_SET IPC_STAT IPC_INFO LOCK UNLOCK STAT INFO STAT_ANY CTL_HUGE MODE_DEST MODE_LOCKED
         IOC_VERSION IOC_GET IOC_ATTACH IOC_DETACH IOC_CTL
+        IOC_RESTORE FEATURE_RESTORE RESTORE_OPEN RESTORE_CLOSE
     );
     lines.extend(layout!(Version as "rust_shm_version": abi reserved features));
     lines.extend(layout!(Get as "rust_shm_get": key flags size));
@@ -42,12 +43,16 @@ fn is_the_headers() {
     lines.extend(layout!(Ctl as "rust_shm_ctl": id cmd arg arg_size flags));
     lines.extend(
         layout!(Stat as "rust_shm_stat": key uid gid cuid cgid mode cpid lpid segsz nattch
-        atime dtime ctime rss huge seq reserved swap),
+        atime dtime ctime rss huge seq reserved swap flags reserved2),
     );
     lines.extend(layout!(Limits as "rust_shm_limits": shmmax shmmin shmmni shmseg shmall));
     lines.extend(
         layout!(Usage as "rust_shm_usage": used_ids reserved shm_tot shm_rss shm_swp
         swap_attempts swap_successes),
+    );
+    lines.extend(
+        layout!(Restore as "rust_shm_restore": id key size flags mode uid gid cuid cgid
+        cpid lpid atime dtime ctime),
     );
     lines.push(format!(
         "_Static_assert(!__builtin_strcmp(RUST_SHM_DEVICE, \"{DEVICE}\"), \"DEVICE\");"

@@ -24,7 +24,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` and `rshm fd` return the status of the program.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 40] = [
+pub const EXAMPLES: [(&str, &str, &str); 45] = [
     ("ls", "rshm ls", "Lists the segments of this IPC namespace."),
     (
         "ls",
@@ -113,6 +113,31 @@ pub const EXAMPLES: [(&str, &str, &str); 40] = [
         "Shows 64 bytes of its second page.",
     ),
     ("write", "rshm write 3 <backup", "Restores them."),
+    (
+        "save",
+        "rshm save --all /var/backups/segments",
+        "Saves all segments: for an update of the module, for example.",
+    ),
+    (
+        "save",
+        "rshm save 3 4 - | ssh other rshm restore -",
+        "Copies two segments to another machine.",
+    ),
+    (
+        "restore",
+        "rshm restore /var/backups/segments",
+        "Makes the segments of a file as they were.",
+    ),
+    (
+        "restore",
+        "rshm restore --dry-run segments",
+        "Checks a file and what would be in the way, and restores nothing.",
+    ),
+    (
+        "restore",
+        "rshm restore --new-ids segments",
+        "Restores them beside others; prints the old and the new id of each.",
+    ),
     (
         "metrics",
         "rshm metrics >/var/lib/node_exporter/rust_shm.prom.new",
@@ -300,6 +325,10 @@ pub enum Command {
     Dump(Part),
     /// Copy standard input into a segment
     Write(WriteTo),
+    /// Save segments into a file, with all that is known of them
+    Save(Save),
+    /// Make segments as they were when they were saved
+    Restore(Restore),
     /// Show or set the limits
     Limits(Limits),
     /// Print metrics for Prometheus (textfile collector of node_exporter)
@@ -510,6 +539,32 @@ pub struct WriteTo {
     /// Start at this byte
     #[arg(short, long, value_name = "BYTES", default_value = "0", hide_default_value = true, value_parser = units::parse_size)]
     pub offset: u64,
+}
+
+#[derive(Args, Debug)]
+pub struct Save {
+    /// The segments
+    #[arg(required_unless_present = "all", conflicts_with = "all", add = complete::ids())]
+    pub ids: Vec<i32>,
+    /// All segments of this IPC namespace
+    #[arg(short, long)]
+    pub all: bool,
+    /// The file, mode 0600; an existing one is replaced when the new one is complete; -: standard output
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Restore {
+    /// Check the file and what would be in the way, and restore nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Let the module choose the ids, and print the old and the new one of each
+    #[arg(long)]
+    pub new_ids: bool,
+    /// The file; -: standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -49,7 +49,7 @@ pub enum Column {
     Swap,
     /// Number of attaches
     Attached,
-    /// locked; removed: until the last detach
+    /// locked; removed: until the last detach; hugetlb, noreserve: how it was created
     Status,
     /// Process that created it
     Cpid,
@@ -187,6 +187,12 @@ pub fn status(info: &Info) -> Vec<&'static str> {
     }
     if info.is_locked() {
         words.push("locked");
+    }
+    if info.is_hugetlb() {
+        words.push("hugetlb");
+    }
+    if info.is_no_reserve() {
+        words.push("noreserve");
     }
     words
 }

@@ -3,10 +3,11 @@
 //! `rshm`: looks after the shared memory segments of the rust_shm module.
 //!
 //! [`cli`] is what may be typed. Each command has a file; what several need is in [`output`],
-//! [`units`], [`names`], [`namespaces`], [`processes`] and [`elf`].
+//! [`units`], [`names`], [`namespaces`], [`processes`], [`archive`] and [`elf`].
 
 #![forbid(unsafe_code)]
 
+mod archive;
 mod change;
 mod cli;
 mod complete;
@@ -24,7 +25,9 @@ mod namespaces;
 mod output;
 mod processes;
 mod remove;
+mod restore;
 mod run;
+mod save;
 mod show;
 mod top;
 mod units;
@@ -88,6 +91,8 @@ fn execute(cli: &Cli) -> Result {
         Command::Cat(part) => contents::cat(&device()?, part),
         Command::Dump(part) => contents::dump(&device()?, part),
         Command::Write(to) => contents::write(&device()?, to),
+        Command::Save(save) => save::run(&device()?, save),
+        Command::Restore(restore) => restore::run(&device()?, restore),
         Command::Metrics => metrics::run(&device()?),
         Command::Show(show) => show::run(&device()?, show),
         Command::Limits(limits) => limits::run(&device()?, limits),

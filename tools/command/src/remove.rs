@@ -58,11 +58,13 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, rm: &Rm) -> Result {
         });
     }
     if by_filter {
-        // What is removed already has nothing to be removed.
+        // What is removed already goes with its last detach; but a restored one that nobody has attached.
+        let is_left = |info: &&Info| !info.is_removed() || info.attaches() == 0;
         chosen.extend(
             infos
                 .iter()
-                .filter(|info| !info.is_removed() && rm.filter.takes(info)),
+                .filter(is_left)
+                .filter(|info| rm.filter.takes(info)),
         );
     }
 

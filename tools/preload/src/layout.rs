@@ -242,6 +242,8 @@ mod tests {
         seq: 0x1_ffff,
         reserved: 0,
         swap: 14,
+        flags: 15,
+        reserved2: 0,
     };
 
     /// libc's own structure has each field where ours has it.

@@ -123,6 +123,21 @@ impl Device {
         self.get(Call::Find, key, 0, 0)
     }
 
+    /// Makes a segment as it was: see `struct rust_shm_restore` in the header. With
+    /// [`abi::RESTORE_OPEN`] it is the caller's, for its contents to be written, until this is called
+    /// again with [`abi::RESTORE_CLOSE`] and the id. [`Info::as_restore`] is what to save.
+    ///
+    /// Takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN over the IPC namespace.
+    pub fn restore(&self, segment: &abi::Restore) -> Result<Segment> {
+        let target = match segment.id {
+            -1 => Target::Key(Key::new(segment.key)),
+            id => Target::Id(id),
+        };
+        sys::restore(self.as_fd(), segment)
+            .map(|id| self.segment_by_id(id))
+            .map_err(|error| Error::new(Call::Restore, target, &error))
+    }
+
     /// The segment with an id that is known. Whether there is one will turn out when it is used.
     pub fn segment_by_id(&self, id: i32) -> Segment {
         Segment::new(self.clone(), id)

@@ -48,6 +48,12 @@ pub enum Call {
     Descriptor,
     /// Sealing.
     Seal,
+    /// Making a segment as it was.
+    Restore,
+    /// `madvise(2)`.
+    Advise,
+    /// Asking for a NUMA policy, or setting one.
+    Policy,
 }
 
 impl Call {
@@ -71,6 +77,9 @@ impl Call {
             Self::Map => "map",
             Self::Descriptor => "use a descriptor of",
             Self::Seal => "seal",
+            Self::Restore => "restore",
+            Self::Advise => "advise the kernel of",
+            Self::Policy => "ask for or set the NUMA policy of",
         }
     }
 }
@@ -270,6 +279,19 @@ impl Error {
                 "only its owner, its creator and root may, with a ulimit -l above 0"
             }
             (Call::Lock, libc::ENOMEM) => "it is larger than what you may lock: raise ulimit -l, or be root",
+            (Call::Restore, libc::EPERM) => {
+                "this takes root, or CAP_CHECKPOINT_RESTORE; huge pages are for root (CAP_IPC_LOCK) and the group vm.hugetlb_shm_group"
+            }
+            (Call::Restore, libc::EEXIST) => "a segment has its key, or the index of its id: remove that (rshm ls, rshm rm)",
+            (Call::Restore, libc::EINVAL) => {
+                "it is larger than shmmax (rshm limits), or a user or group of it is not known in this user namespace"
+            }
+            (Call::Restore, libc::ENOSPC) => {
+                "shmmni segments exist, or shmall pages: remove some (rshm ls, rshm rm), or raise the limit (rshm limits)"
+            }
+            (Call::Restore, libc::ENOMEM) => {
+                "there is not as much memory, or it is locked and larger than what you may lock (ulimit -l)"
+            }
             (Call::Populate, libc::ENOMEM | libc::EFAULT) => "there is not as much memory",
             _ => return None,
         })

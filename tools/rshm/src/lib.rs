@@ -93,4 +93,7 @@ pub use error::{Call, Error, Result, Target};
 pub use key::{Key, ParseKeyError};
 pub use rust_shm_abi as abi;
 pub use segment::{Attachment, Info, Ownership, Segment};
-pub use sys::memory::{Access, Anonymous, Atomic, Memory, ReadOnly, ReadWrite};
+pub use sys::{
+    memory::{Access, Anonymous, Atomic, Memory, ReadOnly, ReadWrite},
+    policy::Policy,
+};

@@ -152,6 +152,27 @@ impl Info {
         &self.raw
     }
 
+    /// What [`Device::restore`] makes it of, all but its contents and NUMA policies.
+    pub fn as_restore(&self) -> abi::Restore {
+        let raw = &self.raw;
+        abi::Restore {
+            id: self.id,
+            key: raw.key,
+            size: raw.segsz,
+            flags: raw.flags,
+            mode: raw.mode,
+            uid: raw.uid,
+            gid: raw.gid,
+            cuid: raw.cuid,
+            cgid: raw.cgid,
+            cpid: raw.cpid,
+            lpid: raw.lpid,
+            atime: raw.atime,
+            dtime: raw.dtime,
+            ctime: raw.ctime,
+        }
+    }
+
     /// Its key; [`Key::PRIVATE`] once removed.
     pub fn key(&self) -> Key {
         Key::new(self.raw.key)
@@ -215,6 +236,17 @@ impl Info {
     /// Whether it is [locked](Segment::lock).
     pub fn is_locked(&self) -> bool {
         self.raw.mode & abi::MODE_LOCKED != 0
+    }
+
+    /// Whether it was made of huge pages ([`Builder::huge`](crate::Builder::huge)).
+    pub fn is_hugetlb(&self) -> bool {
+        self.raw.flags & abi::HUGETLB != 0
+    }
+
+    /// Whether it was made to commit memory when it is touched
+    /// ([`Builder::no_reserve`](crate::Builder::no_reserve)).
+    pub fn is_no_reserve(&self) -> bool {
+        self.raw.flags & abi::NORESERVE != 0
     }
 
     /// When it was attached last.

@@ -11,6 +11,7 @@
 
 pub(crate) mod descriptor;
 pub(crate) mod memory;
+pub(crate) mod policy;
 
 use memory::{Access, Memory};
 use rust_shm_abi as abi;
@@ -46,6 +47,12 @@ pub(crate) fn get(device: BorrowedFd<'_>, request: &abi::Get) -> io::Result<i32>
     let mut request = *request;
     // SAFETY: The kernel reads a `Get`.
     unsafe { ioctl(device, abi::IOC_GET, &mut request) }
+}
+
+pub(crate) fn restore(device: BorrowedFd<'_>, request: &abi::Restore) -> io::Result<i32> {
+    let mut request = *request;
+    // SAFETY: The kernel reads a `Restore`.
+    unsafe { ioctl(device, abi::IOC_RESTORE, &mut request) }
 }
 
 /// # Safety

@@ -140,7 +140,7 @@ impl<A: Access> Memory<A> {
     }
 
     /// Where `count` values of type `T` are, if they are within the memory.
-    fn place<T>(&self, offset: usize, count: usize) -> Result<*mut T> {
+    pub(super) fn place<T>(&self, offset: usize, count: usize) -> Result<*mut T> {
         let size = size_of::<T>().saturating_mul(count);
         if offset > self.length || size > self.length - offset {
             return Err(Error::OutOfRange {
@@ -352,6 +352,28 @@ impl Memory<ReadWrite> {
             ));
         }
         Ok(())
+    }
+}
+
+impl<A: Access> Memory<A> {
+    /// From now on, a touch by this mapping brings in one page, where it would bring in a large folio of
+    /// several: what is beside it stays a hole.
+    pub fn prefer_small_pages(&self) -> Result<()> {
+        // SAFETY: This changes no byte. By the type invariant as much is mapped.
+        let result = unsafe {
+            libc::madvise(
+                self.start.as_ptr().cast(),
+                self.length,
+                libc::MADV_NOHUGEPAGE,
+            )
+        };
+        match io::Error::last_os_error() {
+            // A kernel without large folios.
+            error if result < 0 && error.raw_os_error() != Some(libc::EINVAL) => {
+                Err(Error::new(Call::Advise, Target::Memory, &error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
