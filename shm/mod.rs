@@ -5,6 +5,7 @@
 //! [`call`]: the interfaces. Decodes a request, calls a function of a floor below, encodes the
 //! result.
 //! - `device.rs`: the misc device: ioctls and `read(2)`
+//! - `calls.rs`: the calls themselves, also for the system calls of a namespace that is served
 //! - `attach.rs`: maps a segment (`do_shmat()`)
 //! - `detach.rs`: unmaps an attach (`ksys_shmdt()`)
 //! - `table.rs`: the text of `read(2)`, as `/proc/sysvipc/shm`
@@ -43,7 +44,10 @@
 //!   attach: the VMA holds an `AttachFile`, which holds the segment.
 //! - A `Segment` owns its `ShmemFile`, which has the pages. It also holds its registry, and a spare
 //!   `AttachFile`, which holds the segment; `State::end()` breaks these two cycles.
-//! - A registry with segments, attach files and open devices each hold a reference to the module.
+//! - A namespace that is served has a `Served`, which holds the registry and `Namespaces`: `served.c` owns
+//!   it, and frees it when no call is in it any more.
+//! - A registry with segments, attach files, open devices and a `Served` each hold a reference to the
+//!   module.
 //!
 //! # Lock order
 //!

@@ -2,7 +2,7 @@
 /*
  * rust_shm - System V shared memory through /dev/rust_shm
  *
- * Open the device, then use the five ioctls below where shmget(2), shmat(2), shmdt(2) and
+ * Open the device, then use the ioctls below where shmget(2), shmat(2), shmdt(2) and
  * shmctl(2) would be used. The descriptor only carries the calls: it holds no segment and no
  * attach, may be closed at any time, and acts for whoever calls, in the IPC namespace of the
  * caller (not of whoever opened it).
@@ -33,9 +33,12 @@
 /**
  * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
  * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK; 3 adds RUST_SHM_CTL_HUGE and
- * rust_shm_stat.swap.
+ * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_SERVE.
  */
-#define RUST_SHM_ABI_VERSION 3
+#define RUST_SHM_ABI_VERSION 4
+
+/* Bits of rust_shm_version.features. */
+#define RUST_SHM_FEATURE_SERVE 0x0000000000000001ULL	/* RUST_SHM_IOC_SERVE works on this kernel */
 
 /*
  * The numbers of <sys/ipc.h> and <sys/shm.h> under names of our own, so that this header can be
@@ -91,8 +94,7 @@
  * @abi: RUST_SHM_ABI_VERSION of the loaded module; 32 bits. Grows by one with every addition to
  *         this header.
  * @reserved: zero.
- * @features: a bit for each optional ability of the module; 64 bits. None is defined in this
- *         revision.
+ * @features: RUST_SHM_FEATURE_*, a bit for each optional ability of the module; 64 bits.
  */
 struct rust_shm_version {
 	__u32 abi;
@@ -317,6 +319,39 @@ struct rust_shm_usage {
 	__u64 swap_successes;
 };
 
+/* Values of rust_shm_serve.op. */
+#define RUST_SHM_SERVE_ASK 0U	/* only tell whether it is on */
+#define RUST_SHM_SERVE_ON 1U	/* the system calls are the module's from now on */
+#define RUST_SHM_SERVE_OFF 2U	/* they are the kernel's again */
+
+/**
+ * struct rust_shm_serve - the system calls themselves, in the caller's IPC namespace
+ * @op: in: RUST_SHM_SERVE_*; 32 bits.
+ * @flags: in: zero; 32 bits.
+ *
+ * Where it is on, shmget(2), shmat(2), shmdt(2) and shmctl(2) of all processes in the namespace are
+ * the module's, however a program is linked; also those of 32-bit programs, and by ipc(2). They have
+ * the segments that the ioctls have. It is off at first, and ends with the namespace. The module
+ * cannot be unloaded while it is on somewhere, or while a call is in it.
+ *
+ * The ioctl returns 1 if it is on when the ioctl is done, 0 if it is off. To switch on what is on,
+ * or off what is off, is no error.
+ *
+ * Errors:
+ *   EINVAL  op or flags is unknown
+ *   EPERM   ON or OFF by a caller without CAP_SYS_ADMIN in the user namespace that owns the IPC
+ *           namespace
+ *   EBUSY   ON: the kernel's own has segments in the namespace; OFF: the module has
+ *   EOPNOTSUPP  ON: the module cannot probe system calls on this kernel or architecture (no
+ *           RUST_SHM_FEATURE_SERVE), or at present (kernel.ftrace_enabled is 0, or they are
+ *           live-patched): the kernel's log says what
+ *   ENOMEM  the kernel has no memory for it
+ */
+struct rust_shm_serve {
+	__u32 op;
+	__u32 flags;
+};
+
 /** RUST_SHM_IOC_VERSION - which revision of this header the module speaks. Returns 0. */
 #define RUST_SHM_IOC_VERSION _IOR(RUST_SHM_IOC_TYPE, 0x00, struct rust_shm_version)
 
@@ -331,6 +366,9 @@ struct rust_shm_usage {
 
 /** RUST_SHM_IOC_CTL - see struct rust_shm_ctl. Returns what shmctl(2) returns. */
 #define RUST_SHM_IOC_CTL _IOW(RUST_SHM_IOC_TYPE, 0x04, struct rust_shm_ctl)
+
+/** RUST_SHM_IOC_SERVE - see struct rust_shm_serve. Returns 1 or 0. */
+#define RUST_SHM_IOC_SERVE _IOW(RUST_SHM_IOC_TYPE, 0x05, struct rust_shm_serve)
 
 /*
  * The layout that the module was built with. Both sides refuse to build where they differ.
@@ -412,5 +450,9 @@ _RUST_SHM_AT(rust_shm_usage, shm_swp, 24);
 _RUST_SHM_AT(rust_shm_usage, swap_attempts, 32);
 _RUST_SHM_AT(rust_shm_usage, swap_successes, 40);
 _RUST_SHM_SIZE(rust_shm_usage, 48);
+
+_RUST_SHM_AT(rust_shm_serve, op, 0);
+_RUST_SHM_AT(rust_shm_serve, flags, 4);
+_RUST_SHM_SIZE(rust_shm_serve, 8);
 
 #endif /* _UAPI_RUST_SHM_H */

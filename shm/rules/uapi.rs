@@ -18,12 +18,15 @@ macro_rules! numbers {
     ($then:ident) => {
         $then! {
             TYPE = 0xd5, RUST_SHM_IOC_TYPE;
-            ABI_VERSION = 3, RUST_SHM_ABI_VERSION;
+            ABI_VERSION = 4, RUST_SHM_ABI_VERSION;
             IOC_VERSION = _IOR::<Version>(TYPE, 0), RUST_SHM_HEADER_IOC_VERSION;
             IOC_GET = _IOW::<Get>(TYPE, 1), RUST_SHM_HEADER_IOC_GET;
             IOC_ATTACH = _IOWR::<Attach>(TYPE, 2), RUST_SHM_HEADER_IOC_ATTACH;
             IOC_DETACH = _IOW::<Detach>(TYPE, 3), RUST_SHM_HEADER_IOC_DETACH;
             IOC_CTL = _IOW::<Ctl>(TYPE, 4), RUST_SHM_HEADER_IOC_CTL;
+            IOC_SERVE = _IOW::<Serve>(TYPE, 5), RUST_SHM_HEADER_IOC_SERVE;
+            // Bits of `Version::features`; all fit here.
+            FEATURE_SERVE = 1, RUST_SHM_FEATURE_SERVE;
             // Flags of `Get`.
             IPC_CREAT = 0o1000, RUST_SHM_IPC_CREAT;
             IPC_EXCL = 0o2000, RUST_SHM_IPC_EXCL;
@@ -52,6 +55,10 @@ macro_rules! numbers {
             // Bits of `Stat::mode`.
             SHM_DEST = 0o1000, RUST_SHM_MODE_DEST;
             SHM_LOCKED = 0o2000, RUST_SHM_MODE_LOCKED;
+            // Values of `Serve::op`.
+            SERVE_ASK = 0, RUST_SHM_SERVE_ASK;
+            SERVE_ON = 1, RUST_SHM_SERVE_ON;
+            SERVE_OFF = 2, RUST_SHM_SERVE_OFF;
         }
     };
 }
@@ -124,6 +131,10 @@ macro_rules! structures {
                 shm_swp: u64,
                 swap_attempts: u64,
                 swap_successes: u64,
+            }
+            Serve = rust_shm_serve {
+                op: u32,
+                flags: u32,
             }
         }
     };

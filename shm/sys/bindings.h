@@ -20,6 +20,7 @@
 
 #include "events.h"
 #include "helpers.h"
+#include "served.h"
 
 /* Function-like macros are beyond bindgen. */
 const __u32 RUST_SHM_HEADER_IOC_VERSION = RUST_SHM_IOC_VERSION;
@@ -27,6 +28,8 @@ const __u32 RUST_SHM_HEADER_IOC_GET = RUST_SHM_IOC_GET;
 const __u32 RUST_SHM_HEADER_IOC_ATTACH = RUST_SHM_IOC_ATTACH;
 const __u32 RUST_SHM_HEADER_IOC_DETACH = RUST_SHM_IOC_DETACH;
 const __u32 RUST_SHM_HEADER_IOC_CTL = RUST_SHM_IOC_CTL;
+const __u32 RUST_SHM_HEADER_IOC_SERVE = RUST_SHM_IOC_SERVE;
+const __u32 RUST_SHM_HEADER_CAN_SERVE = RUST_SHM_CAN_SERVE;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
 const gfp_t RUST_SHM_GFP_PROMISED = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;

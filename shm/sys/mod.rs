@@ -37,6 +37,7 @@
 //! | `sync/once.rs` | work that one of several concurrent tasks does for all |
 //! | `sync/queue.rs` | a workqueue |
 //! | `sync/module_ref.rs` | a reference to this module |
+//! | `served.rs` | the system calls of a namespace, which `served.c` probes |
 //! | `events.rs` | tracepoints, which `events.c` makes |
 //! | `compat.rs` | what differs between kernels |
 //! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |
@@ -48,6 +49,7 @@ pub(crate) mod events;
 pub(crate) mod fs;
 mod header;
 pub(crate) mod mm;
+pub(crate) mod served;
 pub(crate) mod sync;
 pub(crate) mod task;
 
