@@ -27,6 +27,7 @@
 #include <linux/shm.h>
 #include <linux/srcu.h>
 #include <linux/uaccess.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include <uapi/linux/shm.h>
@@ -59,6 +60,20 @@ static __always_inline struct rust_shm_served *served_here(void)
 bool rust_shm_serves(u64 number)
 {
 	return xa_load(&served_namespaces, number);
+}
+
+/* Calls that wait until a namespace is ready. */
+static DECLARE_WAIT_QUEUE_HEAD(ready);
+
+/* The same, for a call: one that is ready, null, or an error for a task that is killed. */
+static struct rust_shm_served *served_for_call(void)
+{
+	struct rust_shm_served *served;
+
+	while ((served = served_here()) && !smp_load_acquire(&served->is_ready))
+		if (wait_event_killable(ready, READ_ONCE(served->is_ready) || served_here() != served))
+			return ERR_PTR(-EINTR);
+	return served;
 }
 
 /* Structures: as copy_shmid_to_user() and its kin in ipc/shm.c, and those for 32-bit programs there and in ipc/compat.c. */
@@ -403,8 +418,9 @@ noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at)
 	static long name(const struct pt_regs *regs)                                           \
 	{                                                                                      \
 		int section = srcu_read_lock(&running);                                          \
-		const struct rust_shm_served *served = served_here();                          \
-		long result = served ? (call) : RUST_SHM_PASS;                                 \
+		const struct rust_shm_served *served = served_for_call();                      \
+		long result = !served ? RUST_SHM_PASS :                                        \
+			      IS_ERR(served) ? PTR_ERR(served) : (call);                       \
                                                                                                \
 		if (result == RUST_SHM_PASS)                                                   \
 			result = rust_shm_pass(regs, at_##name);                               \
@@ -562,34 +578,73 @@ static int get(void)
 	return 0;
 }
 
-static int publish(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served)
-{
 #ifdef CONFIG_SYSVIPC
+/* Whether the built-in has segments in a namespace, or will: of calls that are in it. New ones do not come any more. */
+static bool has_segments(struct ipc_namespace *ns)
+{
 	struct ipc_ids *ids = &ns->ids[IPC_SHM_IDS];
+	bool any, wait;
+	int i = 0;
 
-	guard(rwsem_write)(&ids->rwsem);
-	if (ids->in_use)
-		return -EBUSY;
+	/* newseg() is called with the semaphore held. Who is on the way there is preempted, and comes on, or waits for the semaphore. */
+	synchronize_rcu_tasks();
+	do {
+		down_write(&ids->rwsem);
+		any = ids->in_use;
+		/* With PREEMPT_RT it always looks so. Nobody overtakes there. */
+		wait = !any && rwsem_is_contended(&ids->rwsem);
+		up_write(&ids->rwsem);
+		if (wait)
+			msleep(1);
+	} while (wait && ++i < 100);
+	return any;
+}
+#else
+static bool has_segments(struct ipc_namespace *ns)
+{
+	return false;
+}
 #endif
-	return xa_insert(&served_namespaces, number, served, GFP_KERNEL);
+
+/* Serves a namespace. Returns whether it takes served, also where it fails. */
+static bool serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served, int *error)
+{
+	*error = -EEXIST;
+	if (rust_shm_serves(number))
+		return false;
+	*error = get();
+	if (*error)
+		return false;
+	*error = xa_insert(&served_namespaces, number, served, GFP_KERNEL);
+	if (*error) {
+		put();
+		/* Another thread was faster. */
+		if (*error == -EBUSY)
+			*error = -EEXIST;
+		return false;
+	}
+	/* From here on another thread may end it, but it is not freed in a critical section. */
+	if (!has_segments(ns)) {
+		smp_store_release(&served->is_ready, true);
+		wake_up_all(&ready);
+		return true;
+	}
+	*error = -EBUSY;
+	if (xa_cmpxchg(&served_namespaces, number, served, NULL, 0) == served)
+		rust_shm_free_served(served);
+	return true;
 }
 
 int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served)
 {
+	int section = srcu_read_lock(&running);
+	bool is_taken;
 	int error;
 
-	if (rust_shm_serves(number))
-		return -EEXIST;
-	error = get();
-	if (error)
-		return error;
-	error = publish(ns, number, served);
-	if (error) {
-		put();
-		/* Another thread was faster. */
-		if (rust_shm_serves(number))
-			return -EEXIST;
-	}
+	is_taken = serve(ns, number, served, &error);
+	srcu_read_unlock(&running, section);
+	if (!is_taken)
+		served->calls->free(served);
 	return error;
 }
 
@@ -607,6 +662,8 @@ static void free_served(struct rcu_head *rcu)
 
 void rust_shm_free_served(struct rust_shm_served *served)
 {
+	/* Who waits for this one passes. */
+	wake_up_all(&ready);
 	put();
 	call_srcu(&running, &served->rcu, free_served);
 }
@@ -635,6 +692,7 @@ void rust_shm_end_calls(void)
 
 int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served)
 {
+	served->calls->free(served);
 	return -EOPNOTSUPP;
 }
 

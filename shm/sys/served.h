@@ -45,13 +45,15 @@ struct rust_shm_calls {
 /* A namespace that is served. */
 struct rust_shm_served {
 	const struct rust_shm_calls *calls;
+	/* Until then its calls wait. */
+	bool is_ready;
 	struct rcu_head rcu;
 };
 
 /*
  * Serves a namespace from now on; the system calls are probed with the first. -EEXIST if it is served, -EBUSY if the built-in has
- * segments in it; a shmget(2) that is inside the built-in at this very moment may still make one. -EOPNOTSUPP if the calls cannot be
- * probed. May sleep. The caller keeps the namespace from ending.
+ * segments in it, -EOPNOTSUPP if the calls cannot be probed. May sleep. The caller keeps the namespace from ending. Takes served,
+ * and frees it after an error.
  */
 int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served);
 

@@ -213,7 +213,7 @@ impl<T: SystemCalls> Served<T> {
 
     /// # Safety
     ///
-    /// Called once by `served.c` with what [`serve`] gave it, when no call has it any more.
+    /// Called once by `served.c` with what [`serve`] gave it, when nobody else has it any more.
     unsafe extern "C" fn free(served: *mut c::rust_shm_served) {
         // SAFETY: By this function's requirement it is ours again.
         drop(unsafe { KBox::from_raw(served.cast::<Self>()) });
@@ -236,20 +236,15 @@ pub(crate) fn serve<T: SystemCalls>(namespace: &IpcNamespace, calls: T) -> Resul
         },
         GFP_KERNEL,
     )?;
-    let served = KBox::into_raw(served);
     // SAFETY: A reference keeps the namespace, with its number. `served` is valid until `free()`, which is
-    // called after it was taken back.
+    // called once for it, also after an error.
     let result = to_result(unsafe {
         c::rust_shm_serve(
             namespace.as_ptr(),
             namespace.id().number(),
-            served.cast::<c::rust_shm_served>(),
+            KBox::into_raw(served).cast::<c::rust_shm_served>(),
         )
     });
-    if result.is_err() {
-        // SAFETY: It was not taken.
-        drop(unsafe { KBox::from_raw(served) });
-    }
     match result {
         Err(e) if e == EEXIST => Ok(()),
         result => result,

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * RUST_SHM_IOC_SERVE: the system calls themselves, in a namespace where they are the module's, and what stays as it is elsewhere. All are
+ * made by number, and the program is statically linked: no library can come before them. RUST_SHM_KO names the module's file.
+ *
+ * With RUST_SHM_SERVED in the environment all other programs do what they expect of the built-in by such system calls, too.
+ *
+ * needs: parallel
+ */
+#include "kselftest_harness.h"
+
+#include <asm/shmbuf.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "module.h"
+#include "shm_backend.h"
+#include "user.h"
+
+static int serve(unsigned int op)
+{
+	struct rust_shm_serve arg = { .op = op };
+
+	return shm_rust_ioctl(RUST_SHM_IOC_SERVE, &arg);
+}
+
+static bool can_serve(void)
+{
+	struct rust_shm_version version;
+
+	return !shm_rust_ioctl(RUST_SHM_IOC_VERSION, &version) && version.features & RUST_SHM_FEATURE_SERVE;
+}
+
+/* Whether the kernel has System V shared memory of its own. */
+static bool has_builtin(void)
+{
+	errno = 0;
+	return syscall(SYS_shmctl, -1, IPC_RMID, NULL) == -1 && errno != ENOSYS;
+}
+
+/* How many functions of the kernel for these system calls are probed; -1 where that cannot be told. */
+static int probed(void)
+{
+	FILE *file;
+	char line[512];
+	int count = 0;
+
+	if (access("/sys/kernel/tracing/enabled_functions", F_OK))
+		mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, NULL);
+	file = fopen("/sys/kernel/tracing/enabled_functions", "re");
+	if (!file)
+		return -1;
+	while (fgets(line, sizeof(line), file))
+		count += !!strstr(line, "_sys_shm") || !!strstr(line, "_sys_ipc");
+	fclose(file);
+	return count;
+}
+
+FIXTURE(served) {
+	bool on;
+};
+
+FIXTURE_SETUP(served)
+{
+	if (!can_serve())
+		SKIP(return, "the module serves no system calls on this kernel");
+	SHM_ENTER(&shm_rust);
+	ASSERT_EQ(0, serve(RUST_SHM_SERVE_ASK));
+	ASSERT_EQ(1, serve(RUST_SHM_SERVE_ON));
+}
+
+/* The test's namespace has ended, and with it that it is served. */
+FIXTURE_TEARDOWN_PARENT(served)
+{
+	struct stat st;
+
+	if (getenv("RUST_SHM_KO") && module_references() < 0)
+		EXPECT_EQ(0, module_load());
+	EXPECT_TRUE(device_appears(&st));
+}
+
+/* What the ioctl says. */
+
+TEST_F(served, asks_and_switches)
+{
+	struct rust_shm_serve arg = { .op = 3 };
+
+	EXPECT_EQ(1, serve(RUST_SHM_SERVE_ASK));
+	EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_ASK));
+	EXPECT_ERRNO(EINVAL, shm_rust_ioctl(RUST_SHM_IOC_SERVE, &arg));
+	arg = (struct rust_shm_serve) { .op = RUST_SHM_SERVE_ASK, .flags = 1 };
+	EXPECT_ERRNO(EINVAL, shm_rust_ioctl(RUST_SHM_IOC_SERVE, &arg));
+}
+
+TEST_F(served, takes_an_administrator)
+{
+	SHM_CHILD {
+		become(_metadata, 1000, 1000, 0);
+		EXPECT_EQ(1, serve(RUST_SHM_SERVE_ASK));
+		EXPECT_ERRNO(EPERM, serve(RUST_SHM_SERVE_OFF));
+		EXPECT_ERRNO(EPERM, serve(RUST_SHM_SERVE_ON));
+	}
+	SHM_CHILD {
+		become_with(_metadata, 1000, 1000, CAPABILITY(CAP_SYS_ADMIN));
+		EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+		EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	}
+	/* Root of a user namespace: in an IPC namespace of that, and not in this one. */
+	SHM_CHILD {
+		enter_user_namespace(_metadata);
+		EXPECT_ERRNO(EPERM, serve(RUST_SHM_SERVE_OFF));
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		EXPECT_EQ(0, serve(RUST_SHM_SERVE_ASK));
+		EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+		EXPECT_LE(0, syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600));
+		EXPECT_EQ(1, shm_count(&shm_rust));
+	}
+}
+
+TEST_F(served, is_not_switched_under_segments)
+{
+	int id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+
+	ASSERT_LE(0, id);
+	EXPECT_ERRNO(EBUSY, serve(RUST_SHM_SERVE_OFF));
+	EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	/* Those of the device are no obstacle. */
+	id = shm_rust.get(SHM_KEY, 4096, IPC_CREAT | 0600);
+	ASSERT_LE(0, id);
+	EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	EXPECT_EQ(id, syscall(SYS_shmget, SHM_KEY, 0, 0));
+	EXPECT_EQ(0, shm_rust.rmid(id));
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	if (!has_builtin())
+		return;
+	id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+	ASSERT_LE(0, id);
+	EXPECT_EQ(0, shm_count(&shm_rust));
+	EXPECT_ERRNO(EBUSY, serve(RUST_SHM_SERVE_ON));
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_ASK));
+	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+	EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+}
+
+/* Whose the calls are. */
+
+TEST_F(served, the_calls_are_the_modules)
+{
+	struct rust_shm_stat stat;
+	struct shmid64_ds ds;
+	char *memory;
+	int id;
+
+	id = syscall(SYS_shmget, SHM_KEY, 5000, IPC_CREAT | 0640);
+	ASSERT_LE(0, id);
+	EXPECT_EQ(id, shm_rust.get(SHM_KEY, 0, 0));
+	memory = (char *)syscall(SYS_shmat, id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	strcpy(memory, "here");
+	ASSERT_EQ(0, shm_rust.stat(id, &stat));
+	EXPECT_EQ(1, stat.nattch);
+	EXPECT_EQ(5000, stat.segsz);
+	memset(&ds, 0xff, sizeof(ds));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	EXPECT_EQ(SHM_KEY, ds.shm_perm.key);
+	EXPECT_EQ(0640, ds.shm_perm.mode);
+	EXPECT_EQ(stat.seq & 0xffff, ds.shm_perm.seq);
+	EXPECT_EQ(5000, ds.shm_segsz);
+	EXPECT_EQ(1, ds.shm_nattch);
+	EXPECT_EQ(getpid(), ds.shm_cpid);
+	EXPECT_EQ(getpid(), ds.shm_lpid);
+	/* A child, with what it inherits. */
+	SHM_CHILD {
+		EXPECT_STREQ("here", memory);
+		EXPECT_EQ(0, syscall(SYS_shmdt, memory));
+		EXPECT_ERRNO(EINVAL, syscall(SYS_shmdt, memory));
+	}
+	EXPECT_EQ(0, syscall(SYS_shmdt, memory));
+	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	EXPECT_EQ(0, shm_count(&shm_rust));
+	/* Flags that the ioctl does not know are nothing to shmget(2) and shmat(2). */
+	id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0x80000000 | 0600);
+	ASSERT_LE(0, id);
+	memory = (char *)syscall(SYS_shmat, id, NULL, 0x10000000);
+	EXPECT_NE(SHM_FAILED, memory);
+	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, id, IPC_STAT, 8));
+	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, -1U >> 1, IPC_SET, 8));
+	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, -1, IPC_SET, 8));
+	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, 77, NULL));
+}
+
+TEST_F(served, elsewhere_nothing_is_changed)
+{
+	int home = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC), id;
+
+	ASSERT_LE(0, home);
+	SHM_CHILD {
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		EXPECT_EQ(0, serve(RUST_SHM_SERVE_ASK));
+		if (has_builtin()) {
+			id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+			EXPECT_LE(0, id);
+			EXPECT_EQ(0, shm_count(&shm_rust));
+			EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+		} else {
+			EXPECT_ERRNO(ENOSYS, syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600));
+		}
+		ASSERT_EQ(0, setns(home, CLONE_NEWIPC));
+		EXPECT_LE(0, syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600));
+		EXPECT_EQ(1, shm_count(&shm_rust));
+	}
+}
+
+/* An attach of the built-in's that was made in another namespace goes as it always went. */
+TEST_F(served, attaches_of_the_builtin_are_detached)
+{
+	int home = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC), id;
+	struct shmid64_ds ds;
+	char *memory;
+
+	if (serve(RUST_SHM_SERVE_OFF) || !has_builtin())
+		SKIP(return, "this kernel has no System V shared memory of its own");
+	ASSERT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+	id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+	memory = (char *)syscall(SYS_shmat, id, NULL, 0);
+	ASSERT_NE(SHM_FAILED, memory);
+	SHM_CHILD {
+		ASSERT_EQ(0, setns(home, CLONE_NEWIPC));
+		ASSERT_EQ(1, serve(RUST_SHM_SERVE_ASK));
+		EXPECT_EQ(0, syscall(SYS_shmdt, memory));
+		EXPECT_ERRNO(EINVAL, syscall(SYS_shmdt, memory));
+		EXPECT_ERRNO(EINVAL, syscall(SYS_shmdt, memory + 1));
+	}
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	EXPECT_EQ(1, ds.shm_nattch);
+	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+}
+
+/* Tables for 32-bit programs. */
+
+#ifdef __i386__
+#define SEMGET 2
+#define SHMAT 21
+#define SHMDT 22
+#define SHMGET 23
+#define SHMCTL 24
+
+/* As Linux 2.2 had it. */
+struct old_shmid_ds {
+	int key;
+	unsigned short uid, gid, cuid, cgid, mode, seq;
+	int segsz, atime, dtime, ctime;
+	unsigned short cpid, lpid, nattch, unused;
+	uint32_t unused2, unused3;
+};
+
+TEST_F(served, by_ipc)
+{
+	struct rust_shm_stat stat;
+	struct old_shmid_ds old;
+	struct shmid64_ds ds;
+	unsigned long address = 0;
+	int id, info[5];
+
+	id = syscall(SYS_ipc, SHMGET, SHM_KEY, 5000, IPC_CREAT | 0640, NULL, 0);
+	ASSERT_LE(0, id);
+	EXPECT_EQ(id, shm_rust.get(SHM_KEY, 0, 0));
+	EXPECT_ERRNO(EINVAL, syscall(SYS_ipc, 1 << 16 | SHMAT, id, 0, &address, NULL, 0));
+	ASSERT_EQ(0, syscall(SYS_ipc, SHMAT, id, 0, &address, NULL, 0));
+	strcpy((char *)address, "here");
+	EXPECT_ERRNO(EFAULT, syscall(SYS_ipc, SHMAT, id, 0, 4, NULL, 0));
+	/* It is attached all the same, as with the built-in. */
+	EXPECT_EQ(2, shm_nattch(&shm_rust, id));
+	memset(&old, 0xff, sizeof(old));
+	ASSERT_EQ(0, syscall(SYS_ipc, SHMCTL, id, IPC_STAT, 0, &old, 0));
+	EXPECT_EQ(SHM_KEY, old.key);
+	EXPECT_EQ(0640, old.mode);
+	EXPECT_EQ(5000, old.segsz);
+	EXPECT_EQ(2, old.nattch);
+	EXPECT_EQ((unsigned short)getpid(), old.cpid);
+	EXPECT_EQ(0, old.unused3);
+	ASSERT_EQ(0, syscall(SYS_ipc, SHMCTL, id, IPC_STAT | 0x100, 0, &ds, 0));
+	EXPECT_EQ(5000, ds.shm_segsz);
+	EXPECT_EQ(2, ds.shm_nattch);
+	EXPECT_EQ(getpid(), ds.shm_cpid);
+	old.mode = 0604;
+	old.uid = 5;
+	old.gid = 6;
+	ASSERT_EQ(0, syscall(SYS_ipc, SHMCTL, id, IPC_SET, 0, &old, 0));
+	ASSERT_EQ(0, shm_rust.stat(id, &stat));
+	EXPECT_EQ(0604, stat.mode);
+	EXPECT_EQ(5, stat.uid);
+	EXPECT_EQ(6, stat.gid);
+	/* An id that has no room is the one for those. */
+	ASSERT_EQ(0, shm_rust.set(id, 70000, 70001, 0600));
+	ASSERT_EQ(0, syscall(SYS_ipc, SHMCTL, id, IPC_STAT, 0, &old, 0));
+	EXPECT_EQ(65534, old.uid);
+	EXPECT_EQ(65534, old.gid);
+	EXPECT_LE(0, syscall(SYS_ipc, SHMCTL, 0, IPC_INFO, 0, info, 0));
+	EXPECT_EQ(INT32_MAX, info[0]);
+	EXPECT_EQ(1, info[1]);
+	EXPECT_EQ(0, syscall(SYS_ipc, SHMDT, 0, 0, 0, address, 0));
+	EXPECT_EQ(0, syscall(SYS_ipc, SHMCTL, id, IPC_RMID, 0, NULL, 0));
+	/* Semaphores stay the kernel's. */
+	id = syscall(SYS_ipc, SEMGET, IPC_PRIVATE, 1, 0600, NULL, 0);
+	if (id < 0)
+		EXPECT_EQ(ENOSYS, errno);
+	else
+		EXPECT_EQ(0, syscall(SYS_semctl, id, 0, IPC_RMID | 0x100, 0));
+}
+#endif
+
+/* What comes and goes with it. */
+
+TEST_F(served, the_kernel_is_probed_only_meanwhile)
+{
+	int others;
+
+	ASSERT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	others = probed();
+	if (others < 0)
+		SKIP(return, "this kernel does not tell what is probed");
+	ASSERT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	EXPECT_LE(others + 4, probed());
+	SHM_CHILD {
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	}
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	/* The other namespace ends in its own time. */
+	for (int i = 0; i < 500 * (int)shm_slow() && probed() != others; i++)
+		usleep(10000);
+	EXPECT_EQ(others, probed());
+}
+
+TEST_F(served, ends_with_the_namespace)
+{
+	int references = module_references();
+
+	SHM_CHILD {
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		ASSERT_EQ(1, serve(RUST_SHM_SERVE_ON));
+		EXPECT_LE(0, syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600));
+		EXPECT_LT(references, module_references());
+	}
+	EXPECT_EQ(references, module_settles(references));
+	EXPECT_EQ(1, serve(RUST_SHM_SERVE_ASK));
+}
+
+TEST_F(served, keeps_the_module)
+{
+	struct stat st;
+
+	ASSERT_NE(NULL, getenv("RUST_SHM_KO"));
+	close_device();
+	EXPECT_ERRNO(EWOULDBLOCK, module_unload());
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	close_device();
+	/* At once. */
+	ASSERT_EQ(0, module_unload_soon());
+	if (has_builtin())
+		EXPECT_ERRNO(ENOENT, syscall(SYS_shmget, SHM_KEY, 0, 0));
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+}
+
+/* A system call that sleeps in the module: its structure is in a page that comes when userfaultfd(2) says so. */
+static void *call_with(void *page)
+{
+	long result = syscall(SYS_shmctl, 0, IPC_SET, page);
+
+	return (void *)(result < 0 ? (long)errno : 0);
+}
+
+TEST_F(served, keeps_the_module_while_a_call_sleeps)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_zeropage zero;
+	struct uffdio_register area;
+	struct pollfd fault = { .events = POLLIN };
+	struct uffd_msg message;
+	pthread_t thread;
+	struct stat st;
+	void *result;
+	char *page;
+
+	ASSERT_NE(NULL, getenv("RUST_SHM_KO"));
+	fault.fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fault.fd < 0 && errno == ENOSYS)
+		SKIP(return, "this kernel has no userfaultfd");
+	ASSERT_LE(0, fault.fd);
+	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_API, &api));
+	page = mmap(NULL, shm_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, page);
+	area = (struct uffdio_register) {
+		.range = { (uintptr_t)page, shm_page_size() }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_REGISTER, &area));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, call_with, page));
+	ASSERT_EQ(1, poll(&fault, 1, 5000 * (int)shm_slow()));
+	ASSERT_EQ(sizeof(message), read(fault.fd, &message, sizeof(message)));
+
+	ASSERT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	close_device();
+	EXPECT_ERRNO(EWOULDBLOCK, module_unload());
+	zero = (struct uffdio_zeropage) { .range = area.range };
+	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, pthread_join(thread, &result));
+	EXPECT_EQ(EINVAL, (long)result);
+	ASSERT_EQ(0, module_unload_soon());
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+}
+
+/* Loads it with serve=1. */
+TEST_F(served, may_begin_with_the_module)
+{
+	int first = open("/proc/1/ns/ipc", O_RDONLY | O_CLOEXEC), id;
+	struct stat st;
+
+	ASSERT_NE(NULL, getenv("RUST_SHM_KO"));
+	ASSERT_LE(0, first);
+	ASSERT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	close_device();
+	ASSERT_EQ(0, module_unload_soon());
+	EXPECT_ERRNO(EINVAL, module_load_with("serve=2"));
+	SHM_CHILD {
+		ASSERT_EQ(0, setns(first, CLONE_NEWIPC));
+		if (has_builtin()) {
+			id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600);
+			ASSERT_LE(0, id);
+			EXPECT_ERRNO(EBUSY, module_load_with("serve=1"));
+			EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+		}
+		/* It is the first namespace, whoever loads the module. */
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		ASSERT_EQ(0, module_load_with("serve=1"));
+		ASSERT_TRUE(device_appears(&st));
+		EXPECT_EQ(0, serve(RUST_SHM_SERVE_ASK));
+		ASSERT_EQ(0, setns(first, CLONE_NEWIPC));
+		EXPECT_EQ(1, serve(RUST_SHM_SERVE_ASK));
+		id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600);
+		EXPECT_LE(0, id);
+		EXPECT_EQ(1, shm_count(&shm_rust));
+		EXPECT_EQ(0, shm_rust.rmid(id));
+		EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+		close_device();
+		EXPECT_EQ(0, module_unload_soon());
+	}
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+}
+
+/* Others call without end while it is switched. */
+
+static _Atomic bool stop;
+
+struct caller {
+	pthread_t thread;
+	unsigned long calls, served;
+	int error;	/* of a call that may not fail, and where */
+	int line;
+};
+
+#define MUST(condition) do { \
+	if (!(condition)) { \
+		me->error = errno ? errno : -1; \
+		me->line = __LINE__; \
+		return NULL; \
+	} \
+} while (0)
+
+/* A segment that is made is the maker's until it is removed, whoever has it. */
+static void *call_without_end(void *arg)
+{
+	struct caller *me = arg;
+	struct shmid64_ds ds;
+	struct rust_shm_stat stat;
+
+	while (!stop) {
+		void *memory;
+		int id;
+
+		errno = 0;
+		id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600);
+		if (id < 0 && errno == ENOSYS && !me->served)
+			continue;
+		if (id < 0 && errno == ENOSYS)
+			continue;
+		MUST(id >= 0);
+		memory = (void *)syscall(SYS_shmat, id, NULL, 0);
+		MUST(memory != SHM_FAILED);
+		*(volatile char *)memory = 1;
+		MUST(!syscall(SYS_shmctl, id, IPC_STAT, &ds));
+		MUST(ds.shm_nattch == 1);
+		me->served += !shm_rust.stat(id, &stat);
+		errno = 0;
+		MUST(!syscall(SYS_shmdt, memory));
+		MUST(!syscall(SYS_shmctl, id, IPC_RMID, NULL));
+		me->calls++;
+	}
+	return NULL;
+}
+
+TEST_F(served, is_switched_while_others_call)
+{
+	struct caller callers[4] = {};
+	int i, on = 0, off = 0;
+	double end = shm_now() + 5;
+
+	stop = false;
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, pthread_create(&callers[i].thread, NULL, call_without_end, &callers[i]));
+	while (shm_now() < end) {
+		int result = serve(RUST_SHM_SERVE_OFF);
+
+		EXPECT_TRUE(result == 0 || (result == -1 && errno == EBUSY));
+		off += !result;
+		result = serve(RUST_SHM_SERVE_ON);
+		EXPECT_TRUE(result == 1 || (result == -1 && errno == EBUSY));
+		on += result == 1;
+	}
+	stop = true;
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, pthread_join(callers[i].thread, NULL));
+		EXPECT_EQ(0, callers[i].line)
+			TH_LOG("caller %d, line %d: %s, after %lu rounds", i, callers[i].line,
+			       strerror(callers[i].error), callers[i].calls);
+	}
+	TH_LOG("switched on %d times, off %d times", on, off);
+	/* Nobody has anything now. */
+	EXPECT_EQ(0, serve(RUST_SHM_SERVE_OFF));
+	EXPECT_EQ(1, serve(RUST_SHM_SERVE_ON));
+	EXPECT_EQ(0, shm_count(&shm_rust));
+}
+
+/* Who looks at system calls sees them as ever. */
+
+TEST_F(served, ptrace_sees_the_call)
+{
+	struct __ptrace_syscall_info info;
+	int status, stops = 0;
+	pid_t pid;
+
+	SHM_FORK(pid) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(1);
+		raise(SIGSTOP);
+		_exit(syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600) < 0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
+	while (!ptrace(PTRACE_SYSCALL, pid, NULL, NULL) && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+		if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0)
+			continue;
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_shmget) {
+			EXPECT_EQ(SHM_KEY, info.entry.args[0]);
+			EXPECT_EQ(4096, info.entry.args[1]);
+			stops++;
+		} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && stops == 1) {
+			EXPECT_EQ(shm_rust.get(SHM_KEY, 0, 0), info.exit.rval);
+			stops++;
+		}
+	}
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+	EXPECT_EQ(2, stops);
+}
+
+TEST_F(served, seccomp_sees_the_call)
+{
+	int status;
+	pid_t pid;
+
+	SHM_FORK(pid) {
+		if (shm_forbid_builtin())
+			_exit(1);
+		syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+		_exit(2);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(SIGSYS, WTERMSIG(status));
+	EXPECT_EQ(0, shm_count(&shm_rust));
+}
+
+TEST_HARNESS_MAIN
