@@ -16,6 +16,8 @@ use kernel::{
 };
 #[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
 use shm::sys::task::kprobe;
+#[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
+use shm::sys::fs::proc_file::SysvipcShm;
 #[cfg(CONFIG_SYSVIPC)]
 use shm::sys::task::task_work::TaskWork;
 use shm::{
@@ -58,6 +60,9 @@ struct RustShm {
     #[cfg(CONFIG_DEBUG_FS)]
     #[pin]
     _report: shm::call::report::Report,
+    #[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
+    #[pin]
+    _table: SysvipcShm<OpenDevice>,
     #[pin]
     _device: Device<OpenDevice>,
     #[cfg(CONFIG_IPC_NS)]
@@ -116,6 +121,8 @@ impl kernel::InPlaceModule for RustShm {
                 settings::device_mode(),
                 _namespaces.clone(),
             ),
+            #[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
+            _table <- SysvipcShm::new(_namespaces.clone()),
             #[cfg(CONFIG_DEBUG_FS)]
             _report <- shm::call::report::new(_namespaces.clone()),
             // Last: the module cannot be unloaded any more.

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "module.h"
@@ -300,7 +301,7 @@ TEST_F(served, by_ipc)
 	if (id < 0) {
 		EXPECT_EQ(ENOSYS, errno);
 	} else {
-		EXPECT_EQ(0, syscall(SYS_semctl, id, 0, IPC_RMID | 0x100, 0));
+		EXPECT_EQ(0, syscall(SYS_semctl, id, 0, IPC_RMID, 0));
 	}
 }
 #endif
@@ -425,6 +426,34 @@ TEST_F(served, is_switched_while_others_call)
 	EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
 	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
 	EXPECT_EQ(0, shm_count(&shm_rust));
+}
+
+/* The module makes the file where the kernel has none. */
+TEST_F(served, is_in_proc_on_a_kernel_without)
+{
+	char text[512];
+	struct stat st;
+	FILE *file;
+	int id;
+
+	if (!access("/proc/sysvipc/msg", F_OK))
+		SKIP(return, "the kernel has a /proc/sysvipc/shm of its own");
+	id = syscall(SYS_shmget, SHM_KEY, 5000, IPC_CREAT | 0640);
+	ASSERT_LE(0, id);
+	ASSERT_EQ(0, stat("/proc/sysvipc/shm", &st));
+	EXPECT_EQ(S_IFREG | 0444, st.st_mode);
+	file = fopen("/proc/sysvipc/shm", "re");
+	ASSERT_NE(NULL, file);
+	ASSERT_NE(NULL, fgets(text, sizeof(text), file));
+	EXPECT_NE(NULL, strstr(text, "shmid perms"));
+	ASSERT_NE(NULL, fgets(text, sizeof(text), file));
+	EXPECT_EQ(SHM_KEY, atoi(text));
+	EXPECT_EQ(NULL, fgets(text, sizeof(text), file));
+	rewind(file);
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+	ASSERT_NE(NULL, fgets(text, sizeof(text), file));
+	EXPECT_EQ(NULL, fgets(text, sizeof(text), file));
+	fclose(file);
 }
 
 /* Who looks at system calls sees them as ever. */

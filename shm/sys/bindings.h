@@ -11,6 +11,7 @@
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
+#include <linux/proc_fs.h>
 #include <linux/shm.h>
 #include <linux/shmem_fs.h>
 #include <linux/task_work.h>

@@ -23,6 +23,7 @@
 //! | `fs/misc.rs` | a misc device with a mode and a context |
 //! | `fs/parameter.rs` | a module parameter in sysfs |
 //! | `fs/proc.rs` | a file of procfs, for sysctls |
+//! | `fs/proc_file.rs` | `/proc/sysvipc/shm`, where the kernel has none |
 //! | `fs/debugfs.rs` | a debugfs directory with text files |
 //! | `task/cred.rs` | credentials, and ids in user namespaces |
 //! | `task/ipc_ns.rs` | an IPC namespace: number, sysctls, capabilities |
