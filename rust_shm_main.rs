@@ -14,10 +14,10 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-#[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
-use shm::sys::task::kprobe;
 #[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
 use shm::sys::fs::proc_file::SysvipcShm;
+#[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
+use shm::sys::task::kprobe;
 #[cfg(CONFIG_SYSVIPC)]
 use shm::sys::task::task_work::TaskWork;
 use shm::{

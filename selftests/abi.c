@@ -44,6 +44,7 @@ FIXTURE_TEARDOWN(abi)
 
 static const unsigned long requests[] = {
 	RUST_SHM_IOC_VERSION, RUST_SHM_IOC_GET, RUST_SHM_IOC_ATTACH, RUST_SHM_IOC_DETACH, RUST_SHM_IOC_CTL,
+	RUST_SHM_IOC_SERVE,
 };
 
 /* The size of struct rust_shm_stat in revision 1. */
@@ -159,6 +160,10 @@ TEST_F(abi, layout_is_as_published)
 	EXPECT_OFFSET(rust_shm_usage, swap_attempts, 32);
 	EXPECT_OFFSET(rust_shm_usage, swap_successes, 40);
 	EXPECT_EQ(48, sizeof(struct rust_shm_usage));
+
+	EXPECT_OFFSET(rust_shm_serve, op, 0);
+	EXPECT_OFFSET(rust_shm_serve, flags, 4);
+	EXPECT_EQ(8, sizeof(struct rust_shm_serve));
 }
 
 TEST_F(abi, numbers_are_as_published)
@@ -168,6 +173,7 @@ TEST_F(abi, numbers_are_as_published)
 	EXPECT_EQ(0xc018d502UL, RUST_SHM_IOC_ATTACH);
 	EXPECT_EQ(0x4010d503UL, RUST_SHM_IOC_DETACH);
 	EXPECT_EQ(0x4018d504UL, RUST_SHM_IOC_CTL);
+	EXPECT_EQ(0x4008d505UL, RUST_SHM_IOC_SERVE);
 }
 
 TEST_F(abi, constants_are_those_of_the_c_library)
@@ -202,7 +208,7 @@ TEST_F(abi, version_fills_the_whole_structure)
 	ASSERT_EQ(0, ioctl(self->fd, RUST_SHM_IOC_VERSION, &version));
 	EXPECT_EQ(RUST_SHM_ABI_VERSION, version.abi);
 	EXPECT_EQ(0, version.reserved);
-	EXPECT_EQ(0, version.features);
+	EXPECT_EQ(0, version.features & ~RUST_SHM_FEATURE_SERVE);
 }
 
 TEST_F(abi, bad_pointers_are_efault)

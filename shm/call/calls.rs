@@ -197,8 +197,7 @@ impl SystemCalls for Served {
         }
         // CAST: Bits.
         let mode = attach::Mode::new(flags as u32, at, program.shmlba())?;
-        let range =
-            self.with(|namespace| attach::attach(&self.registry, namespace, id, &mode))?;
+        let range = self.with(|namespace| attach::attach(&self.registry, namespace, id, &mode))?;
         Ok(range.start)
     }
 

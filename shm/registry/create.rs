@@ -40,6 +40,7 @@ use crate::shm::{
             Commit,
             ShmemFile, //
         },
+        served,
         sync::{
             id_table::{
                 Hash,
@@ -47,7 +48,6 @@ use crate::shm::{
             },
             queue::OwnedQueue, //
         },
-        served,
         task::cred, //
     }, //
 };

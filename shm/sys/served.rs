@@ -176,7 +176,11 @@ impl<T: SystemCalls> Served<T> {
     ) -> c_long {
         // CAST: A command is not negative.
         // SAFETY: As in `get()`.
-        from_result(|| unsafe { Self::calls(served) }.control(id, cmd as u32).map(|()| 0))
+        from_result(|| {
+            unsafe { Self::calls(served) }
+                .control(id, cmd as u32)
+                .map(|()| 0)
+        })
     }
 
     /// # Safety

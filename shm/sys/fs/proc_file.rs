@@ -92,10 +92,7 @@ impl<D: DeviceFile> SysvipcShm<D> {
     /// # Safety
     ///
     /// Called by procfs with a file that `open()` opened, for a read to `iov`.
-    unsafe extern "C" fn read(
-        kiocb: *mut bindings::kiocb,
-        iov: *mut bindings::iov_iter,
-    ) -> isize {
+    unsafe extern "C" fn read(kiocb: *mut bindings::kiocb, iov: *mut bindings::iov_iter) -> isize {
         // SAFETY: By this function's requirement. An open file is only shared, and a read has its
         // `kiocb` and `iov` for itself.
         let (opened, position, iov) = unsafe {

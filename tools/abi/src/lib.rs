@@ -15,7 +15,10 @@ use core::mem::{offset_of, size_of};
 /// Where the device is found, unless udev was told otherwise.
 pub const DEVICE: &str = "/dev/rust_shm";
 /// The revision of the header that this crate follows.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
+
+/// [`Version::features`]: [`IOC_SERVE`] works on this kernel.
+pub const FEATURE_SERVE: u64 = 1;
 
 /// As a key: always make a new segment, which no key finds.
 pub const IPC_PRIVATE: i32 = 0;
@@ -72,6 +75,13 @@ pub const MODE_DEST: u32 = 0o1000;
 /// [`Stat::mode`]: locked in memory by [`LOCK`].
 pub const MODE_LOCKED: u32 = 0o2000;
 
+/// [`Serve::op`]: only tell whether it is on.
+pub const SERVE_ASK: u32 = 0;
+/// [`Serve::op`]: the system calls are the module's from now on.
+pub const SERVE_ON: u32 = 1;
+/// [`Serve::op`]: they are the kernel's again.
+pub const SERVE_OFF: u32 = 2;
+
 /// Writes the structures, and asserts that they have just the layout that the header asserts:
 /// field after field without a hole.
 macro_rules! structures {
@@ -94,7 +104,7 @@ structures! {
         abi: u32, 0;
         /// Zero.
         reserved: u32, 4;
-        /// A bit for each optional ability; none is defined.
+        /// A bit for each optional ability: [`FEATURE_SERVE`].
         features: u64, 8;
     }
     /// Find or make a segment.
@@ -208,6 +218,13 @@ structures! {
         /// 0.
         swap_successes: u64, 40;
     }
+    /// The system calls themselves, in the caller's IPC namespace.
+    Serve, 8: {
+        /// What to do.
+        op: u32, 0;
+        /// Zero.
+        flags: u32, 4;
+    }
 }
 
 impl Version {
@@ -236,3 +253,5 @@ pub const IOC_ATTACH: u32 = ioc::<Attach>(READ | WRITE, 2);
 pub const IOC_DETACH: u32 = ioc::<Detach>(WRITE, 3);
 /// See [`Ctl`]. Returns what `shmctl(2)` returns.
 pub const IOC_CTL: u32 = ioc::<Ctl>(WRITE, 4);
+/// See [`Serve`]. Returns 1 if it is on then, 0 if it is off.
+pub const IOC_SERVE: u32 = ioc::<Serve>(WRITE, 5);

@@ -34,6 +34,7 @@ fn is_the_headers() {
         ABI_VERSION IPC_PRIVATE IPC_CREAT IPC_EXCL HUGETLB NORESERVE HUGE_SHIFT HUGE_MASK HUGE_2MB RDONLY RND REMAP EXEC
         IPC_RMID IPC_SET IPC_STAT IPC_INFO LOCK UNLOCK STAT INFO STAT_ANY CTL_HUGE MODE_DEST MODE_LOCKED
         IOC_VERSION IOC_GET IOC_ATTACH IOC_DETACH IOC_CTL
+        FEATURE_SERVE SERVE_ASK SERVE_ON SERVE_OFF IOC_SERVE
     );
     lines.extend(layout!(Version as "rust_shm_version": abi reserved features));
     lines.extend(layout!(Get as "rust_shm_get": key flags size));
@@ -49,6 +50,7 @@ fn is_the_headers() {
         layout!(Usage as "rust_shm_usage": used_ids reserved shm_tot shm_rss shm_swp
         swap_attempts swap_successes),
     );
+    lines.extend(layout!(Serve as "rust_shm_serve": op flags));
     lines.push(format!(
         "_Static_assert(!__builtin_strcmp(RUST_SHM_DEVICE, \"{DEVICE}\"), \"DEVICE\");"
     ));

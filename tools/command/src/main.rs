@@ -25,6 +25,7 @@ mod processes;
 mod remove;
 mod run;
 mod show;
+mod system;
 mod top;
 mod units;
 
@@ -83,6 +84,7 @@ fn execute(cli: &Cli) -> Result {
             change::each(&device()?, &unlock.ids, |segment| segment.unlock())
         }
         Command::Run(run) => run::run(&cli.device, run),
+        Command::System(system) => system::run(&device()?, system.switch),
         Command::Cat(part) => contents::cat(&device()?, part),
         Command::Dump(part) => contents::dump(&device()?, part),
         Command::Write(to) => contents::write(&device()?, to),

@@ -44,6 +44,12 @@ pub enum Call {
     Populate,
     /// `mmap(2)` of memory without a segment.
     Map,
+    /// Asking whether the system calls are served.
+    Serves,
+    /// Serving them.
+    Serve,
+    /// Serving them no longer.
+    EndServing,
 }
 
 impl Call {
@@ -65,6 +71,9 @@ impl Call {
             Self::Usage => "ask for the usage of",
             Self::Populate => "populate",
             Self::Map => "map",
+            Self::Serves => "ask for the system calls of",
+            Self::Serve => "serve the system calls of",
+            Self::EndServing => "stop serving the system calls of",
         }
     }
 }
@@ -246,6 +255,14 @@ impl Error {
                 "only its owner, its creator and root may, with a ulimit -l above 0"
             }
             (Call::Lock, libc::ENOMEM) => "it is larger than what you may lock: raise ulimit -l, or be root",
+            (Call::Serve | Call::EndServing, libc::EPERM) => {
+                "it takes root of the user namespace that owns it: use sudo, or unshare --user --map-current-user --ipc"
+            }
+            (Call::Serve, libc::EBUSY) => "the kernel's own has segments in it: ipcs -m lists them, ipcrm removes them",
+            (Call::EndServing, libc::EBUSY) => "the module has segments in it: rshm ls lists them, rshm rm removes them",
+            (Call::Serve, libc::EOPNOTSUPP) => {
+                "the module cannot do that on this kernel, or not at present: see dmesg, and Documentation/system-calls.md"
+            }
             (Call::Populate, libc::ENOMEM | libc::EFAULT) => "there is not as much memory",
             _ => return None,
         })
@@ -284,7 +301,7 @@ fn name_of(errno: i32) -> Option<&'static str> {
         };
     }
     names!(E2BIG EACCES EAGAIN EBUSY EEXIST EFAULT EIDRM EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG
-        ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTTY ENXIO EPERM EROFS)
+        ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTTY ENXIO EOPNOTSUPP EPERM EROFS)
 }
 
 #[cfg(test)]
