@@ -730,6 +730,15 @@ STEP(go_back, setns(run->fd, CLONE_NEWIPC))
 STEP(new_namespace, this_namespace(run) < 0 ? -1 : unshare_ipc(run))
 STEP(new_namespace_and_segment, new_namespace(run) || run->shm->get(IPC_PRIVATE, MIB, 0600) < 0 ? -1 : 0)
 
+STEP(serve_on, shm_serve(RUST_SHM_SERVE_ON) == 1 ? 0 : -1)
+STEP(serve_off, shm_serve(RUST_SHM_SERVE_OFF))
+STEP(by_system_call, run->id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600))
+STEP(served_stat, syscall(SYS_shmctl, run->id, IPC_STAT, &(struct shmid_ds) {}))
+
+/* A tenth of what it takes is ftrace's: it has no more to say than that it cannot. */
+SCENARIO(failnth_module, serve, .call = serve_on, .undo = serve_off, MAY_FAIL(ENOMEM, EFAULT, EOPNOTSUPP))
+SCENARIO(failnth_module, end_serving, .also = serve_on, .call = serve_off, .undo = serve_on, MAY_FAIL(EFAULT))
+
 SCENARIO(failnth, unshare, .also = this_namespace, .call = unshare_ipc, .undo = go_back, MAY_FAIL(ENOMEM, ENOSPC))
 SCENARIO(failnth, first_get_in_a_namespace, .size = 4 * KIB, .also = new_namespace, .call = get_private, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })

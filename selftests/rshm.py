@@ -1327,7 +1327,7 @@ def run_system_serves_any_program():
     fails(125, "be root", "run", "--system", "true", **AS_NOBODY)
     fails(2, "--system", "run", "--here", "true")
     # An ordinary user may in a namespace of their own.
-    result = call("unshare", "--user", "--map-current-user", PROGRAM, "run", "--system", "--", "sh", "-c", f"ipcmk -M 4K; {PROGRAM} system status", **AS_NOBODY)
+    result = call("unshare", "--user", "--map-current-user", "--keep-caps", PROGRAM, "run", "--system", "--", "sh", "-c", f"ipcmk -M 4K; {PROGRAM} system status", **AS_NOBODY)
     assert result.status == 0 and result.out.endswith("on\n"), result
 
 

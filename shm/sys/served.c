@@ -529,18 +529,18 @@ static int probe(void)
 		error = find_ftrace_call(probes[at].name, &probes[at].ip);
 		if (!error)
 			error = ftrace_set_filter_ip(&send_ops, probes[at].ip, 0, 0);
-		if (error)
+		if (error && error != -ENOMEM)
 			pr_err("rust_shm: %s cannot be probed (%d)\n", probes[at].name, error);
 	}
 	if (!error) {
 		error = register_ftrace_function(&send_ops);
-		if (error)
+		if (error && error != -ENOMEM)
 			pr_err("rust_shm: the system calls cannot be probed (%d)\n", error);
 	}
 	if (error) {
 		ftrace_free_filter(&send_ops);
 		/* Somebody else's live patch, or kernel.ftrace_enabled=0. */
-		return -EOPNOTSUPP;
+		return error == -ENOMEM ? error : -EOPNOTSUPP;
 	}
 	return 0;
 }

@@ -163,7 +163,7 @@ const SET: &[Kind] = &[
     Pick(&[0o600, 0, 0o777, 0o444]),
     Flags(&[0, 0, 0, 1]),
 ];
-const IOCTL: Kind = Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0xd500, 0x5401, 0x5421]);
+const IOCTL: Kind = Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4008_d505, 0x4018_d505, 0xd500, 0x5401, 0x5421]);
 const OPEN: Kind = Pick(&[2, 2, 0, 1, 0x8_0000, 0x4000, 0x20_0000]);
 const MODE: Kind = Pick(&[0, 1, 2, 3, 4, 5, 6, 0x8002, 0x4003, 0x2003]);
 /// All but those that poison pages: NORMAL to DONTNEED, FREE, REMOVE, DONTFORK to NOHUGEPAGE, DONTDUMP to COLLAPSE, and guards.
@@ -240,6 +240,15 @@ pub const CALLS: &[Call] = &[
         a.put(v[2], &[v[3], v[4], v[5], v[6]]);
         a.call(libc::SYS_ioctl, &v[..3])
     }),
+    // The system calls: the module's where it serves the namespace.
+    by("serve", 6, &[Dev, Where, Below(4), Flags(&[0, 0, 0, 1])], |a, v| {
+        a.put(v[1], &abi::Serve { op: v[2] as u32, flags: v[3] as u32 });
+        ioctl(a, v[0], abi::IOC_SERVE, v[1])
+    }),
+    plain("shmget", 8, libc::SYS_shmget, &[NewId, KEY, Size, GET]),
+    plain("shmat", 12, libc::SYS_shmat, &[NewAt, Id, Addr, ATTACH]),
+    plain("shmdt", 8, libc::SYS_shmdt, &[Addr]),
+    plain("shmctl", 10, libc::SYS_shmctl, &[Id, COMMAND, Where]),
     // Files.
     plain("close", 4, libc::SYS_close, &[File]),
     plain("dup", 2, libc::SYS_dup, &[NewFile, File]),

@@ -42,7 +42,7 @@ pub fn prepare(device: &Path, here: bool) -> Result {
     if !here {
         unshare(CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWNS).map_err(|errno| {
             let hint = if errno == Errno::EPERM {
-                ": be root, or go through unshare --user --map-current-user rshm run --system -- ..."
+                ": be root, or go through unshare --user --map-current-user --keep-caps rshm run --system -- ..."
             } else {
                 ""
             };

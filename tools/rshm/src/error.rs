@@ -256,7 +256,7 @@ impl Error {
             }
             (Call::Lock, libc::ENOMEM) => "it is larger than what you may lock: raise ulimit -l, or be root",
             (Call::Serve | Call::EndServing, libc::EPERM) => {
-                "it takes root of the user namespace that owns it: use sudo, or unshare --user --map-current-user --ipc"
+                "it takes root of the user namespace that owns it: use sudo, or unshare --user --map-current-user --keep-caps --ipc"
             }
             (Call::Serve, libc::EBUSY) => "the kernel's own has segments in it: ipcs -m lists them, ipcrm removes them",
             (Call::EndServing, libc::EBUSY) => "the module has segments in it: rshm ls lists them, rshm rm removes them",
