@@ -732,8 +732,6 @@ STEP(new_namespace_and_segment, new_namespace(run) || run->shm->get(IPC_PRIVATE,
 
 STEP(serve_on, shm_serve(RUST_SHM_SERVE_ON) == 1 ? 0 : -1)
 STEP(serve_off, shm_serve(RUST_SHM_SERVE_OFF))
-STEP(by_system_call, run->id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600))
-STEP(served_stat, syscall(SYS_shmctl, run->id, IPC_STAT, &(struct shmid_ds) {}))
 
 /* A tenth of what it takes is ftrace's: it has no more to say than that it cannot. */
 SCENARIO(failnth_module, serve, .call = serve_on, .undo = serve_off, MAY_FAIL(ENOMEM, EFAULT, EOPNOTSUPP))
