@@ -126,7 +126,7 @@ impl kernel::InPlaceModule for RustShm {
             #[cfg(CONFIG_DEBUG_FS)]
             _report <- shm::call::report::new(_namespaces.clone()),
             // Last: the module cannot be unloaded any more.
-            _served: serve_first(&_namespaces)?,
+            _served: serve_first(_namespaces)?,
         })
     }
 }

@@ -389,7 +389,7 @@ static void *call_without_end(void *arg)
 		MUST(!syscall(SYS_shmctl, id, IPC_RMID, NULL));
 		me->calls++;
 		/* It is switched off only where nobody has a segment. */
-		usleep(rand() % 2000);
+		usleep(rand() % 50000);
 	}
 	return NULL;
 }
@@ -399,12 +399,12 @@ TEST_F(served, is_switched_while_others_call)
 	struct caller callers[3] = {};
 	bool is_on = true;
 	int i, switched = 0;
-	double end = shm_now() + 5;
+	double end = shm_now() + 20 * shm_slow();
 
 	stop = false;
 	for (i = 0; i < 3; i++)
 		ASSERT_EQ(0, pthread_create(&callers[i].thread, NULL, call_without_end, &callers[i]));
-	while (shm_now() < end) {
+	while (switched < 20 && shm_now() < end) {
 		int result = shm_serve(is_on ? RUST_SHM_SERVE_OFF : RUST_SHM_SERVE_ON);
 
 		ASSERT_TRUE(result == !is_on || (result == -1 && errno == EBUSY));
@@ -420,8 +420,7 @@ TEST_F(served, is_switched_while_others_call)
 			TH_LOG("caller %d, line %d: %s, after %lu rounds", i, callers[i].line,
 			       strerror(callers[i].error), callers[i].calls);
 	}
-	EXPECT_LT(2, switched);
-	TH_LOG("switched %d times", switched);
+	EXPECT_LT(4, switched);
 	/* Nobody has anything now. */
 	EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
 	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));

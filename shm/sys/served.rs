@@ -174,12 +174,11 @@ impl<T: SystemCalls> Served<T> {
         id: c_int,
         cmd: c_int,
     ) -> c_long {
-        // CAST: A command is not negative.
-        // SAFETY: As in `get()`.
         from_result(|| {
-            unsafe { Self::calls(served) }
-                .control(id, cmd as u32)
-                .map(|()| 0)
+            // SAFETY: As in `get()`.
+            let calls: &T = unsafe { Self::calls(served) };
+            // CAST: A command is not negative.
+            calls.control(id, cmd as u32).map(|()| 0)
         })
     }
 
