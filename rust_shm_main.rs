@@ -14,12 +14,17 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+#[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
+use shm::sys::fs::proc_file::SysvipcShm;
 #[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
 use shm::sys::task::kprobe;
 #[cfg(CONFIG_SYSVIPC)]
 use shm::sys::task::task_work::TaskWork;
 use shm::{
-    call::device::OpenDevice,
+    call::{
+        calls,
+        device::OpenDevice, //
+    },
     registry::{
         namespace::Namespaces,
         settings::{
@@ -29,11 +34,14 @@ use shm::{
     },
     segment::memory::Mounts,
     sys::{
+        compat::eopnotsupp,
         fs::misc::Device,
+        served,
         sync::{
             queue::OwnedQueue, //
             rcu_arc::RcuCallbacks,
-        }, //
+        },
+        task::ipc_ns::IpcNamespace, //
     }, //
 };
 
@@ -48,9 +56,13 @@ module! {
 /// The module. Its parts go away in this order: each may use those after it until then.
 #[pin_data]
 struct RustShm {
+    _served: (),
     #[cfg(CONFIG_DEBUG_FS)]
     #[pin]
     _report: shm::call::report::Report,
+    #[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
+    #[pin]
+    _table: SysvipcShm<OpenDevice>,
     #[pin]
     _device: Device<OpenDevice>,
     #[cfg(CONFIG_IPC_NS)]
@@ -64,9 +76,26 @@ struct RustShm {
     _creator_leaves: kprobe::Kprobe<kprobe::CreatorLeaves, Arc<Namespaces>>,
     #[cfg(CONFIG_SYSVIPC)]
     _task_work: TaskWork,
+    _calls: served::Calls,
     _namespaces: Arc<Namespaces>,
     _mounts: Arc<Mounts>,
     _callbacks: RcuCallbacks,
+}
+
+/// Serves the system calls of the first IPC namespace, if the parameter `serve` says so.
+fn serve_first(namespaces: &Arc<Namespaces>) -> Result {
+    if !settings::serve() {
+        return Ok(());
+    }
+    let namespace = IpcNamespace::first().ok_or(eopnotsupp())?;
+    let registry = namespaces.registry(namespace.id())?;
+    calls::serve(&namespace, namespaces, &registry).inspect_err(|e| {
+        if *e == EBUSY {
+            pr_err!("serve=1: the first IPC namespace has segments: ipcs -m shows them; remove them, or load the module earlier\n");
+        } else {
+            pr_err!("serve=1: the system calls cannot be served\n");
+        }
+    })
 }
 
 impl kernel::InPlaceModule for RustShm {
@@ -78,6 +107,7 @@ impl kernel::InPlaceModule for RustShm {
                 Namespaces::new(_mounts.clone(), OwnedQueue::new(c"rust_shm")?, Settings::new()?),
                 GFP_KERNEL,
             )?,
+            _calls: served::Calls,
             #[cfg(CONFIG_SYSVIPC)]
             _task_work: TaskWork,
             #[cfg(CONFIG_IPC_NS)]
@@ -91,8 +121,12 @@ impl kernel::InPlaceModule for RustShm {
                 settings::device_mode(),
                 _namespaces.clone(),
             ),
+            #[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
+            _table <- SysvipcShm::new(_namespaces.clone()),
             #[cfg(CONFIG_DEBUG_FS)]
             _report <- shm::call::report::new(_namespaces.clone()),
+            // Last: the module cannot be unloaded any more.
+            _served: serve_first(_namespaces)?,
         })
     }
 }

@@ -515,6 +515,61 @@ static double run_find(const struct row *row, enum side side, unsigned long coun
 	return elapsed;
 }
 
+static void serve(bool on)
+{
+	struct rust_shm_serve arg = { .op = on ? RUST_SHM_SERVE_ON : RUST_SHM_SERVE_OFF };
+
+	if (ioctl(device, RUST_SHM_IOC_SERVE, &arg) != on)
+		die("RUST_SHM_IOC_SERVE");
+}
+
+/* The built-in's find, while the module serves another namespace (rust_shm), or none. */
+static double run_elsewhere(const struct row *row, enum side side, unsigned long count)
+{
+	int ready[2], done[2];
+	double elapsed;
+	pid_t pid = -1;
+	char byte = 0;
+
+	if (side == RUST) {
+		if (pipe(ready) || pipe(done))
+			die("pipe");
+		pid = fork();
+		if (!pid) {
+			close(done[1]);
+			if (unshare(CLONE_NEWIPC))
+				die("unshare");
+			serve(true);
+			if (write(ready[1], &byte, 1) != 1 || read(done[0], &byte, 1))
+				die("pipe");
+			serve(false);
+			_exit(0);
+		}
+		close(ready[1]);
+		if (read(ready[0], &byte, 1) != 1)
+			die("it is not served");
+	}
+	elapsed = run_find(row, BUILTIN, count);
+	if (side == RUST) {
+		close(done[1]);
+		waitpid(pid, NULL, 0);
+	}
+	return elapsed;
+}
+
+/* Find by the system call, of the built-in or of the module, which serves this namespace. */
+static double run_served(const struct row *row, enum side side, unsigned long count)
+{
+	double elapsed;
+
+	if (side == RUST)
+		serve(true);
+	elapsed = run_find(row, BUILTIN, count);
+	if (side == RUST)
+		serve(false);
+	return elapsed;
+}
+
 /* The touch alone, each time of a new segment. */
 static double run_touch(const struct row *row, enum side side, unsigned long count)
 {
@@ -695,6 +750,8 @@ static const struct row rows[] = {
 	{ BASIC("stat-full", "IPC_STAT, 1 GiB in memory"), REPEAT(stat_once, 1024 * MIB), .touched = 1024 * MIB, .beside = true,
 	  .count = 5000, .sides = PAIR, .aim = 1.5 },
 	{ BASIC("find", "find by key, among 1001"), US, .run = run_find, .size = SMALL_SIZE, .sides = WITH_LIMIT, .aim = 1.5, .most = 0.9 },
+	{ BASIC("find-served", "find by key, by the served system call"), US, .run = run_served, .size = SMALL_SIZE, .sides = PAIR },
+	{ BASIC("find-elsewhere", "find by key, while another namespace is served"), US, .run = run_elsewhere, .size = SMALL_SIZE, .sides = PAIR },
 	{ BASIC("life-4k", "whole life, 4 KiB"), LIFE(4 * KIB, 4 * KIB), .sides = PAIR },
 	{ BASIC("life-64k", "whole life, 64 KiB"), LIFE(64 * KIB, 64 * KIB), .sides = PAIR, .aim = 0.38 },
 	{ BASIC("life-1m", "whole life, 1 MiB"), LIFE(MIB, MIB), .sides = PAIR, .aim = 0.42 },

@@ -31,6 +31,7 @@ selftests() {
 	mkdir -p build/tools/examples
 	install -p $built/debug/examples/{producer,consumer,sandbox} build/tools/examples/ && install -p selftests/rshm.py build/selftests/rshm || return
 	preloaded
+	served
 }
 
 # Selftests that tools/preload answers for too: what they expect of the built-in, they get from the module. Not those of what is different
@@ -47,6 +48,19 @@ preloaded() {
 				RUST_SHM_THROUGH_LIBC=1 LD_PRELOAD=$library exec /src/build/selftests/$name$bits -v builtin "\$@"
 			END
 			chmod 755 "build/selftests/preloaded-$name$bits"
+		done
+	done
+}
+
+# Selftests whose system calls the module answers, in namespaces that it serves.
+served_programs='attach commit ctl detach forced get hole lifetime limits lock namespace permission policy stat'
+
+served() {
+	local name bits
+	for name in $served_programs; do
+		for bits in '' -32; do
+			printf '#!/bin/sh\nRUST_SHM_SERVED=1 exec /src/build/selftests/%s -v builtin "$@"\n' "$name$bits" >"build/selftests/served-$name$bits" &&
+				chmod 755 "build/selftests/served-$name$bits" || return
 		done
 	done
 }

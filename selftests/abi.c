@@ -45,6 +45,7 @@ FIXTURE_TEARDOWN(abi)
 static const unsigned long requests[] = {
 	RUST_SHM_IOC_VERSION, RUST_SHM_IOC_GET, RUST_SHM_IOC_ATTACH, RUST_SHM_IOC_DETACH, RUST_SHM_IOC_CTL,
 	RUST_SHM_IOC_FD, RUST_SHM_IOC_RESTORE,
+	RUST_SHM_IOC_SERVE,
 };
 
 /* The size of struct rust_shm_stat in revision 1. */
@@ -182,6 +183,10 @@ TEST_F(abi, layout_is_as_published)
 	EXPECT_OFFSET(rust_shm_restore, dtime, 56);
 	EXPECT_OFFSET(rust_shm_restore, ctime, 64);
 	EXPECT_EQ(72, sizeof(struct rust_shm_restore));
+
+	EXPECT_OFFSET(rust_shm_serve, op, 0);
+	EXPECT_OFFSET(rust_shm_serve, flags, 4);
+	EXPECT_EQ(8, sizeof(struct rust_shm_serve));
 }
 
 TEST_F(abi, numbers_are_as_published)
@@ -195,6 +200,7 @@ TEST_F(abi, numbers_are_as_published)
 	EXPECT_EQ(0xd520UL, RUST_SHM_FD_ADD_SEALS);
 	EXPECT_EQ(0xd521UL, RUST_SHM_FD_GET_SEALS);
 	EXPECT_EQ(0x4048d507UL, RUST_SHM_IOC_RESTORE);
+	EXPECT_EQ(0x4008d505UL, RUST_SHM_IOC_SERVE);
 }
 
 TEST_F(abi, constants_are_those_of_the_c_library)
@@ -229,7 +235,7 @@ TEST_F(abi, version_fills_the_whole_structure)
 	ASSERT_EQ(0, ioctl(self->fd, RUST_SHM_IOC_VERSION, &version));
 	EXPECT_EQ(RUST_SHM_ABI_VERSION, version.abi);
 	EXPECT_EQ(0, version.reserved);
-	EXPECT_EQ(RUST_SHM_FEATURE_FD | RUST_SHM_FEATURE_RESTORE, version.features);
+	EXPECT_EQ(RUST_SHM_FEATURE_FD | RUST_SHM_FEATURE_RESTORE, version.features & ~RUST_SHM_FEATURE_SERVE);
 }
 
 TEST_F(abi, bad_pointers_are_efault)
@@ -846,7 +852,8 @@ TEST_F(abi, random_structures_do_no_harm)
 			result = ioctl(self->fd, request, &u);
 			if (result < 0) {
 				ASSERT_TRUE(errno == EINVAL || errno == ENOENT || errno == EEXIST || errno == ENOSPC || errno == ENOMEM ||
-					    errno == EPERM || errno == EACCES || errno == EIDRM)
+					    errno == EPERM || errno == EACCES || errno == EIDRM ||
+					    (errno == EBUSY && request == RUST_SHM_IOC_SERVE))
 					TH_LOG("ioctl %lx gave errno %d", request, errno);
 			} else if (request == RUST_SHM_IOC_ATTACH) {
 				struct rust_shm_detach detach = { .addr = u.attach.addr };

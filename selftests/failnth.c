@@ -805,6 +805,12 @@ STEP(go_back, setns(run->fd, CLONE_NEWIPC))
 STEP(new_namespace, this_namespace(run) < 0 ? -1 : unshare_ipc(run))
 STEP(new_namespace_and_segment, new_namespace(run) || run->shm->get(IPC_PRIVATE, MIB, 0600) < 0 ? -1 : 0)
 
+STEP(serve_on, shm_serve(RUST_SHM_SERVE_ON) == 1 ? 0 : -1)
+STEP(serve_off, shm_serve(RUST_SHM_SERVE_OFF))
+
+/* Much of what it takes is ftrace's, which does not always say that memory is short. To switch it off takes none. */
+SCENARIO(failnth_module, serve, .call = serve_on, .undo = serve_off, MAY_FAIL(ENOMEM, EFAULT, EOPNOTSUPP))
+
 SCENARIO(failnth, unshare, .also = this_namespace, .call = unshare_ipc, .undo = go_back, MAY_FAIL(ENOMEM, ENOSPC))
 SCENARIO(failnth, first_get_in_a_namespace, .size = 4 * KIB, .also = new_namespace, .call = get_private, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })

@@ -1279,6 +1279,74 @@ def run_refuses_what_ignores_it():
         fails(126, "linked statically", "run", static)
 
 
+STATIC = """
+#include <stdio.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+	int id = syscall(SYS_shmget, 0x53, 5000, IPC_CREAT | 0600);
+	char *memory = (char *)syscall(SYS_shmat, id, NULL, 0);
+
+	memory[0] = 1;
+	return printf("%d %d\\n", id, (int)geteuid()) < 0 || syscall(SYS_shmdt, memory);
+}
+"""
+
+
+def can_serve():
+    if "off" not in rshm("system", "status").out or rshm("run", "--system", "true").err.count("EOPNOTSUPP"):
+        raise Skip("SKIP the module serves no system calls on this kernel")
+
+
+@test
+def run_system_serves_any_program():
+    can_serve()
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.chmod(directory, 0o755)
+        program = os.path.join(directory, "static")
+        write(program + ".c", STATIC)
+        must("cc", "-static", "-o", program, program + ".c")
+        script = f"{PROGRAM} system status; {program}; {PROGRAM} ls -o key,size | tail -n 1; {PROGRAM} rm -y --all >/dev/null"
+        same(ok("run", "--system", "--", "sh", "-c", script).split()[:4], ["on", "0", "0", "0x00000053"])
+        # A set-user-ID program of nobody's, and one that another user starts.
+        os.chown(program, NOBODY, NOBODY)
+        os.chmod(program, 0o4755)
+        script = f"setpriv --reuid 1 --regid 1 --clear-groups {program}; {PROGRAM} ls -o owner | tail -n 1"
+        same(ok("run", "--system", "--", "sh", "-c", script).split(), ["0", str(NOBODY), "nobody"])
+        os.chmod(program, 0o755)
+        # What lists segments lists these, by the kernel's file and by the system calls.
+        script = "ipcmk -M 6K >&2; cat /proc/sysvipc/shm; ipcs -m"
+        result = rshm("run", "--system", "--", "sh", "-c", script)
+        assert result.status == 0 and result.out.count(" 6144 ") == 2, result
+    same(table(), {})
+    same(rshm("run", "--system", "sh", "-c", "exit 42").status, 42)
+    fails(127, "no such program", "run", "--system", "no-such-program")
+    fails(125, "be root", "run", "--system", "true", **AS_NOBODY)
+    fails(2, "--system", "run", "--here", "true")
+    # An ordinary user may in a namespace of their own.
+    result = call("unshare", "--user", "--map-current-user", "--keep-caps", PROGRAM, "run", "--system", "--", "sh", "-c", f"ipcmk -M 4K; {PROGRAM} system status", **AS_NOBODY)
+    assert result.status == 0 and result.out.endswith("on\n"), result
+
+
+@test
+def system_is_switched():
+    can_serve()
+    same(ok("system", "status"), "off\n")
+    inside = lambda script: call("unshare", "--ipc", "sh", "-ec", script.replace("rshm", PROGRAM))
+    result = inside("rshm system on; rshm system status; ipcmk -M 4K >/dev/null; rshm system off || rshm rm -y --all >/dev/null; rshm system off; rshm system status")
+    assert (result.status, result.out) == (0, "on\noff\n") and "EBUSY" in result.err and "rshm rm" in result.err, result
+    result = inside("rshm run --system --here true; rshm system status")
+    same((result.status, result.out, result.err), (0, "on\n", ""))
+    if os.path.exists("/proc/sysvipc/msg"):
+        result = inside("ipcmk -M 4K; rshm system on")
+        assert result.status == 1 and "EBUSY" in result.err and "ipcrm" in result.err, result
+    result = call("unshare", "--ipc", "setpriv", "--reuid", str(NOBODY), PROGRAM, "system", "on")
+    assert result.status == 1 and "EPERM" in result.err and "sudo" in result.err, result
+
+
 @test
 def doctor_when_all_is_well_and_when_not():
     result = rshm("doctor", "--json")

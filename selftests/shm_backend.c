@@ -30,9 +30,19 @@
  * Or, with RUST_SHM_THROUGH_LIBC in the environment, by the functions of libc, which tools/preload has put its own before: then what is
  * tested is the module again, but by programs that know nothing of it, against what is expected of the built-in. Whoever makes one of
  * the system calls is killed then.
+ *
+ * Or, with RUST_SHM_SERVED in the environment, by the same system calls in namespaces that the module serves.
  */
 
-static bool through_libc;
+static bool through_libc, served;
+
+/* Where the kernel has a table of its own, that does not show what is served; else the module makes this file. */
+static char builtin_table[] = "/proc/sysvipc/shm";
+
+bool shm_is_served(void)
+{
+	return served;
+}
 
 /* IPC_64: without it, the system call of 32-bit arm has the structures of Linux 2.2. Others know only the new ones. */
 #ifdef __arm__
@@ -72,6 +82,9 @@ int shm_forbid_builtin(void)
 
 __attribute__((constructor)) static void choose(void)
 {
+	served = getenv("RUST_SHM_SERVED");
+	if (served && !access("/proc/sysvipc/msg", F_OK))
+		strcpy(builtin_table, RUST_SHM_DEVICE);
 	through_libc = getenv("RUST_SHM_THROUGH_LIBC");
 	if (through_libc && shm_forbid_builtin()) {
 		perror("seccomp");
@@ -101,6 +114,8 @@ static int builtin_ctl(int id, int cmd, void *arg)
 
 static int builtin_missing(void)
 {
+	if (served)
+		return shm_can_serve() ? 0 : ENOSYS;
 	errno = 0;
 	return builtin_ctl(-1, IPC_RMID, NULL) < 0 && errno == ENOSYS ? ENOSYS : 0;
 }
@@ -224,7 +239,7 @@ static int builtin_shm_info(struct rust_shm_usage *usage)
 
 const struct shm_backend shm_builtin = {
 	.name = "builtin",
-	.table = "/proc/sysvipc/shm",
+	.table = builtin_table,
 	.missing = builtin_missing,
 	.get = builtin_get,
 	.attach = builtin_attach,
@@ -262,6 +277,31 @@ int shm_rust_ioctl(unsigned long request, void *arg)
 	int fd = shm_rust_fd();
 
 	return fd < 0 ? -1 : ioctl(fd, request, arg);
+}
+
+int shm_serve(unsigned int op)
+{
+	struct rust_shm_serve serve = { .op = op };
+
+	return shm_rust_ioctl(RUST_SHM_IOC_SERVE, &serve);
+}
+
+bool shm_can_serve(void)
+{
+	struct rust_shm_version version;
+
+	return !shm_rust_ioctl(RUST_SHM_IOC_VERSION, &version) && version.features & RUST_SHM_FEATURE_SERVE;
+}
+
+int shm_unshare(int flags)
+{
+	int result = unshare(flags), saved = errno;
+
+	/* Who may not switch it on has a namespace without. */
+	if (!result && served && flags & CLONE_NEWIPC)
+		shm_serve(RUST_SHM_SERVE_ON);
+	errno = saved;
+	return result;
 }
 
 static int rust_missing(void)
@@ -455,8 +495,11 @@ static int reset_limits(void)
 
 int shm_new_namespace(const struct shm_backend *shm)
 {
-	if (!unshare(CLONE_NEWIPC))
+	if (!shm_unshare(CLONE_NEWIPC)) {
+		if (served && shm == &shm_builtin && shm_serve(RUST_SHM_SERVE_ASK) != 1)
+			return EOPNOTSUPP;
 		return reset_limits();
+	}
 	if (errno != EINVAL)
 		return errno;
 	shm_remove_all(shm);

@@ -136,6 +136,18 @@ bool shm_limits_are_parameters(void);
 /* From now on, whoever makes one of the four system calls is killed by SIGSYS: this process and its children. 0, or -1. For root. */
 int shm_forbid_builtin(void);
 
+/* RUST_SHM_IOC_SERVE in the caller's namespace. */
+int shm_serve(unsigned int op);
+
+/* Whether the module can serve system calls on this kernel. */
+bool shm_can_serve(void);
+
+/* Whether the built-in is the module: RUST_SHM_SERVED is in the environment. See shm_backend.c. */
+bool shm_is_served(void);
+
+/* unshare(2); a new IPC namespace is served, too, where that is so. */
+int shm_unshare(int flags);
+
 /* Write a string to a file in one write(2); 0 or -1. */
 int shm_write_file(const char *path, const char *text);
 
@@ -257,6 +269,8 @@ static inline bool shm_is_child(struct __test_metadata *_metadata, pid_t *pid)
 	ASSERT_LE(0, *pid);
 	return !*pid;
 }
+
+#define unshare shm_unshare
 
 /* The harness's, with time limits for this machine. */
 static inline int shm_harness_run(int argc, char **argv)

@@ -8,7 +8,12 @@
  */
 #include "kselftest_harness.h"
 
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -553,6 +558,125 @@ TEST_F_TIMEOUT(unload, a_hundred_times_under_load, 280)
 	close_device();
 	EXPECT_EQ(0, module_settles(0));
 	EXPECT_EQ(0, module_unload_soon());
+}
+
+/* System calls that the module serves keep it. */
+
+#define SERVE_OR_SKIP() do { \
+	if (!shm_can_serve()) \
+		SKIP(return, "the module serves no system calls on this kernel"); \
+	ASSERT_EQ(1, shm_serve(RUST_SHM_SERVE_ON)); \
+} while (0)
+
+/* Whether the kernel has System V shared memory of its own. */
+static bool has_builtin(void)
+{
+	errno = 0;
+	return syscall(SYS_shmctl, -1, IPC_RMID, NULL) == -1 && errno != ENOSYS;
+}
+
+TEST_F(unload, served_it_stays)
+{
+	struct stat st;
+
+	SERVE_OR_SKIP();
+	close_device();
+	EXPECT_ERRNO(EWOULDBLOCK, module_unload());
+	EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+	close_device();
+	/* At once. */
+	ASSERT_EQ(0, module_unload_soon());
+	if (has_builtin())
+		EXPECT_ERRNO(ENOENT, syscall(SYS_shmget, SHM_KEY, 0, 0));
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+}
+
+/* A system call that sleeps in the module: its structure is in a page that comes when userfaultfd(2) says so. */
+static void *call_with(void *page)
+{
+	long result = syscall(SYS_shmctl, 0, IPC_SET, page);
+
+	return (void *)(result < 0 ? (long)errno : 0);
+}
+
+TEST_F(unload, served_it_stays_while_a_call_sleeps)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_zeropage zero;
+	struct uffdio_register area;
+	struct pollfd fault = { .events = POLLIN };
+	struct uffd_msg message;
+	pthread_t thread;
+	struct stat st;
+	void *result;
+	char *page;
+
+	SERVE_OR_SKIP();
+	fault.fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fault.fd < 0 && errno == ENOSYS)
+		SKIP(return, "this kernel has no userfaultfd");
+	ASSERT_LE(0, fault.fd);
+	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_API, &api));
+	page = mmap(NULL, shm_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, page);
+	area = (struct uffdio_register) {
+		.range = { (uintptr_t)page, shm_page_size() }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_REGISTER, &area));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, call_with, page));
+	ASSERT_EQ(1, poll(&fault, 1, 5000 * (int)shm_slow()));
+	ASSERT_EQ(sizeof(message), read(fault.fd, &message, sizeof(message)));
+
+	ASSERT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+	close_device();
+	EXPECT_ERRNO(EWOULDBLOCK, module_unload());
+	zero = (struct uffdio_zeropage) { .range = area.range };
+	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, pthread_join(thread, &result));
+	EXPECT_EQ(EINVAL, (long)result);
+	ASSERT_EQ(0, module_unload_soon());
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+}
+
+/* Loads it with serve=1. */
+TEST_F(unload, served_from_the_start)
+{
+	int first = open("/proc/1/ns/ipc", O_RDONLY | O_CLOEXEC), id;
+	struct stat st;
+
+	ASSERT_LE(0, first);
+	SERVE_OR_SKIP();
+	ASSERT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+	close_device();
+	ASSERT_EQ(0, module_unload_soon());
+	EXPECT_ERRNO(EINVAL, module_load_with("serve=2"));
+	SHM_CHILD {
+		ASSERT_EQ(0, setns(first, CLONE_NEWIPC));
+		if (has_builtin()) {
+			id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600);
+			ASSERT_LE(0, id);
+			EXPECT_ERRNO(EBUSY, module_load_with("serve=1"));
+			EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+		}
+		/* It is the first namespace, whoever loads the module. */
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		ASSERT_EQ(0, module_load_with("serve=1"));
+		ASSERT_TRUE(device_appears(&st));
+		EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_ASK));
+		ASSERT_EQ(0, setns(first, CLONE_NEWIPC));
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+		id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600);
+		EXPECT_LE(0, id);
+		EXPECT_EQ(1, shm_count(&shm_rust));
+		EXPECT_EQ(0, shm_rust.rmid(id));
+		EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+		close_device();
+		EXPECT_EQ(0, module_unload_soon());
+	}
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
 }
 
 TEST_HARNESS_MAIN

@@ -5,6 +5,7 @@
 //! [`call`]: the interfaces. Decodes a request, calls a function of a floor below, encodes the
 //! result.
 //! - `device.rs`: the misc device: ioctls and `read(2)`
+//! - `calls.rs`: the calls themselves, also for the system calls of a namespace that is served
 //! - `attach.rs`: maps a segment (`do_shmat()`), or makes a descriptor of it
 //! - `detach.rs`: unmaps an attach (`ksys_shmdt()`)
 //! - `table.rs`: the text of `read(2)`, as `/proc/sysvipc/shm`
@@ -48,8 +49,10 @@
 //! - A `Segment` owns its `ShmemFile`, which has the pages. It also holds its registry, and a spare
 //!   `AttachFile`, which holds the segment; `State::end()` breaks these two cycles.
 //! - A `Descriptor` holds its segment, and belongs to an inode of the module's filesystem.
-//! - A registry with segments, attach files, open devices, and the filesystem of descriptors while it is
-//!   mounted, each hold a reference to the module.
+//! - A namespace that is served has a `Served`, which holds the registry and `Namespaces`: `served.c` owns
+//!   it, and frees it when no call is in it any more.
+//! - A registry with segments, attach files, open devices, a `Served`, and the filesystem of descriptors
+//!   while it is mounted, each hold a reference to the module.
 //!
 //! # Lock order
 //!

@@ -33,7 +33,8 @@
 /**
  * RUST_SHM_ABI_VERSION - the revision of this header; see struct rust_shm_version.
  * Revision 2 adds SHM_HUGETLB, SHM_NORESERVE, SHM_LOCK and SHM_UNLOCK; 3 adds RUST_SHM_CTL_HUGE and
- * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_FD, RUST_SHM_IOC_RESTORE and rust_shm_stat.flags.
+ * rust_shm_stat.swap; 4 adds RUST_SHM_IOC_SERVE, RUST_SHM_IOC_FD,
+ * RUST_SHM_IOC_RESTORE and rust_shm_stat.flags.
  */
 #define RUST_SHM_ABI_VERSION 4
 
@@ -91,8 +92,9 @@
 #define RUST_SHM_MODE_LOCKED 0x00000400U	/* 02000: locked in memory by RUST_SHM_LOCK */
 
 /* Bits of rust_shm_version.features. */
-#define RUST_SHM_FEATURE_FD 0x00000002U	/* RUST_SHM_IOC_FD */
-#define RUST_SHM_FEATURE_RESTORE 0x00000004U	/* RUST_SHM_IOC_RESTORE */
+#define RUST_SHM_FEATURE_SERVE 0x0000000000000001ULL	/* RUST_SHM_IOC_SERVE works on this kernel */
+#define RUST_SHM_FEATURE_FD 0x0000000000000002ULL	/* RUST_SHM_IOC_FD */
+#define RUST_SHM_FEATURE_RESTORE 0x0000000000000004ULL	/* RUST_SHM_IOC_RESTORE */
 
 /**
  * struct rust_shm_version - what RUST_SHM_IOC_VERSION answers
@@ -329,6 +331,39 @@ struct rust_shm_usage {
 	__u64 swap_successes;
 };
 
+/* Values of rust_shm_serve.op. */
+#define RUST_SHM_SERVE_ASK 0U	/* only tell whether it is on */
+#define RUST_SHM_SERVE_ON 1U	/* the system calls are the module's from now on */
+#define RUST_SHM_SERVE_OFF 2U	/* they are the kernel's again */
+
+/**
+ * struct rust_shm_serve - the system calls themselves, in the caller's IPC namespace
+ * @op: in: RUST_SHM_SERVE_*; 32 bits.
+ * @flags: in: zero; 32 bits.
+ *
+ * Where it is on, shmget(2), shmat(2), shmdt(2) and shmctl(2) of all processes in the namespace are
+ * the module's, however a program is linked; also those of 32-bit programs, and by ipc(2). They have
+ * the segments that the ioctls have. It is off at first, and ends with the namespace. The module
+ * cannot be unloaded while it is on somewhere, or while a call is in it.
+ *
+ * The ioctl returns 1 if it is on when the ioctl is done, 0 if it is off. To switch on what is on,
+ * or off what is off, is no error.
+ *
+ * Errors:
+ *   EINVAL  op or flags is unknown
+ *   EPERM   ON or OFF by a caller without CAP_SYS_ADMIN in the user namespace that owns the IPC
+ *           namespace
+ *   EBUSY   ON: the kernel's own has segments in the namespace; OFF: the module has
+ *   EOPNOTSUPP  ON: the module cannot probe system calls on this kernel or architecture (no
+ *           RUST_SHM_FEATURE_SERVE), or at present (kernel.ftrace_enabled is 0, or they are
+ *           live-patched): the kernel's log says what
+ *   ENOMEM  the kernel has no memory for it
+ */
+struct rust_shm_serve {
+	__u32 op;
+	__u32 flags;
+};
+
 /*
  * Flags of struct rust_shm_fd: O_RDWR and O_CLOEXEC of most architectures. Without RUST_SHM_FD_RDWR,
  * the descriptor is for reading only, as with O_RDONLY.
@@ -449,6 +484,9 @@ struct rust_shm_restore {
 
 /** RUST_SHM_IOC_CTL - see struct rust_shm_ctl. Returns what shmctl(2) returns. */
 #define RUST_SHM_IOC_CTL _IOW(RUST_SHM_IOC_TYPE, 0x04, struct rust_shm_ctl)
+
+/** RUST_SHM_IOC_SERVE - see struct rust_shm_serve. Returns 1 or 0. */
+#define RUST_SHM_IOC_SERVE _IOW(RUST_SHM_IOC_TYPE, 0x05, struct rust_shm_serve)
 
 /** RUST_SHM_IOC_FD - see struct rust_shm_fd. Returns a descriptor. */
 #define RUST_SHM_IOC_FD _IOW(RUST_SHM_IOC_TYPE, 0x06, struct rust_shm_fd)
@@ -577,5 +615,9 @@ _RUST_SHM_AT(rust_shm_restore, atime, 48);
 _RUST_SHM_AT(rust_shm_restore, dtime, 56);
 _RUST_SHM_AT(rust_shm_restore, ctime, 64);
 _RUST_SHM_SIZE(rust_shm_restore, 72);
+
+_RUST_SHM_AT(rust_shm_serve, op, 0);
+_RUST_SHM_AT(rust_shm_serve, flags, 4);
+_RUST_SHM_SIZE(rust_shm_serve, 8);
 
 #endif /* _UAPI_RUST_SHM_H */

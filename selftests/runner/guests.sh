@@ -5,6 +5,7 @@
 needs_of() { # name
 	local file
 	set -- "${1#preloaded-}"
+	set -- "${1#served-}"
 	for file in "selftests/${1%-32}.c" "selftests/$1/Cargo.toml"; do
 		[ ! -e "$file" ] || sed -nE 's%^(/\*| \*|#) needs: ([a-z ]*).*%\2%p' "$file" | head -n 1
 	done
@@ -52,10 +53,10 @@ kind_of() { # needs
 }
 
 # The 32-bit programs that `make test` runs; `make test-all` runs all.
-programs_32='abi ctl preload preloaded-ctl'
+programs_32='abi ctl preload preloaded-ctl served served-ctl'
 
 # And those that it leaves out: tests of many calls each, half a minute of them.
-programs_long='preloaded-permission'
+programs_long='preloaded-permission served-permission served-policy served-forced served-limits served-lifetime'
 
 # Where the tests are that guests run, and how long each took.
 tests=build/selftests seconds=build/seconds

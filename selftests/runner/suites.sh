@@ -131,7 +131,7 @@ run_stress() {
 run_oracle() {
 	export TIMEOUT=${TIMEOUT:-14400}
 	build_all >build/oracle.log || { cat build/oracle.log; return 1; }
-	guest plain "echo '# === oracle'; build/selftests/oracle --seeds '${SEEDS:-1 2 3 4}' --steps ${STEPS:-10000}; status=\$?
+	guest plain "echo '# === oracle'; build/selftests/oracle --with ${WITH:-rust_shm} --seeds '${SEEDS:-1 2 3 4}' --steps ${STEPS:-10000}; status=\$?
 		selftests/runner/leaks || status=1; exit \$status" | selftests/runner/tally.py
 }
 

@@ -11,7 +11,8 @@ use crate::shm::{
     rules::{
         address,
         limits,
-        permission::Request, //
+        permission::Request,
+        uapi, //
     },
     segment::{
         memory,
@@ -46,6 +47,22 @@ pub(crate) struct Mode {
     pub(crate) execute: bool,
     /// Where.
     pub(crate) placement: address::Placement,
+}
+
+impl Mode {
+    /// Decodes the flags of `shmat(2)`; others are ignored. `EINVAL` for an address that no attach can have.
+    pub(crate) fn new(flags: u32, address: usize, shmlba: usize) -> Result<Self> {
+        Ok(Self {
+            read_only: flags & uapi::SHM_RDONLY != 0,
+            execute: flags & uapi::SHM_EXEC != 0,
+            placement: address::Placement::new(
+                address,
+                shmlba,
+                flags & uapi::SHM_RND != 0,
+                flags & uapi::SHM_REMAP != 0,
+            )?,
+        })
+    }
 }
 
 /// Maps the segment with an id of `registry` into the caller's address space, and returns where. As

@@ -9,6 +9,7 @@
 use crate::shm::{
     call::{
         attach,
+        calls,
         detach,
         table::Cursor, //
     },
@@ -16,13 +17,10 @@ use crate::shm::{
         create,
         namespace::Namespaces,
         restore::Restored,
-        settings,
         Registry, //
     },
     rules::{
-        address::Placement,
         id::Key,
-        limits,
         permission,
         restore::{
             self,
@@ -35,6 +33,7 @@ use crate::shm::{
         restore::Record, //
     },
     sys::{
+        compat::eopnotsupp,
         fs::{
             file::Access,
             misc::{
@@ -43,10 +42,10 @@ use crate::shm::{
             }, //
         },
         mm::{
-            memlock,
             user,
             vma, //
         },
+        served,
         task::{
             cred,
             ipc_ns::{
@@ -83,37 +82,6 @@ pub(crate) struct OpenDevice {
     cursor: Mutex<Cursor>,
 }
 
-/// The calling task in its IPC namespace.
-impl permission::Caller for CurrentIpcNamespace<'_> {
-    fn euid(&self) -> permission::Uid {
-        self.credentials().euid()
-    }
-
-    fn in_group(&self, gid: permission::Gid) -> bool {
-        cred::in_group(gid)
-    }
-
-    fn has_ipc_owner(&self) -> bool {
-        self.capable(Capability::IpcOwner)
-    }
-
-    fn has_sys_admin(&self) -> bool {
-        self.capable(Capability::SysAdmin)
-    }
-
-    fn has_ipc_lock(&self) -> bool {
-        self.capable(Capability::IpcLock)
-    }
-
-    fn may_lock_memory(&self) -> bool {
-        memlock::is_allowed()
-    }
-
-    fn may_have_huge_pages(&self) -> bool {
-        memlock::is_unlimited()
-    }
-}
-
 impl DeviceFile for OpenDevice {
     type Context = Arc<Namespaces>;
 
@@ -133,6 +101,7 @@ impl DeviceFile for OpenDevice {
             uapi::IOC_ATTACH => self.attach(program, user::read(arg)?, arg),
             uapi::IOC_DETACH => self.detach(&user::read(arg)?),
             uapi::IOC_CTL => self.ctl(&user::read(arg)?),
+            uapi::IOC_SERVE => self.serve(&user::read(arg)?),
             uapi::IOC_FD => self.descriptor(&user::read(arg)?),
             uapi::IOC_RESTORE => self.restore(&user::read(arg)?),
             _ => Err(ENOTTY),
@@ -167,7 +136,11 @@ fn version(arg: UserPtr) -> Result<isize> {
         &uapi::Version {
             abi: uapi::ABI_VERSION,
             reserved: 0,
-            features: (uapi::FEATURE_FD | uapi::FEATURE_RESTORE).into(),
+            features: if served::CAN_SERVE {
+                u64::from(uapi::FEATURE_SERVE)
+            } else {
+                0
+            } | u64::from(uapi::FEATURE_FD | uapi::FEATURE_RESTORE),
         },
     )?;
     Ok(0)
@@ -193,11 +166,6 @@ fn huge_pages(flags: u32, known: u32) -> Result<Option<u32>> {
     Ok(is_huge.then_some((flags & SIZE) >> uapi::SHM_HUGE_SHIFT))
 }
 
-/// The limits that hold in a namespace.
-fn limits_of(namespace: &CurrentIpcNamespace<'_>) -> limits::Limits {
-    namespace.limits().unwrap_or_else(settings::limits)
-}
-
 impl OpenDevice {
     /// Calls `f` with the caller's namespace and its registry.
     fn with_registry<R>(
@@ -221,33 +189,13 @@ impl OpenDevice {
         })
     }
 
-    /// What making a segment needs of the module.
-    fn context(&self) -> create::Context<'_> {
-        create::Context {
-            settings: self.namespaces.settings(),
-            creators: self.namespaces.creators(),
-            queue: self.namespaces.queue(),
-        }
-    }
-
     fn get(&self, arg: uapi::Get) -> Result<isize> {
         let known = permission::PERMISSION_BITS | uapi::IPC_CREAT | uapi::IPC_EXCL;
-        let huge = huge_pages(arg.flags, known)?;
-        let wanted = create::Wanted {
-            key: Key(arg.key),
-            size: usize::try_from(arg.size).map_err(|_| EINVAL)?,
-            mode: arg.flags & permission::PERMISSION_BITS,
-            create: arg.flags & uapi::IPC_CREAT != 0,
-            exclusive: arg.flags & uapi::IPC_EXCL != 0,
-            huge,
-            no_reserve: arg.flags & uapi::SHM_NORESERVE != 0,
-        };
+        huge_pages(arg.flags, known)?;
+        let size = usize::try_from(arg.size).map_err(|_| EINVAL)?;
+        let wanted = calls::wanted(arg.key, size, arg.flags);
         let id = self.with_registry(|namespace, registry| {
-            let context = self.context();
-            let limits = || limits_of(namespace);
-            Registry::get(registry, namespace, limits, &context, &wanted, || {
-                namespace.take_next_id()
-            })
+            calls::get(&self.namespaces, namespace, registry, &wanted)
         })?;
         Ok(id.number() as isize)
     }
@@ -305,18 +253,19 @@ impl OpenDevice {
                 exclusive: true,
                 huge,
                 no_reserve: is(uapi::SHM_NORESERVE),
+                if_served: false,
             };
             let restored = Restored {
                 id: asked.id(),
                 made_by: Recorded::from_user(arg.cpid),
                 record: (!is_open).then_some(record),
             };
-            let limits = limits_of(namespace);
+            let limits = calls::limits_of(namespace);
             Registry::restore(
                 registry,
                 namespace,
                 &limits,
-                &self.context(),
+                &calls::context(&self.namespaces),
                 &wanted,
                 restored,
             )
@@ -331,16 +280,7 @@ impl OpenDevice {
             return Err(EINVAL);
         }
         let address = usize::try_from(arg.addr).map_err(|_| EINVAL)?;
-        let mode = attach::Mode {
-            read_only: arg.flags & uapi::SHM_RDONLY != 0,
-            execute: arg.flags & uapi::SHM_EXEC != 0,
-            placement: Placement::new(
-                address,
-                program.shmlba(),
-                arg.flags & uapi::SHM_RND != 0,
-                arg.flags & uapi::SHM_REMAP != 0,
-            )?,
-        };
+        let mode = attach::Mode::new(arg.flags, address, program.shmlba())?;
         // An answer that cannot be written must not leave an attach behind; and one with SHM_REMAP
         // cannot be undone.
         user::write(to, &arg)?;
@@ -421,15 +361,9 @@ impl OpenDevice {
             uapi::IPC_INFO => {
                 arg.check_size::<uapi::Limits>()?;
                 let (limits, highest) = self.with_registry(|namespace, registry| {
-                    Ok((limits_of(namespace), registry.highest_index()))
+                    Ok((calls::limits(namespace), registry.highest_index()))
                 })?;
-                arg.write_argument(&uapi::Limits {
-                    shmmax: limits.shmmax as u64,
-                    shmmin: limits::SHMMIN as u64,
-                    shmmni: limits.shmmni.into(),
-                    shmseg: limits.shmmni.into(),
-                    shmall: limits.shmall as u64,
-                })?;
+                arg.write_argument(&limits)?;
                 Ok(highest as isize)
             }
             uapi::SHM_INFO => {
@@ -442,22 +376,36 @@ impl OpenDevice {
         }
     }
 
+    fn serve(&self, arg: &uapi::Serve) -> Result<isize> {
+        if arg.flags != 0 || arg.op > uapi::SERVE_OFF {
+            return Err(EINVAL);
+        }
+        self.with_registry(|namespace, registry| {
+            if arg.op != uapi::SERVE_ASK && !namespace.capable(Capability::SysAdmin) {
+                return Err(EPERM);
+            }
+            match arg.op {
+                uapi::SERVE_ON => {
+                    let ns = namespace.get().ok_or(eopnotsupp())?;
+                    calls::serve(&ns, &self.namespaces, registry)?;
+                }
+                uapi::SERVE_OFF => registry.end_serving()?,
+                _ => (),
+            }
+            Ok(served::serves(namespace.id()).into())
+        })
+    }
+
     /// IPC_STAT, SHM_STAT and SHM_STAT_ANY.
     fn stat(&self, arg: &uapi::Ctl) -> Result<isize> {
         arg.check_size::<uapi::Stat>()?;
         let mut stat = uapi::Stat::default();
         let mut pages = None;
-        let mut id = 0;
-        self.with_registry(|namespace, registry| {
-            let caller = (arg.cmd != uapi::SHM_STAT_ANY).then_some(namespace);
-            registry.with(arg.id, arg.cmd == uapi::IPC_STAT, |segment| {
-                segment.stat(caller, namespace.credentials(), &mut stat)?;
-                stat.seq = registry.sequence(segment.id());
+        let id = self.with_registry(|namespace, registry| {
+            calls::stat(namespace, registry, arg.id, arg.cmd, &mut stat, |segment| {
                 if arg.flags & uapi::CTL_HUGE != 0 {
                     pages = segment.to_count();
                 }
-                id = segment.id().number();
-                Ok(())
             })
         })?;
         if let Some(pages) = pages {

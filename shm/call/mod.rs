@@ -5,6 +5,7 @@
 //! [`shm`]: super
 
 pub(crate) mod attach;
+pub(crate) mod calls;
 pub(crate) mod detach;
 pub(crate) mod device;
 #[cfg(CONFIG_DEBUG_FS)]

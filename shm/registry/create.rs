@@ -41,6 +41,7 @@ use crate::shm::{
             Commit,
             ShmemFile, //
         },
+        served,
         sync::{
             id_table::{
                 Hash,
@@ -79,6 +80,8 @@ pub(crate) struct Wanted {
     pub(crate) huge: Option<u32>,
     /// SHM_NORESERVE.
     pub(crate) no_reserve: bool,
+    /// It is a system call: makes a segment only while the namespace is served.
+    pub(crate) if_served: bool,
 }
 
 /// Which id a new segment gets.
@@ -236,8 +239,12 @@ impl Registry {
         limits.shmmni.min(self.id_layout.max_segments())
     }
 
-    /// Whether there is room for a new segment.
+    /// Whether there is room for a new segment. `PASS` for a system call in a namespace that is not served
+    /// any more: `end_serving()` has seen that there was no segment.
     fn room(&self, table: &Locked<'_>, limits: &Limits, wanted: &Wanted) -> Result<usize> {
+        if wanted.if_served && !served::serves(self.namespace) {
+            return Err(served::PASS);
+        }
         let pages = limits.fit(wanted.size, table.total_pages)?;
         if table.in_use >= self.most(limits) {
             return Err(ENOSPC);

@@ -40,6 +40,7 @@ use crate::shm::{
     },
     sys::{
         events,
+        served,
         sync::{
             id_table,
             module_ref::ModuleRef,
@@ -272,6 +273,22 @@ impl Registry {
         }
     }
 
+    /// Ends that the system calls of the namespace are served. `EBUSY` while there are segments.
+    pub(crate) fn end_serving(&self) -> Result {
+        let ended = {
+            let table = self.table.lock();
+            if table.in_use != 0 && served::serves(self.namespace) {
+                return Err(EBUSY);
+            }
+            // With the lock: a call that makes a segment looks after this, or its segment was seen.
+            served::end(self.namespace)
+        };
+        if let Some(ended) = ended {
+            ended.wait();
+        }
+        Ok(())
+    }
+
     /// How many segments there are and have been, and their size.
     pub(crate) fn totals(&self) -> Totals {
         let table = self.table.lock();
@@ -386,5 +403,6 @@ impl workqueue::WorkItem for Registry {
         // Open devices may hold the registry for long.
         let spare = this.table.lock().pool.take_spare();
         drop(spare);
+        drop(served::end(this.namespace));
     }
 }

@@ -106,6 +106,17 @@ parameter! {
 }
 
 parameter! {
+    /// Whether the first IPC namespace is served from the start.
+    static SERVE: UpTo<1> = 0, "serve", 0o444,
+        "1: shmget(2), shmat(2), shmdt(2), shmctl(2) of the first IPC namespace are the module's (0)";
+}
+
+/// Returns whether the first IPC namespace is to be served.
+pub(crate) fn serve() -> bool {
+    SERVE.value().0 != 0
+}
+
+parameter! {
     /// Permission bits of the device.
     static DEVICE_MODE: Mode = 0o666, "device_mode", 0o444,
         "Permission bits of /dev/rust_shm (0666)";

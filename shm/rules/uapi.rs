@@ -25,6 +25,7 @@ macro_rules! numbers {
             IOC_ATTACH = _IOWR::<Attach>(TYPE, 2), RUST_SHM_HEADER_IOC_ATTACH;
             IOC_DETACH = _IOW::<Detach>(TYPE, 3), RUST_SHM_HEADER_IOC_DETACH;
             IOC_CTL = _IOW::<Ctl>(TYPE, 4), RUST_SHM_HEADER_IOC_CTL;
+            IOC_SERVE = _IOW::<Serve>(TYPE, 5), RUST_SHM_HEADER_IOC_SERVE;
             IOC_FD = _IOW::<Fd>(TYPE, 6), RUST_SHM_HEADER_IOC_FD;
             IOC_RESTORE = _IOW::<Restore>(TYPE, 7), RUST_SHM_HEADER_IOC_RESTORE;
             // Flags of `Get`.
@@ -58,7 +59,8 @@ macro_rules! numbers {
             // Bits of `Stat::mode`.
             SHM_DEST = 0o1000, RUST_SHM_MODE_DEST;
             SHM_LOCKED = 0o2000, RUST_SHM_MODE_LOCKED;
-            // Bits of `Version::features`.
+            // Bits of `Version::features`; all fit here.
+            FEATURE_SERVE = 1, RUST_SHM_FEATURE_SERVE;
             FEATURE_FD = 2, RUST_SHM_FEATURE_FD;
             FEATURE_RESTORE = 4, RUST_SHM_FEATURE_RESTORE;
             // Flags of `Fd`.
@@ -75,6 +77,10 @@ macro_rules! numbers {
             SEAL_WRITE = 0x8, F_SEAL_WRITE;
             SEAL_FUTURE_WRITE = 0x10, F_SEAL_FUTURE_WRITE;
             SEAL_EXEC = 0x20, F_SEAL_EXEC;
+            // Values of `Serve::op`.
+            SERVE_ASK = 0, RUST_SHM_SERVE_ASK;
+            SERVE_ON = 1, RUST_SHM_SERVE_ON;
+            SERVE_OFF = 2, RUST_SHM_SERVE_OFF;
         }
     };
 }
@@ -169,6 +175,10 @@ macro_rules! structures {
                 atime: i64,
                 dtime: i64,
                 ctime: i64,
+            }
+            Serve = rust_shm_serve {
+                op: u32,
+                flags: u32,
             }
         }
     };

@@ -11,6 +11,7 @@
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
+#include <linux/proc_fs.h>
 #include <linux/pseudo_fs.h>
 #include <linux/shm.h>
 #include <linux/shmem_fs.h>
@@ -22,6 +23,7 @@
 
 #include "events.h"
 #include "helpers.h"
+#include "served.h"
 
 /* Function-like macros are beyond bindgen. */
 const __u32 RUST_SHM_HEADER_IOC_VERSION = RUST_SHM_IOC_VERSION;
@@ -33,6 +35,8 @@ const __u32 RUST_SHM_HEADER_IOC_FD = RUST_SHM_IOC_FD;
 const __u32 RUST_SHM_HEADER_FD_ADD_SEALS = RUST_SHM_FD_ADD_SEALS;
 const __u32 RUST_SHM_HEADER_FD_GET_SEALS = RUST_SHM_FD_GET_SEALS;
 const __u32 RUST_SHM_HEADER_IOC_RESTORE = RUST_SHM_IOC_RESTORE;
+const __u32 RUST_SHM_HEADER_IOC_SERVE = RUST_SHM_IOC_SERVE;
+const __u32 RUST_SHM_HEADER_CAN_SERVE = RUST_SHM_CAN_SERVE;
 
 /* Constants that are made of casts, or that the kernel's bindings leave out. */
 const gfp_t RUST_SHM_GFP_PROMISED = GFP_HIGHUSER_MOVABLE | __GFP_COMP | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;

@@ -24,6 +24,7 @@
 //! | `fs/misc.rs` | a misc device with a mode and a context |
 //! | `fs/parameter.rs` | a module parameter in sysfs |
 //! | `fs/proc.rs` | a file of procfs, for sysctls |
+//! | `fs/proc_file.rs` | `/proc/sysvipc/shm`, where the kernel has none |
 //! | `fs/debugfs.rs` | a debugfs directory with text files |
 //! | `task/cred.rs` | credentials, and ids in user namespaces |
 //! | `task/ipc_ns.rs` | an IPC namespace: number, sysctls, capabilities |
@@ -39,6 +40,7 @@
 //! | `sync/poll_queue.rs` | a queue of those who poll a file |
 //! | `sync/queue.rs` | a workqueue |
 //! | `sync/module_ref.rs` | a reference to this module |
+//! | `served.rs` | the system calls of a namespace, which `served.c` probes |
 //! | `events.rs` | tracepoints, which `events.c` makes |
 //! | `compat.rs` | what differs between kernels |
 //! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |
@@ -50,6 +52,7 @@ pub(crate) mod events;
 pub(crate) mod fs;
 mod header;
 pub(crate) mod mm;
+pub(crate) mod served;
 pub(crate) mod sync;
 pub(crate) mod task;
 

@@ -275,6 +275,15 @@ pub const CALLS: &[Call] = &[
         Ok(path) => a.open(&path, v[1]),
         Err(_) => -i64::from(libc::EINVAL),
     }),
+    // The system calls: the module's where it serves the namespace.
+    by("serve", 6, &[Dev, Where, Below(4), Flags(&[0, 0, 0, 1])], |a, v| {
+        a.put(v[1], &abi::Serve { op: v[2] as u32, flags: v[3] as u32 });
+        ioctl(a, v[0], abi::IOC_SERVE, v[1])
+    }),
+    plain("shmget", 8, libc::SYS_shmget, &[NewId, KEY, Size, GET]),
+    plain("shmat", 12, libc::SYS_shmat, &[NewAt, Id, Addr, ATTACH]),
+    plain("shmdt", 8, libc::SYS_shmdt, &[Addr]),
+    plain("shmctl", 10, libc::SYS_shmctl, &[Id, COMMAND, Where]),
     // Files.
     plain("close", 4, libc::SYS_close, &[File]),
     plain("dup", 2, libc::SYS_dup, &[NewFile, File]),

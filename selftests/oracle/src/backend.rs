@@ -7,7 +7,7 @@ use crate::layout::{BUFFER, BUFFER_NONE, BUFFER_READ_ONLY, PAGE};
 use crate::strange;
 use crate::sys::{self, Answer};
 use rust_shm_abi as abi;
-use rust_shm_abi::{IOC_ATTACH, IOC_CTL, IOC_DETACH, IOC_GET};
+use rust_shm_abi::{IOC_ATTACH, IOC_CTL, IOC_DETACH, IOC_GET, IOC_SERVE};
 
 /// System V shared memory.
 pub trait Backend {
@@ -20,6 +20,10 @@ pub trait Backend {
     fn table(&self, chunk: usize) -> Result<String, i32>;
     /// A call with a mistake in it that the system calls leave no room for; the built-in says what the header says.
     fn strange(&self, case: u8) -> Answer;
+    /// unshare(2).
+    fn unshare(&self, flags: i32) -> Answer {
+        sys::unshare(flags)
+    }
     /// [`AGREES`], or in what the module's files in debugfs do not agree with its table.
     fn report(&self) -> Result<String, i32>;
 }
@@ -31,7 +35,14 @@ pub fn backend(kind: Kind, device: i32) -> Box<dyn Backend> {
     match kind {
         Kind::Builtin => Box::new(Builtin),
         Kind::Module => Box::new(Module { device }),
+        Kind::Served => Box::new(Served(Module { device })),
     }
+}
+
+/// Has the system calls of this namespace served.
+pub fn serve_system_calls(device: i32) -> Answer {
+    let op = abi::SERVE_ON;
+    sys::ioctl_with(device, IOC_SERVE, &mut abi::Serve { op, flags: 0 })
 }
 
 /// The address that a pointer is; a structure begins there.
@@ -269,6 +280,48 @@ impl Backend for Module {
             }
         }
         Ok(said.unwrap_or_else(|| AGREES.to_string()))
+    }
+}
+
+/// The module, by the system calls: what they have no room for, and the table, are the device's.
+struct Served(Module);
+
+impl Backend for Served {
+    fn get(&self, key: i32, size: u64, flags: i32) -> Answer {
+        Builtin.get(key, size, flags)
+    }
+
+    fn attach(&self, id: i32, address: u64, flags: i32) -> Answer {
+        Builtin.attach(id, address, flags)
+    }
+
+    fn detach(&self, address: u64) -> Answer {
+        Builtin.detach(address)
+    }
+
+    fn ctl(&self, id: i32, command: i32, pointer: Pointer, new: &NewOwner) -> (Answer, Payload) {
+        Builtin.ctl(id, command, pointer, new)
+    }
+
+    fn table(&self, chunk: usize) -> Result<String, i32> {
+        self.0.table(chunk)
+    }
+
+    fn strange(&self, case: u8) -> Answer {
+        self.0.strange(case)
+    }
+
+    fn unshare(&self, flags: i32) -> Answer {
+        let answer = self.0.unshare(flags)?;
+        if flags & libc::CLONE_NEWIPC != 0 {
+            // Who may make one may have it served.
+            serve_system_calls(self.0.device)?;
+        }
+        Ok(answer)
+    }
+
+    fn report(&self) -> Result<String, i32> {
+        self.0.report()
     }
 }
 

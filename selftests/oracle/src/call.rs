@@ -5,18 +5,23 @@
 use crate::sys::{Answer, Signal};
 use serde::{Deserialize, Serialize};
 
-/// Which of the two does the shared memory of a world.
+/// What does the shared memory of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Builtin,
     Module,
+    /// The module, by system calls in namespaces that it serves.
+    Served,
 }
 
 impl Kind {
+    pub const ALL: [Self; 3] = [Self::Builtin, Self::Module, Self::Served];
+
     pub fn name(self) -> &'static str {
         match self {
             Kind::Builtin => "built-in",
             Kind::Module => "rust_shm",
+            Kind::Served => "served",
         }
     }
 }

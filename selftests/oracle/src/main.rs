@@ -4,6 +4,7 @@
 //! every step. Says what came of it as KTAP.
 //!
 //!     oracle [--seeds "1 2 3"] [--steps N] [--shrink SECONDS]     N steps for each seed
+//!     oracle --with served ...       system calls on both sides: in namespaces that the module serves, and in others
 //!     oracle --with built-in ...     the built-in on both sides: what differs then is a mistake of the tester
 //!     oracle --rules     the differences that are on purpose, as Documentation/differences.md has them
 //!
@@ -128,7 +129,7 @@ impl Options {
                 }
                 "--steps" => options.steps = number(&value)?,
                 "--with" => {
-                    options.with = [Kind::Builtin, Kind::Module]
+                    options.with = Kind::ALL
                         .into_iter()
                         .find(|kind| kind.name() == value)
                         .ok_or(format!("{value}: no such shared memory"))?

@@ -38,10 +38,8 @@ impl Setting {
 
     /// The setting and the slot in arguments after `--worker`.
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Option<(Self, usize)> {
-        let kind = match arguments.next()? {
-            name if name == Kind::Builtin.name() => Kind::Builtin,
-            _ => Kind::Module,
-        };
+        let name = arguments.next()?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name)?;
         let slot = arguments.next()?.parse().ok()?;
         let device = arguments.next()?.parse().ok()?;
         let channels = arguments
@@ -248,7 +246,7 @@ fn perform(backend: &dyn Backend, call: Call) -> (Answer, Payload) {
             groups,
             capabilities,
         } => plain(change_credentials(uid, gid, &groups, capabilities)),
-        Call::Unshare { flags } => plain(sys::unshare(flags)),
+        Call::Unshare { flags } => plain(backend.unshare(flags)),
         Call::Look => plain(Ok(0)),
         Call::Sysctl { name, value } => plain(write_sysctl(&name, &value)),
         Call::Observe { every_index } => match observe(backend, every_index) {
@@ -370,7 +368,7 @@ fn churn(backend: &dyn Backend, count: u16, at_once: bool) -> Answer {
 fn visit(backend: &dyn Backend) -> Answer {
     let namespace = || sys::open(c"/proc/self/ns/ipc", libc::O_RDONLY);
     let home = namespace()? as i32;
-    let gone = sys::unshare(libc::CLONE_NEWIPC);
+    let gone = backend.unshare(libc::CLONE_NEWIPC);
     if gone.is_ok() {
         let away = namespace()? as i32;
         // Where there is no way back, it is away all the same.
@@ -389,10 +387,10 @@ fn visit(backend: &dyn Backend) -> Answer {
 /// The address of the attach, or a negative errno; an error if it did not get away.
 fn wander(backend: &dyn Backend, address: u64) -> Answer {
     let before = backend.get(libc::IPC_PRIVATE, 1, 0o600);
-    sys::unshare(libc::CLONE_NEWIPC)?;
+    backend.unshare(libc::CLONE_NEWIPC)?;
     let id = backend.get(libc::IPC_PRIVATE, 3 * PAGE, 0o600);
     let attached = id.and_then(|id| backend.attach(id as i32, address, 0));
-    sys::unshare(libc::CLONE_NEWIPC)?;
+    backend.unshare(libc::CLONE_NEWIPC)?;
     Ok(before.and(attached).unwrap_or_else(|error| (-error).into()))
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Both worlds begin alike, and are told the same. So ids, process numbers and addresses are compared as they are.
 
+use crate::backend;
 use crate::call::{Call, Hello, Kind, Payload, Reply, Request};
 use crate::machine::Group;
 use crate::sys::{self, Answer};
@@ -83,6 +84,9 @@ impl World {
             let _ = sys::die_with_parent();
             if sys::stay_on(processor).is_err() || group.is_some_and(|group| group.enter().is_err())
             {
+                sys::exit(1);
+            }
+            if kind == Kind::Served && backend::serve_system_calls(device) != Ok(1) {
                 sys::exit(1);
             }
             worker::serve(&setting, ONLOOKER);

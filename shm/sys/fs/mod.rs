@@ -11,6 +11,8 @@ pub(crate) mod misc;
 pub(crate) mod mount;
 pub(crate) mod parameter;
 pub(crate) mod proc;
+#[cfg(all(CONFIG_PROC_FS, not(CONFIG_SYSVIPC)))]
+pub(crate) mod proc_file;
 pub(crate) mod shmem;
 pub(crate) mod shmem_file;
 

@@ -41,6 +41,11 @@ impl NamespaceId {
         }
     }
 
+    /// Returns the number.
+    pub(in crate::shm::sys) fn number(self) -> u64 {
+        self.number
+    }
+
     /// Returns the inode number of `/proc/PID/ns/ipc`, which may be reused.
     pub(crate) fn inode(self) -> u32 {
         self.inode
@@ -211,6 +216,25 @@ unsafe impl Send for IpcNamespace {}
 unsafe impl Sync for IpcNamespace {}
 
 impl IpcNamespace {
+    /// Returns the first namespace, which never ends; `None` on a kernel without `struct
+    /// ipc_namespace`.
+    pub(crate) fn first() -> Option<Self> {
+        // SAFETY: Always safe to call.
+        // INVARIANT: It needs no count.
+        NonNull::new(unsafe { bindings::rust_shm_first_ipc_ns() }).map(Self)
+    }
+
+    /// Returns its number.
+    pub(crate) fn id(&self) -> NamespaceId {
+        // SAFETY: By the type invariant.
+        unsafe { id_of(self.0.as_ptr()) }
+    }
+
+    /// Returns it for C, which may use it until this is dropped.
+    pub(in crate::shm::sys) fn as_ptr(&self) -> *mut bindings::ipc_namespace {
+        self.0.as_ptr()
+    }
+
     /// Returns the current `kernel.shm_rmid_forced`.
     pub(crate) fn rmid_forced(&self) -> bool {
         // SAFETY: By the type invariant.

@@ -77,6 +77,8 @@ pub const MODE_DEST: u32 = 0o1000;
 /// [`Stat::mode`]: locked in memory by [`LOCK`].
 pub const MODE_LOCKED: u32 = 0o2000;
 
+/// [`Version::features`]: [`IOC_SERVE`] works on this kernel.
+pub const FEATURE_SERVE: u64 = 1;
 /// [`Version::features`]: there is [`IOC_FD`].
 pub const FEATURE_FD: u64 = 2;
 /// [`Version::features`]: [`IOC_RESTORE`].
@@ -88,6 +90,13 @@ pub const FD_RDWR: u32 = 0x2;
 pub const FD_CLOEXEC: u32 = 0x80000;
 /// What `fstatfs(2)` says that a descriptor of a segment is on.
 pub const FD_MAGIC: u32 = 0x7273_5f66;
+
+/// [`Serve::op`]: only tell whether it is on.
+pub const SERVE_ASK: u32 = 0;
+/// [`Serve::op`]: the system calls are the module's from now on.
+pub const SERVE_ON: u32 = 1;
+/// [`Serve::op`]: they are the kernel's again.
+pub const SERVE_OFF: u32 = 2;
 
 /// Writes the structures, and asserts that they have just the layout that the header asserts:
 /// field after field without a hole.
@@ -111,7 +120,7 @@ structures! {
         abi: u32, 0;
         /// Zero.
         reserved: u32, 4;
-        /// A bit for each optional ability: [`FEATURE_FD`], [`FEATURE_RESTORE`].
+        /// A bit for each optional ability: [`FEATURE_SERVE`], [`FEATURE_FD`], [`FEATURE_RESTORE`].
         features: u64, 8;
     }
     /// Find or make a segment.
@@ -267,6 +276,13 @@ structures! {
         /// Creation or last change, likewise.
         ctime: i64, 64;
     }
+    /// The system calls themselves, in the caller's IPC namespace.
+    Serve, 8: {
+        /// What to do.
+        op: u32, 0;
+        /// Zero.
+        flags: u32, 4;
+    }
 }
 
 impl Version {
@@ -304,3 +320,5 @@ pub const FD_ADD_SEALS: u32 = ioc::<()>(0, 0x20);
 pub const FD_GET_SEALS: u32 = ioc::<()>(0, 0x21);
 /// See [`Restore`]. Returns an id.
 pub const IOC_RESTORE: u32 = ioc::<Restore>(WRITE, 7);
+/// See [`Serve`]. Returns 1 if it is on then, 0 if it is off.
+pub const IOC_SERVE: u32 = ioc::<Serve>(WRITE, 5);

@@ -35,6 +35,7 @@ fn is_the_headers() {
         IPC_RMID IPC_SET IPC_STAT IPC_INFO LOCK UNLOCK STAT INFO STAT_ANY CTL_HUGE MODE_DEST MODE_LOCKED
         IOC_VERSION IOC_GET IOC_ATTACH IOC_DETACH IOC_CTL
         IOC_RESTORE FEATURE_RESTORE RESTORE_OPEN RESTORE_CLOSE
+        FEATURE_SERVE SERVE_ASK SERVE_ON SERVE_OFF IOC_SERVE
     );
     lines.extend(layout!(Version as "rust_shm_version": abi reserved features));
     lines.extend(layout!(Get as "rust_shm_get": key flags size));
@@ -54,6 +55,7 @@ fn is_the_headers() {
         layout!(Restore as "rust_shm_restore": id key size flags mode uid gid cuid cgid
         cpid lpid atime dtime ctime),
     );
+    lines.extend(layout!(Serve as "rust_shm_serve": op flags));
     lines.push(format!(
         "_Static_assert(!__builtin_strcmp(RUST_SHM_DEVICE, \"{DEVICE}\"), \"DEVICE\");"
     ));

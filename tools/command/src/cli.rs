@@ -339,6 +339,8 @@ pub enum Command {
     Run(Run),
     /// Run a program whose standard input is a descriptor of a segment
     Fd(Fd),
+    /// Show or switch whose the system calls of this IPC namespace are
+    System(System),
     /// Check this machine, and say what to do
     Doctor(Doctor),
     /// Print the completions for a shell
@@ -619,6 +621,12 @@ pub struct Top {
 
 #[derive(Args, Debug)]
 pub struct Run {
+    /// By the system calls themselves, in a new IPC namespace: for any program; needs root
+    #[arg(long, conflicts_with_all = ["library", "fallback", "anyway", "print"])]
+    pub system: bool,
+    /// With --system: not in a new IPC namespace, but in this one, which stays so
+    #[arg(long, requires = "system")]
+    pub here: bool,
     /// The library; default: $RUST_SHM_LIBRARY, or the one installed with rshm
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub library: Option<PathBuf>,
@@ -647,6 +655,22 @@ pub struct Fd {
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM [ARGUMENT]...", action = ArgAction::Append, add = complete::command())]
     pub program: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub struct System {
+    #[command(subcommand)]
+    pub switch: Switch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Switch {
+    /// Print on or off
+    Status,
+    /// From now on they are the module's, for every process in the namespace; needs root
+    On,
+    /// They are the kernel's again; needs root
+    Off,
 }
 
 #[derive(Args, Debug)]

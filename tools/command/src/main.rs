@@ -29,6 +29,7 @@ mod restore;
 mod run;
 mod save;
 mod show;
+mod system;
 mod top;
 mod units;
 
@@ -88,6 +89,7 @@ fn execute(cli: &Cli) -> Result {
         }
         Command::Run(run) => run::run(&cli.device, run),
         Command::Fd(fd) => descriptor::run(&device()?, fd),
+        Command::System(system) => system::run(&device()?, system.switch),
         Command::Cat(part) => contents::cat(&device()?, part),
         Command::Dump(part) => contents::dump(&device()?, part),
         Command::Write(to) => contents::write(&device()?, to),

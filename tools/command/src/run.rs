@@ -7,6 +7,7 @@ use crate::{
     cli::Run,
     elf::{self, Class, Program},
     output::{complain, reason, stdout, Failure, Result},
+    system,
 };
 use nix::unistd::{Gid, Uid};
 use rshm::{abi::DEVICE, Device};
@@ -240,6 +241,15 @@ fn probe(device: &Path, run: &Run) -> Result<bool> {
 }
 
 pub fn run(device: &Path, run: &Run) -> Result {
+    if run.system {
+        system::prepare(device, run.here).map_err(|failure| Failure::new(OURS, failure.message))?;
+        let Some((name, arguments)) = run.program.split_first() else {
+            unreachable!("there is a program, or --print");
+        };
+        let mut command = Command::new(find_program(name)?);
+        // Should the preload library be in front, it has no part in it.
+        return execute(command.arg0(name).args(arguments).env(FALLBACK, "2"));
+    }
     if !run.print && !probe(device, run)? {
         let Some((name, arguments)) = run.program.split_first() else {
             unreachable!("there is a program, or --print");

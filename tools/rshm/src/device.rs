@@ -220,6 +220,32 @@ impl Device {
         })
     }
 
+    /// Whether `shmget(2)`, `shmat(2)`, `shmdt(2)` and `shmctl(2)` of all processes in the IPC namespace
+    /// are the module's.
+    pub fn serves_system_calls(&self) -> Result<bool> {
+        self.serve(abi::SERVE_ASK)
+    }
+
+    /// Makes these system calls the module's (`true`), or the kernel's (`false`).
+    ///
+    /// `EPERM` without `CAP_SYS_ADMIN` over the IPC namespace; `EBUSY` while whoever has had them has
+    /// segments; `EOPNOTSUPP` where the module cannot do that.
+    pub fn serve_system_calls(&self, on: bool) -> Result<()> {
+        let op = if on { abi::SERVE_ON } else { abi::SERVE_OFF };
+        self.serve(op).map(drop)
+    }
+
+    fn serve(&self, op: u32) -> Result<bool> {
+        sys::serve(self.as_fd(), op).map_err(|error| {
+            let call = match op {
+                abi::SERVE_ON => Call::Serve,
+                abi::SERVE_OFF => Call::EndServing,
+                _ => Call::Serves,
+            };
+            Error::new(call, Target::Namespace, &error)
+        })
+    }
+
     /// Which revision of the interface the module speaks.
     pub fn abilities(&self) -> Result<Abilities> {
         let version = sys::version(self.as_fd()).map_err(|error| {

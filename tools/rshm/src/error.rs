@@ -54,6 +54,12 @@ pub enum Call {
     Advise,
     /// Asking for a NUMA policy, or setting one.
     Policy,
+    /// Asking whether the system calls are served.
+    Serves,
+    /// Serving them.
+    Serve,
+    /// Serving them no longer.
+    EndServing,
 }
 
 impl Call {
@@ -80,6 +86,9 @@ impl Call {
             Self::Restore => "restore",
             Self::Advise => "advise the kernel of",
             Self::Policy => "ask for or set the NUMA policy of",
+            Self::Serves => "ask for the system calls of",
+            Self::Serve => "serve the system calls of",
+            Self::EndServing => "stop serving the system calls of",
         }
     }
 }
@@ -292,6 +301,14 @@ impl Error {
             (Call::Restore, libc::ENOMEM) => {
                 "there is not as much memory, or it is locked and larger than what you may lock (ulimit -l)"
             }
+            (Call::Serve | Call::EndServing, libc::EPERM) => {
+                "it takes root of the user namespace that owns it: use sudo, or unshare --user --map-current-user --keep-caps --ipc"
+            }
+            (Call::Serve, libc::EBUSY) => "the kernel's own has segments in it: ipcs -m lists them, ipcrm removes them",
+            (Call::EndServing, libc::EBUSY) => "the module has segments in it: rshm ls lists them, rshm rm removes them",
+            (Call::Serve, libc::EOPNOTSUPP) => {
+                "the module cannot do that on this kernel, or not at present: see dmesg, and Documentation/system-calls.md"
+            }
             (Call::Populate, libc::ENOMEM | libc::EFAULT) => "there is not as much memory",
             _ => return None,
         })
@@ -330,7 +347,7 @@ fn name_of(errno: i32) -> Option<&'static str> {
         };
     }
     names!(E2BIG EACCES EAGAIN EBUSY EEXIST EFAULT EIDRM EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG
-        ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTTY ENXIO EPERM EROFS)
+        ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTTY ENXIO EOPNOTSUPP EPERM EROFS)
 }
 
 #[cfg(test)]

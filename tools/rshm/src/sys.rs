@@ -130,6 +130,13 @@ pub(crate) fn usage(device: BorrowedFd<'_>) -> io::Result<(i32, abi::Usage)> {
     Ok((highest, usage))
 }
 
+/// Switches the system calls, or asks. Returns whether they are served.
+pub(crate) fn serve(device: BorrowedFd<'_>, op: u32) -> io::Result<bool> {
+    let mut request = abi::Serve { op, flags: 0 };
+    // SAFETY: The kernel reads a `Serve`.
+    unsafe { ioctl(device, abi::IOC_SERVE, &mut request) }.map(|on| on != 0)
+}
+
 pub(crate) fn attach<A: Access>(device: BorrowedFd<'_>, id: i32) -> io::Result<Memory<A>> {
     let mut request = abi::Attach {
         id,

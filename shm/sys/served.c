@@ -1,0 +1,721 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The system calls of System V shared memory, in the IPC namespaces that the module serves.
+ *
+ * ftrace calls send() on entry to the kernel's functions for these system calls, as it calls livepatch's handler. In a namespace that
+ * is served it sends the call on to the function of the same kind below, which has the same arguments. What comes before a system call
+ * (seccomp, ptrace, audit, tracepoints) sees nothing of that. Nothing is probed while no namespace is served.
+ *
+ * A call is in an SRCU read-side critical section from end to end. What a namespace that is served has, a reference to this module among
+ * it, is freed after a grace period. So the module is never unloaded under a call, however long that sleeps. The few instructions
+ * before and after the critical section are never slept in: unregister_ftrace_function(), which comes before the grace period, and
+ * rust_shm_end_calls() wait for tasks that are preempted there (synchronize_rcu_tasks()).
+ */
+#include "served.h"
+
+#include <linux/compat.h>
+#include <linux/delay.h>
+#include <linux/ftrace.h>
+#include <linux/highuid.h>
+#include <linux/ipc.h>
+#include <linux/ipc_namespace.h>
+#include <linux/kprobes.h>
+#include <linux/nsproxy.h>
+#include <linux/ptrace.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/shm.h>
+#include <linux/srcu.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include <uapi/linux/shm.h>
+#include <uapi/rust_shm.h>
+
+/* ipc/util.h has it. */
+#define IPC_SHM_IDS 2
+
+struct ipc_namespace *rust_shm_first_ipc_ns(void)
+{
+	return init_task.nsproxy->ipc_ns;
+}
+
+#if RUST_SHM_CAN_SERVE
+
+/* struct rust_shm_served by the number of the namespace. */
+static DEFINE_XARRAY(served_namespaces);
+
+/* The calls in this file. */
+DEFINE_STATIC_SRCU(running);
+
+/* What is served in the namespace of the caller, or null. */
+static __always_inline struct rust_shm_served *served_here(void)
+{
+	struct ipc_namespace *ns = current->nsproxy->ipc_ns;
+
+	return xa_load(&served_namespaces, ns ? ns->ns.ns_id : 0);
+}
+
+bool rust_shm_serves(u64 number)
+{
+	return xa_load(&served_namespaces, number);
+}
+
+/* Calls that wait until a namespace is ready. */
+static DECLARE_WAIT_QUEUE_HEAD(ready);
+
+/* The same, for a call: one that is ready, null, or an error for a task that is killed. */
+static struct rust_shm_served *served_for_call(void)
+{
+	struct rust_shm_served *served;
+
+	while ((served = served_here()) && !smp_load_acquire(&served->is_ready))
+		if (wait_event_killable(ready, READ_ONCE(served->is_ready) || served_here() != served))
+			return ERR_PTR(-EINTR);
+	return served;
+}
+
+/* Structures: as copy_shmid_to_user() and its kin in ipc/shm.c, and those for 32-bit programs there and in ipc/compat.c. */
+
+enum layout {
+	NATIVE,
+	COMPAT_64,
+	COMPAT_OLD,
+};
+
+#ifdef CONFIG_COMPAT
+struct compat_ipc_perm {
+	key_t key;
+	__compat_uid_t uid;
+	__compat_gid_t gid;
+	__compat_uid_t cuid;
+	__compat_gid_t cgid;
+	compat_mode_t mode;
+	unsigned short seq;
+};
+
+struct compat_shmid_ds {
+	struct compat_ipc_perm shm_perm;
+	int shm_segsz;
+	old_time32_t shm_atime;
+	old_time32_t shm_dtime;
+	old_time32_t shm_ctime;
+	compat_ipc_pid_t shm_cpid;
+	compat_ipc_pid_t shm_lpid;
+	unsigned short shm_nattch;
+	unsigned short shm_unused;
+	compat_uptr_t shm_unused2;
+	compat_uptr_t shm_unused3;
+};
+
+struct compat_shminfo64 {
+	compat_ulong_t shmmax;
+	compat_ulong_t shmmin;
+	compat_ulong_t shmmni;
+	compat_ulong_t shmseg;
+	compat_ulong_t shmall;
+	compat_ulong_t __unused[4];
+};
+
+struct compat_shm_info {
+	compat_int_t used_ids;
+	compat_ulong_t shm_tot, shm_rss, shm_swp;
+	compat_ulong_t swap_attempts, swap_successes;
+};
+#endif
+
+static bool put_stat(void __user *to, const struct rust_shm_stat *from, enum layout layout)
+{
+	if (layout == NATIVE) {
+		struct shmid64_ds out;
+
+		memset(&out, 0, sizeof(out));
+		out.shm_perm.key = from->key;
+		out.shm_perm.uid = from->uid;
+		out.shm_perm.gid = from->gid;
+		out.shm_perm.cuid = from->cuid;
+		out.shm_perm.cgid = from->cgid;
+		out.shm_perm.mode = from->mode;
+		out.shm_perm.seq = from->seq;
+		out.shm_segsz = from->segsz;
+		out.shm_atime = from->atime;
+		out.shm_dtime = from->dtime;
+		out.shm_ctime = from->ctime;
+		out.shm_cpid = from->cpid;
+		out.shm_lpid = from->lpid;
+		out.shm_nattch = from->nattch;
+		return !copy_to_user(to, &out, sizeof(out));
+	}
+#ifdef CONFIG_COMPAT
+	if (layout == COMPAT_64) {
+		struct compat_shmid64_ds out;
+
+		memset(&out, 0, sizeof(out));
+		out.shm_perm.key = from->key;
+		out.shm_perm.uid = from->uid;
+		out.shm_perm.gid = from->gid;
+		out.shm_perm.cuid = from->cuid;
+		out.shm_perm.cgid = from->cgid;
+		out.shm_perm.mode = from->mode;
+		out.shm_perm.seq = from->seq;
+		out.shm_segsz = from->segsz;
+		out.shm_atime = lower_32_bits(from->atime);
+		out.shm_atime_high = upper_32_bits(from->atime);
+		out.shm_dtime = lower_32_bits(from->dtime);
+		out.shm_dtime_high = upper_32_bits(from->dtime);
+		out.shm_ctime = lower_32_bits(from->ctime);
+		out.shm_ctime_high = upper_32_bits(from->ctime);
+		out.shm_cpid = from->cpid;
+		out.shm_lpid = from->lpid;
+		out.shm_nattch = from->nattch;
+		return !copy_to_user(to, &out, sizeof(out));
+	} else {
+		struct compat_shmid_ds out;
+
+		memset(&out, 0, sizeof(out));
+		out.shm_perm.key = from->key;
+		SET_UID(out.shm_perm.uid, from->uid);
+		SET_GID(out.shm_perm.gid, from->gid);
+		SET_UID(out.shm_perm.cuid, from->cuid);
+		SET_GID(out.shm_perm.cgid, from->cgid);
+		out.shm_perm.mode = from->mode;
+		out.shm_perm.seq = from->seq;
+		out.shm_segsz = from->segsz;
+		out.shm_atime = from->atime;
+		out.shm_dtime = from->dtime;
+		out.shm_ctime = from->ctime;
+		out.shm_cpid = from->cpid;
+		out.shm_lpid = from->lpid;
+		out.shm_nattch = from->nattch;
+		return !copy_to_user(to, &out, sizeof(out));
+	}
+#endif
+	return false;
+}
+
+/* Reads what IPC_SET sets. */
+static bool get_stat(struct rust_shm_stat *to, const void __user *from, enum layout layout)
+{
+	memset(to, 0, sizeof(*to));
+	if (layout == NATIVE) {
+		struct shmid64_ds in;
+
+		if (copy_from_user(&in, from, sizeof(in)))
+			return false;
+		to->uid = in.shm_perm.uid;
+		to->gid = in.shm_perm.gid;
+		to->mode = in.shm_perm.mode;
+		return true;
+	}
+#ifdef CONFIG_COMPAT
+	/* The rest of the structure is not read. */
+	if (layout == COMPAT_64) {
+		struct compat_ipc64_perm in;
+
+		if (copy_from_user(&in, from, sizeof(in)))
+			return false;
+		to->uid = in.uid;
+		to->gid = in.gid;
+		to->mode = in.mode;
+		return true;
+	} else {
+		struct compat_ipc_perm in;
+
+		if (copy_from_user(&in, from, sizeof(in)))
+			return false;
+		to->uid = in.uid;
+		to->gid = in.gid;
+		to->mode = in.mode;
+		return true;
+	}
+#endif
+	return false;
+}
+
+static bool put_limits(void __user *to, const struct rust_shm_limits *from, enum layout layout)
+{
+	if (layout == NATIVE) {
+		struct shminfo64 out;
+
+		memset(&out, 0, sizeof(out));
+		out.shmmax = from->shmmax;
+		out.shmmin = from->shmmin;
+		out.shmmni = from->shmmni;
+		out.shmseg = from->shmseg;
+		out.shmall = from->shmall;
+		return !copy_to_user(to, &out, sizeof(out));
+	}
+#ifdef CONFIG_COMPAT
+	if (layout == COMPAT_64) {
+		struct compat_shminfo64 out;
+
+		memset(&out, 0, sizeof(out));
+		out.shmmax = min_t(u64, from->shmmax, INT_MAX);
+		out.shmmin = from->shmmin;
+		out.shmmni = from->shmmni;
+		out.shmseg = from->shmseg;
+		out.shmall = from->shmall;
+		return !copy_to_user(to, &out, sizeof(out));
+	} else {
+		struct shminfo out;
+
+		memset(&out, 0, sizeof(out));
+		out.shmmax = min_t(u64, from->shmmax, INT_MAX);
+		out.shmmin = from->shmmin;
+		out.shmmni = from->shmmni;
+		out.shmseg = from->shmseg;
+		out.shmall = from->shmall;
+		return !copy_to_user(to, &out, sizeof(out));
+	}
+#endif
+	return false;
+}
+
+static bool put_usage(void __user *to, const struct rust_shm_usage *from, enum layout layout)
+{
+	if (layout == NATIVE) {
+		struct shm_info out;
+
+		memset(&out, 0, sizeof(out));
+		out.used_ids = from->used_ids;
+		out.shm_tot = from->shm_tot;
+		out.shm_rss = from->shm_rss;
+		out.shm_swp = from->shm_swp;
+		return !copy_to_user(to, &out, sizeof(out));
+	}
+#ifdef CONFIG_COMPAT
+	{
+		struct compat_shm_info out;
+
+		memset(&out, 0, sizeof(out));
+		out.used_ids = from->used_ids;
+		out.shm_tot = from->shm_tot;
+		out.shm_rss = from->shm_rss;
+		out.shm_swp = from->shm_swp;
+		return !copy_to_user(to, &out, sizeof(out));
+	}
+#endif
+	return false;
+}
+
+/* The calls, as the functions of ipc/shm.c and ipc/syscall.c. */
+
+/* As ksys_shmctl() and compat_ksys_shmctl(). */
+static long served_shmctl(const struct rust_shm_served *served, int id, int cmd, void __user *buf, enum layout layout)
+{
+	const struct rust_shm_calls *calls = served->calls;
+	union {
+		struct rust_shm_stat stat;
+		struct rust_shm_limits limits;
+		struct rust_shm_usage usage;
+	} u;
+	long result;
+
+	if (cmd < 0 || id < 0)
+		return -EINVAL;
+	switch (cmd) {
+	case IPC_INFO:
+		result = calls->limits(served, &u.limits);
+		if (result >= 0 && !put_limits(buf, &u.limits, layout))
+			result = -EFAULT;
+		return result;
+	case SHM_INFO:
+		result = calls->usage(served, &u.usage);
+		if (result >= 0 && !put_usage(buf, &u.usage, layout))
+			result = -EFAULT;
+		return result;
+	case IPC_STAT:
+	case SHM_STAT:
+	case SHM_STAT_ANY:
+		result = calls->stat(served, id, cmd, &u.stat);
+		if (result >= 0 && !put_stat(buf, &u.stat, layout))
+			result = -EFAULT;
+		return result;
+	case IPC_SET:
+		if (!get_stat(&u.stat, buf, layout))
+			return -EFAULT;
+		return calls->set(served, id, &u.stat);
+	case IPC_RMID:
+	case SHM_LOCK:
+	case SHM_UNLOCK:
+		return calls->control(served, id, cmd);
+	default:
+		return -EINVAL;
+	}
+}
+
+static long served_shmat(const struct rust_shm_served *served, int id, unsigned long at, int flags, bool compat)
+{
+	unsigned long address;
+	long error = served->calls->attach(served, id, at, flags, compat, &address);
+
+	if (error)
+		return error;
+	force_successful_syscall_return();
+	return address;
+}
+
+/*
+ * An attach of the built-in's, made before or in another namespace, can be detached here as ever. The built-in says what the error is,
+ * too.
+ */
+static long served_shmdt(const struct rust_shm_served *served, unsigned long at)
+{
+	long error = served->calls->detach(served, at);
+
+	return IS_ENABLED(CONFIG_SYSVIPC) && error == -EINVAL ? RUST_SHM_PASS : error;
+}
+
+#ifdef CONFIG_IA32_EMULATION
+/* As compat_ksys_ipc(), for what is_shm_call() lets through. */
+static long served_ipc(const struct rust_shm_served *served, u32 call, int first, int second, u32 third, u32 ptr)
+{
+	unsigned long address;
+	long error;
+
+	switch (call & 0xffff) {
+	case SHMAT:
+		if (call >> 16 == 1)
+			return -EINVAL;
+		error = served->calls->attach(served, first, ptr, second, true, &address);
+		if (error)
+			return error;
+		return put_user(address, (compat_ulong_t __user *)compat_ptr(third));
+	case SHMDT:
+		return served_shmdt(served, ptr);
+	case SHMGET:
+		return served->calls->get(served, first, (unsigned int)second, third);
+	default:
+		return served_shmctl(served, first, second & ~IPC_64, compat_ptr(ptr), second & IPC_64 ? COMPAT_64 : COMPAT_OLD);
+	}
+}
+
+static bool is_shm_call(u32 call)
+{
+	call &= 0xffff;
+	return call >= SHMAT && call <= SHMCTL;
+}
+#endif
+
+/*
+ * The kernel's own function for call number at: send() sends this there, past its entry. While nothing is probed any more it is the
+ * function itself that is called the next time: have the system call made anew, as after a signal.
+ */
+noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at);
+noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at)
+{
+	long error = -ERESTARTNOINTR;
+
+	/* Nothing about this function is known where it is called. */
+	asm volatile("" : "+r"(error), "+r"(regs), "+r"(at) : : "memory");
+	set_thread_flag(TIF_SIGPENDING);
+	return error;
+}
+
+/* The functions that the kernel's are replaced by. The name is that of the kernel's. */
+#define SERVED(name, call)                                                                     \
+	static long name(const struct pt_regs *regs)                                           \
+	{                                                                                      \
+		int section = srcu_read_lock(&running);                                          \
+		const struct rust_shm_served *served = served_for_call();                      \
+		long result = !served ? RUST_SHM_PASS :                                        \
+			      IS_ERR(served) ? PTR_ERR(served) : (call);                       \
+                                                                                               \
+		if (result == RUST_SHM_PASS)                                                   \
+			result = rust_shm_pass(regs, at_##name);                               \
+		srcu_read_unlock(&running, section);                                             \
+		return result;                                                                 \
+	}
+
+enum {
+	at_x64_shmget,
+	at_x64_shmat,
+	at_x64_shmdt,
+	at_x64_shmctl,
+#ifdef CONFIG_IA32_EMULATION
+	at_ia32_shmget,
+	at_ia32_shmat,
+	at_ia32_shmdt,
+	at_ia32_shmctl,
+	at_ia32_ipc,
+#endif
+	AT_PASS,
+	PROBES,
+};
+
+SERVED(x64_shmget, served->calls->get(served, regs->di, regs->si, regs->dx))
+SERVED(x64_shmat, served_shmat(served, regs->di, regs->si, regs->dx, false))
+SERVED(x64_shmdt, served_shmdt(served, regs->di))
+SERVED(x64_shmctl, served_shmctl(served, regs->di, regs->si, (void __user *)regs->dx, NATIVE))
+#ifdef CONFIG_IA32_EMULATION
+SERVED(ia32_shmget, served->calls->get(served, regs->bx, (u32)regs->cx, regs->dx))
+SERVED(ia32_shmat, served_shmat(served, regs->bx, (u32)regs->cx, regs->dx, true))
+SERVED(ia32_shmdt, served_shmdt(served, (u32)regs->bx))
+SERVED(ia32_shmctl, served_shmctl(served, regs->bx, regs->cx, compat_ptr(regs->dx), COMPAT_64))
+SERVED(ia32_ipc, served_ipc(served, regs->bx, regs->cx, regs->dx, regs->si, regs->di))
+#endif
+
+static struct {
+	const char *name;
+	long (*ours)(const struct pt_regs *regs);
+	/* Where ftrace's call is, in the kernel's function. */
+	unsigned long ip;
+} probes[PROBES] = {
+	[at_x64_shmget] = { "__x64_sys_shmget", x64_shmget },
+	[at_x64_shmat] = { "__x64_sys_shmat", x64_shmat },
+	[at_x64_shmdt] = { "__x64_sys_shmdt", x64_shmdt },
+	[at_x64_shmctl] = { "__x64_sys_shmctl", x64_shmctl },
+#ifdef CONFIG_IA32_EMULATION
+	[at_ia32_shmget] = { "__ia32_sys_shmget", ia32_shmget },
+	[at_ia32_shmat] = { "__ia32_compat_sys_shmat", ia32_shmat },
+	[at_ia32_shmdt] = { "__ia32_sys_shmdt", ia32_shmdt },
+	[at_ia32_shmctl] = { "__ia32_compat_sys_shmctl", ia32_shmctl },
+	[at_ia32_ipc] = { "__ia32_compat_sys_ipc", ia32_ipc },
+#endif
+	[AT_PASS] = { "rust_shm_pass" },
+};
+
+/* Called by ftrace on entry to a probed function. Decides by the caller's namespace alone, which only the caller itself changes. */
+static void notrace send(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	int at = 0;
+
+	if (ip == probes[AT_PASS].ip) {
+		at = ftrace_regs_get_argument(fregs, 1);
+		ftrace_regs_set_instruction_pointer(fregs, probes[at].ip + MCOUNT_INSN_SIZE);
+		return;
+	}
+	if (!served_here())
+		return;
+	while (ip != probes[at].ip)
+		if (++at == AT_PASS)
+			return;
+#ifdef CONFIG_IA32_EMULATION
+	/* Semaphores and messages are not ours. */
+	if (at == at_ia32_ipc && !is_shm_call(((const struct pt_regs *)ftrace_regs_get_argument(fregs, 0))->bx))
+		return;
+#endif
+	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)probes[at].ours);
+}
+
+/* As livepatch has it: ftrace cannot be switched off meanwhile (kernel.ftrace_enabled). */
+static struct ftrace_ops send_ops = {
+	.func = send,
+	.flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT,
+};
+
+/* Where ftrace's call is in a function. ftrace finds functions by name, too, but looks at all that there are. */
+static int find_ftrace_call(const char *name, unsigned long *ip)
+{
+	/* A disabled kprobe changes nothing: it knows the address. */
+	struct kprobe probe = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
+	int error = register_kprobe(&probe);
+
+	if (error)
+		return error;
+	*ip = (unsigned long)probe.addr;
+	if (!(probe.flags & KPROBE_FLAG_FTRACE))
+		error = -EOPNOTSUPP;
+	unregister_kprobe(&probe);
+	return error;
+}
+
+static int probe(void)
+{
+	int error = 0, at;
+
+	for (at = 0; at < PROBES && !error; at++) {
+		error = find_ftrace_call(probes[at].name, &probes[at].ip);
+		if (!error)
+			error = ftrace_set_filter_ip(&send_ops, probes[at].ip, 0, 0);
+		if (error && error != -ENOMEM)
+			pr_err("rust_shm: %s cannot be probed (%d)\n", probes[at].name, error);
+	}
+	if (!error) {
+		error = register_ftrace_function(&send_ops);
+		if (error && error != -ENOMEM)
+			pr_err("rust_shm: the system calls cannot be probed (%d)\n", error);
+	}
+	if (error) {
+		ftrace_free_filter(&send_ops);
+		/* Somebody else's live patch, or kernel.ftrace_enabled=0. */
+		return error == -ENOMEM ? error : -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void unprobe(void)
+{
+	unregister_ftrace_function(&send_ops);
+	ftrace_free_filter(&send_ops);
+}
+
+/* How many namespaces are served, and how many were and are not freed: the system calls are probed for them. */
+static unsigned int in_use;
+static DEFINE_MUTEX(in_use_lock);
+
+/* One namespace less. */
+static void put(void)
+{
+	guard(mutex)(&in_use_lock);
+	if (!--in_use)
+		unprobe();
+}
+
+/* One more. */
+static int get(void)
+{
+	int error;
+
+	guard(mutex)(&in_use_lock);
+	if (!in_use) {
+		error = probe();
+		if (error)
+			return error;
+	}
+	in_use++;
+	return 0;
+}
+
+#ifdef CONFIG_SYSVIPC
+/* Whether the built-in has segments in a namespace, or will: of calls that are in it. New ones do not come any more. */
+static bool has_segments(struct ipc_namespace *ns)
+{
+	struct ipc_ids *ids = &ns->ids[IPC_SHM_IDS];
+	bool any, wait;
+	int i = 0;
+
+	/* newseg() is called with the semaphore held. Who is on the way there is preempted, and comes on, or waits for the semaphore. */
+	synchronize_rcu_tasks();
+	do {
+		down_write(&ids->rwsem);
+		any = ids->in_use;
+		/* With PREEMPT_RT it always looks so. Nobody overtakes there. */
+		wait = !any && rwsem_is_contended(&ids->rwsem);
+		up_write(&ids->rwsem);
+		if (wait)
+			msleep(1);
+	} while (wait && ++i < 100);
+	return any;
+}
+#else
+static bool has_segments(struct ipc_namespace *ns)
+{
+	return false;
+}
+#endif
+
+/* Serves a namespace. Returns whether it takes served, also where it fails. */
+static bool serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served, int *error)
+{
+	*error = -EEXIST;
+	if (rust_shm_serves(number))
+		return false;
+	*error = get();
+	if (*error)
+		return false;
+	*error = xa_insert(&served_namespaces, number, served, GFP_KERNEL);
+	if (*error) {
+		put();
+		/* Another thread was faster. */
+		if (*error == -EBUSY)
+			*error = -EEXIST;
+		return false;
+	}
+	/* From here on another thread may end it, but it is not freed in a critical section. */
+	if (!has_segments(ns)) {
+		smp_store_release(&served->is_ready, true);
+		wake_up_all(&ready);
+		return true;
+	}
+	*error = -EBUSY;
+	if (xa_cmpxchg(&served_namespaces, number, served, NULL, 0) == served)
+		rust_shm_free_served(served);
+	return true;
+}
+
+int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served)
+{
+	int section = srcu_read_lock(&running);
+	bool is_taken;
+	int error;
+
+	is_taken = serve(ns, number, served, &error);
+	srcu_read_unlock(&running, section);
+	if (!is_taken)
+		served->calls->free(served);
+	return error;
+}
+
+struct rust_shm_served *rust_shm_end_serving(u64 number)
+{
+	return xa_erase(&served_namespaces, number);
+}
+
+static void free_served(struct rcu_head *rcu)
+{
+	struct rust_shm_served *served = container_of(rcu, struct rust_shm_served, rcu);
+
+	served->calls->free(served);
+}
+
+void rust_shm_free_served(struct rust_shm_served *served)
+{
+	/* Who waits for this one passes. */
+	wake_up_all(&ready);
+	put();
+	call_srcu(&running, &served->rcu, free_served);
+}
+
+void rust_shm_wait_for_calls(void)
+{
+	unsigned long cookie = start_poll_synchronize_srcu(&running);
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		if (poll_state_synchronize_srcu(&running, cookie)) {
+			srcu_barrier(&running);
+			return;
+		}
+		msleep(10);
+	}
+}
+
+void rust_shm_end_calls(void)
+{
+	srcu_barrier(&running);
+	synchronize_rcu_tasks();
+}
+
+#else
+
+int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served)
+{
+	served->calls->free(served);
+	return -EOPNOTSUPP;
+}
+
+bool rust_shm_serves(u64 number)
+{
+	return false;
+}
+
+struct rust_shm_served *rust_shm_end_serving(u64 number)
+{
+	return NULL;
+}
+
+void rust_shm_free_served(struct rust_shm_served *served)
+{
+}
+
+void rust_shm_wait_for_calls(void)
+{
+}
+
+void rust_shm_end_calls(void)
+{
+}
+
+#endif
