@@ -213,7 +213,7 @@ TEST_F(served, attaches_of_the_builtin_are_detached)
 	char *memory;
 
 	if (shm_serve(RUST_SHM_SERVE_OFF) || !has_builtin())
-		SKIP(return, "this kernel has no System V shared memory of its own");
+		SKIP(return, "a kernel without System V shared memory has none of its own");
 	ASSERT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
 	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 	id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
