@@ -1365,6 +1365,25 @@ def examples_wait_for_each_other():
     same(table(), {})
 
 
+@test
+def an_example_whose_other_end_is_killed_ends():
+    examples = os.path.join(TOOLS, "examples")
+    for victim in ("consumer", "producer"):
+        start = lambda *command: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ends = {"consumer": start(f"{examples}/consumer"), "producer": start(f"{examples}/producer", str(10**15))}
+        while [segment["nattch"] for segment in table().values()] != ["2"]:
+            time.sleep(0.01)
+        time.sleep(1)  # each joins the ring as soon as it is attached
+        other = ends.pop(victim)
+        other.kill()
+        other.communicate()
+        name, process = ends.popitem()
+        out, err = process.communicate(timeout=30)
+        same((process.returncode, out, err), (1, "", f"{name}: the process at the other end of the ring has died\n"))
+        ok("rm", *table())
+    same(table(), {})
+
+
 def too_long(*_):
     raise AssertionError(f"took longer than {PATIENCE} s")
 

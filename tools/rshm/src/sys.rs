@@ -10,6 +10,8 @@
 //! does not know the number leaves its argument alone, and the number says how much there is.
 
 pub(crate) mod memory;
+pub(crate) mod robust;
+pub(crate) mod shared;
 
 use memory::{Access, Memory};
 use rust_shm_abi as abi;
@@ -154,6 +156,8 @@ pub(crate) fn detach<A: Access>(device: BorrowedFd<'_>, memory: &mut Memory<A>) 
 
 /// Detaches memory by a call, which is made again when a signal has interrupted it.
 ///
+/// `EBUSY` if a forgotten guard has a mutex in it locked: the kernel's list leads there.
+///
 /// After an error but `EINVAL` the memory is still there: the module unmaps nothing before it has
 /// all that it needs. After `EINVAL` there is nothing of the module's at the address any more.
 fn detach_by<A: Access>(
@@ -162,6 +166,9 @@ fn detach_by<A: Access>(
 ) -> io::Result<()> {
     if memory.is_empty() {
         return Ok(());
+    }
+    if memory.is_locked() {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     let result = loop {
         match call() {
