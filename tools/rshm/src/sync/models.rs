@@ -59,8 +59,9 @@ impl Word for Modelled {
 
     fn wait(&self, value: u32, _: Option<Instant>) {
         let mut queue = self.queue.lock().unwrap();
-        // The kernel has a full barrier here, as waking has.
-        if self.value.fetch_add(0, Ordering::SeqCst) != value {
+        // As the kernel, which writes nothing there. (`fetch_add(0)` would not do: to loom that is a
+        // store which is in no order with another thread's, and then that one reads it after its own.)
+        if self.value.load(Ordering::Relaxed) != value {
             return;
         }
         let ours = queue.0;
