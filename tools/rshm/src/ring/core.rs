@@ -6,7 +6,7 @@
 //! the end run it on loom's.
 
 use super::RingError;
-use crate::sync::word::{is_over, wait_a_while, Word};
+use crate::sync::word::{wait_a_while, Word};
 use std::{
     sync::atomic::Ordering::{Acquire, Relaxed, Release},
     time::Instant,
@@ -135,7 +135,7 @@ fn wait_for<T, W: Word>(
                 result => result,
             };
         }
-        if is_over(deadline) {
+        if other.count.is_over(deadline) {
             return Err(wait);
         }
         other.sleep(stuck(), deadline);

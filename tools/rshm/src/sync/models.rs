@@ -19,22 +19,35 @@ use loom::{
 };
 use std::{sync::atomic::Ordering, time::Instant};
 
-/// A number with a queue as the kernel's: the value is compared under its lock. Nobody's patience
-/// ends here.
+/// A number with a queue as the kernel's: the value is compared under its lock. Whoever has a deadline
+/// waits until [`Modelled::end_patience`].
 pub(crate) struct Modelled {
     value: AtomicU32,
-    /// How many have ever slept, and how many of them, first come first served, were woken.
-    queue: Mutex<(u32, u32)>,
-    woken: Condvar,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Who sleeps, in the order in which they came.
+    sleepers: Vec<u32>,
+    came: u32,
+    patience_is_over: bool,
 }
 
 impl Modelled {
     pub(crate) fn new(value: u32) -> Self {
         Self {
             value: AtomicU32::new(value),
-            queue: Mutex::new((0, 0)),
-            woken: Condvar::new(),
+            queue: Mutex::default(),
+            changed: Condvar::new(),
         }
+    }
+
+    /// All deadlines have passed.
+    fn end_patience(&self) {
+        self.queue.lock().unwrap().patience_is_over = true;
+        self.changed.notify_all();
     }
 }
 
@@ -57,24 +70,31 @@ impl Word for Modelled {
             .map(drop)
     }
 
-    fn wait(&self, value: u32, _: Option<Instant>) {
+    fn wait(&self, value: u32, deadline: Option<Instant>) {
         let mut queue = self.queue.lock().unwrap();
         // As the kernel, which writes nothing there. (`fetch_add(0)` would not do: to loom that is a
         // store which is in no order with another thread's, and then that one reads it after its own.)
         if self.value.load(Ordering::Relaxed) != value {
             return;
         }
-        let ours = queue.0;
-        queue.0 += 1;
-        while queue.1 <= ours {
-            queue = self.woken.wait(queue).unwrap();
+        let this = queue.came;
+        queue.came += 1;
+        queue.sleepers.push(this);
+        while queue.sleepers.contains(&this) && !(deadline.is_some() && queue.patience_is_over) {
+            queue = self.changed.wait(queue).unwrap();
         }
+        queue.sleepers.retain(|&sleeper| sleeper != this);
     }
 
     fn wake(&self, count: u32) {
         let mut queue = self.queue.lock().unwrap();
-        queue.1 += count.min(queue.0 - queue.1);
-        self.woken.notify_all();
+        let woken = queue.sleepers.len().min(count as usize);
+        queue.sleepers.drain(..woken);
+        self.changed.notify_all();
+    }
+
+    fn is_over(&self, deadline: Option<Instant>) -> bool {
+        deadline.is_some() && self.queue.lock().unwrap().patience_is_over
     }
 
     fn barrier() {
@@ -138,6 +158,32 @@ fn mutex_lets_in_one_at_a_time_and_wakes_all() {
         assert_eq!(take(&guarded.word, 4, None), Some(false));
         // SAFETY: As in `add()`.
         guarded.data.with(|data| assert_eq!(unsafe { *data }, 3));
+    });
+}
+
+/// Whoever gives up may have been woken just before: then the next one must not sleep on.
+#[test]
+fn mutex_of_one_who_gives_up_goes_on() {
+    with_three(|| {
+        let word = Arc::new(Modelled::new(3));
+        let wait = |thread: u32, deadline: Option<Instant>| {
+            let word = word.clone();
+            thread::spawn(move || {
+                if take(&*word, thread, deadline).is_some() {
+                    give(&*word, thread);
+                }
+            })
+        };
+        let deadline = Instant::now();
+        let waiting = [wait(1, Some(deadline)), wait(2, None)];
+        give(&*word, 3);
+        // Perhaps before the one that was woken.
+        take(&*word, 3, None);
+        word.end_patience();
+        give(&*word, 3);
+        for thread in waiting {
+            thread.join().unwrap();
+        }
     });
 }
 

@@ -2,10 +2,7 @@
 
 //! The mutex.
 
-use super::{
-    word::{is_over, Word},
-    LockResult, OwnerDied,
-};
+use super::{word::Word, LockResult, OwnerDied};
 use crate::{sys::robust, Shared};
 use std::{
     fmt,
@@ -108,11 +105,12 @@ pub(super) fn take(word: &impl Word, thread: u32, deadline: Option<Instant>) -> 
             Ok(died) => return Some(died),
             Err(seen) => seen,
         };
-        if is_over(deadline) {
-            return None;
-        }
         let noted = seen | WAITERS;
         if seen == noted || word.replace(seen, noted, Relaxed).is_ok() {
+            // Not before it is noted: whoever woke this thread has cleared it, and others may wait.
+            if word.is_over(deadline) {
+                return None;
+            }
             word.wait(noted, deadline);
             waiters = WAITERS;
         }

@@ -2,7 +2,7 @@
 
 //! The semaphore.
 
-use super::word::{is_over, wait_a_while, Word};
+use super::word::{wait_a_while, Word};
 use crate::Shared;
 use std::{
     sync::atomic::{
@@ -57,7 +57,7 @@ pub(super) fn try_acquire(count: &impl Word) -> Result<(), ()> {
 
 pub(super) fn acquire(count: &impl Word, deadline: Option<Instant>) -> Option<()> {
     while try_acquire(count).is_err() {
-        if is_over(deadline) {
+        if count.is_over(deadline) {
             return None;
         }
         wait_a_while(count, 0, deadline);

@@ -20,6 +20,9 @@ pub(crate) trait Word {
     /// Waits until woken, or for no reason, or until `deadline`; not if the value is another one.
     fn wait(&self, value: u32, deadline: Option<Instant>);
     fn wake(&self, count: u32);
+    fn is_over(&self, deadline: Option<Instant>) -> bool {
+        is_over(deadline)
+    }
     /// Nothing is moved across it: `fence(SeqCst)`.
     fn barrier();
 }
