@@ -7,11 +7,12 @@ mod common;
 use common::{sleep_for_ever, sleeps, until, Child};
 use rshm::{
     sync::{Condvar, Mutex, RwLock, Semaphore},
-    Anonymous, Memory, ReadWrite, Shared,
+    Memory, ReadWrite, Shared,
 };
 use std::{
     io,
     mem::{forget, MaybeUninit},
+    ops::Deref,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
     time::Duration,
 };
@@ -28,8 +29,8 @@ struct Table {
     data: [AtomicU64; 2],
 }
 
-fn memory() -> Anonymous {
-    Anonymous::new(size_of::<Table>()).unwrap()
+fn memory() -> Box<dyn Deref<Target = Memory<ReadWrite>>> {
+    common::memory(size_of::<Table>())
 }
 
 fn table(memory: &Memory<ReadWrite>) -> &Table {
@@ -110,6 +111,28 @@ fn what_it_had_and_no_more() {
     }
 }
 
+/// The kernel looks at so many: it finds all of them, and nobody gets one that it would not find.
+#[test]
+fn no_more_than_the_kernel_finds() {
+    #[derive(Shared)]
+    #[repr(C)]
+    struct Many([Mutex; 2049]);
+    let memory = common::memory(size_of::<Many>());
+    let Many(mutexes) = memory.view(0).unwrap();
+    Child::new(|| {
+        let (last, others) = mutexes.split_last().unwrap();
+        for mutex in others {
+            forget(mutex.lock().unwrap());
+        }
+        let refused = std::panic::catch_unwind(|| last.try_lock().is_some());
+        assert!(refused.is_err());
+    })
+    .join();
+    let (last, others) = mutexes.split_last().unwrap();
+    assert!(last.lock().is_ok());
+    assert!(others.iter().all(|mutex| mutex.lock().is_err()));
+}
+
 /// A mutex of the C library's, which is in the list too.
 struct Foreign(*mut libc::pthread_mutex_t);
 
@@ -148,7 +171,7 @@ impl Foreign {
 fn beside_robust_mutexes_of_the_c_library() {
     let memory = memory();
     let table = table(&memory);
-    let other = Anonymous::new(4096).unwrap();
+    let other = common::memory(4096);
     let foreign: Vec<_> = (0..4)
         .map(|index| Foreign::new(&other, index * 64))
         .collect();

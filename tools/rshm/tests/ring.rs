@@ -7,10 +7,11 @@ mod common;
 use common::{sleeps, until, Child};
 use rshm::{
     ring::{self, Consumer, Producer, Queue, RingError},
-    Anonymous, Error,
+    Error, Memory, ReadWrite,
 };
 use std::{
     mem::forget,
+    ops::Deref,
     sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
@@ -26,25 +27,24 @@ fn item(number: u64) -> Item {
     [number, !number, number.wrapping_mul(0x9e37_79b9_7f4a_7c15)]
 }
 
-fn memory() -> Anonymous {
-    let memory = Anonymous::new(3 * 4096).unwrap();
+fn memory() -> Box<dyn Deref<Target = Memory<ReadWrite>>> {
     assert!(ring::size::<Item>(CAPACITY) < NUMBERS);
-    memory
+    common::memory(3 * 4096)
 }
 
-fn producer(memory: &Anonymous) -> Producer<'_, Item> {
+fn producer(memory: &Memory<ReadWrite>) -> Producer<'_, Item> {
     Producer::join(memory, 0, CAPACITY).unwrap()
 }
 
-fn consumer(memory: &Anonymous) -> Consumer<'_, Item> {
+fn consumer(memory: &Memory<ReadWrite>) -> Consumer<'_, Item> {
     Consumer::join(memory, 0, CAPACITY).unwrap()
 }
 
-fn queue(memory: &Anonymous) -> Queue<'_, Item> {
+fn queue(memory: &Memory<ReadWrite>) -> Queue<'_, Item> {
     Queue::join(memory, 0, CAPACITY).unwrap()
 }
 
-fn numbers(memory: &Anonymous) -> &[AtomicU64] {
+fn numbers(memory: &Memory<ReadWrite>) -> &[AtomicU64] {
     memory.atomics(NUMBERS, 4).unwrap()
 }
 

@@ -56,14 +56,22 @@ pub(super) const OWNER: u32 = 0x3fff_ffff;
 /// memory stays mapped as long as the process lives: [`detach`](crate::Attachment::detach) is
 /// `EBUSY`.
 ///
-/// Processes of several pid namespaces can use it. But where two threads have the same number, each
-/// in its namespace, and one dies while it waits for the other's mutex, the kernel takes it for the
-/// owner.
+/// # What the kernel cannot know
+///
+/// - Processes of several pid namespaces can use it. But where two threads have the same number, each
+///   in its namespace, and one dies while it waits for the other's mutex, the kernel takes it for the
+///   owner.
+/// - A thread that is not the first of its process, and calls `execve(2)`, gets the first one's
+///   number: then the kernel does not know it as the owner, and nobody gets the mutex any more.
+/// - A child that was not made by `fork(3)`, but by `clone(2)` itself or `_Fork(3)`, must not use
+///   mutexes if its parent has.
 ///
 /// # Panics
 ///
-/// To lock it panics where the C library has robust mutexes of another layout than glibc's, and a
-/// thread has used one before.
+/// To lock it panics if the thread has 2048 robust mutexes (the kernel would not find more when it
+/// dies); in destructors of thread-local values, when the list of them is gone; where the kernel
+/// has no `get_robust_list(2)`; and where the C library has robust mutexes of another layout than
+/// glibc's, and a thread has used one before. (musl's: there a thread must not use both.)
 #[derive(Shared)]
 #[repr(C)]
 pub struct Mutex {
@@ -236,7 +244,9 @@ pub struct Guard<'memory> {
 impl<'memory> Guard<'memory> {
     /// After [`OwnerDied`]: what the mutex guards is as it should be.
     pub fn mark_consistent(&mut self) {
-        clear_died(&self.mutex.word);
+        if self.is_held() {
+            clear_died(&self.mutex.word);
+        }
     }
 
     /// Whether this thread has the mutex by this guard: not in a child that was forked off.

@@ -10,7 +10,8 @@
 //! - The C library adds its mutexes at the front. It changes the links of what is before the
 //!   removed mutex, and of what comes after it the pointer back alone, which is 8 bytes before the
 //!   link, and which nobody reads here.
-//! - Ours are the end of the list.
+//! - Ours are the end of the list. (So the one program, or library, that has this crate is the only
+//!   one besides the C library that uses the list.)
 //!
 //! The links are in shared memory, where others may write whatever they like. So ours are never read
 //! here: what this process has locked is noted in memory of its own. (The C library does follow
@@ -18,6 +19,11 @@
 //! [`sync::Mutex`](crate::sync::Mutex) is made of: whoever can write to the segment could make this
 //! process write anywhere.) Only the kernel follows them, when the thread is dead: a process that has
 //! written nonsense there can keep it from finding the mutexes, and nothing more.
+//!
+//! Between the store that unlocks a mutex and the one that clears `pending`, the kernel may look at
+//! a mutex that is another thread's already ("Robust release is racy" in that page). There it must not
+//! find memory that has become something else meanwhile: whoever unlocks has a reference to the mutex,
+//! so it is mapped until `pending` is cleared.
 
 use std::{
     cell::RefCell,
@@ -39,8 +45,8 @@ pub(crate) const OFFSET: isize = -32;
 /// In a link: the mutex is one that inherits priorities.
 const INHERITS: usize = 1;
 
-/// How many mutexes of the C library are looked at; the kernel looks at as many.
-const LIMIT: usize = 2048;
+/// So many mutexes of a thread the kernel looks at, the C library's and ours: `ROBUST_LIST_LIMIT`.
+pub(crate) const LIMIT: usize = 2048;
 
 /// `struct robust_list_head`.
 #[repr(C)]
@@ -55,8 +61,9 @@ struct Head {
 /// It is never freed, but the next thread takes what one that has ended has left.
 struct Held {
     in_use: AtomicBool,
-    /// [`FORKS`] of the process that its thread is of: a child has copies of its parent's.
-    forks: AtomicU32,
+    /// [`FORKS`] of the process that its threads are of. A child has copies of its parent's, which it
+    /// leaves alone: somebody may have had `links` when it was forked off.
+    forks: u32,
     /// Addresses of links, in the order in which they were locked: which is from the end of the list
     /// to its front.
     links: Mutex<Vec<usize>>,
@@ -103,7 +110,7 @@ fn all() -> impl Iterator<Item = &'static Held> {
 pub(crate) fn has_any(range: Range<usize>) -> bool {
     let forks = FORKS.load(Relaxed);
     all()
-        .filter(|held| held.forks.load(Relaxed) == forks)
+        .filter(|held| held.forks == forks)
         .any(|held| held.lock().iter().any(|link| range.contains(link)))
 }
 
@@ -121,8 +128,16 @@ pub(crate) fn is_owner(owner: Owner) -> bool {
 /// Runs `lock`, which is told this thread's number, and puts it into the mutex's word. From before
 /// that on until it is unlocked the kernel knows that this thread may have the mutex. Returns what
 /// `lock` does: `None` if the mutex is not locked.
+///
+/// # Panics
+///
+/// If this thread has as many as the kernel looks at.
 pub(crate) fn lock<R>(link: &AtomicU64, lock: impl FnOnce(u32) -> Option<R>) -> Option<(R, Owner)> {
-    let (head, owner) = with_list(|list| (list.head, list.owner()));
+    let (head, owner, has_room) = with_list(|list| (list.head, list.owner(), list.has_room()));
+    assert!(
+        has_room,
+        "this thread has {LIMIT} robust mutexes: the kernel would not find another one"
+    );
     // SAFETY: It is this thread's.
     let head = unsafe { &*head };
     let address = ptr::from_ref(link) as usize;
@@ -179,18 +194,17 @@ impl Held {
 
     /// One for a new thread.
     fn new() -> &'static Self {
-        let free = |held: &&Self| {
-            let taken = held.in_use.compare_exchange(false, true, AcqRel, Relaxed);
-            taken.is_ok()
-        };
         let forks = FORKS.load(Relaxed);
+        let free = |held: &&Self| {
+            let taken = || held.in_use.compare_exchange(false, true, AcqRel, Relaxed);
+            held.forks == forks && taken().is_ok()
+        };
         if let Some(held) = all().find(free) {
-            held.forks.store(forks, Relaxed);
             return held;
         }
         let held: &Self = Box::leak(Box::new(Self {
             in_use: AtomicBool::new(true),
-            forks: AtomicU32::new(forks),
+            forks,
             links: Mutex::default(),
             others: AtomicPtr::default(),
         }));
@@ -307,22 +321,35 @@ impl List {
     /// The link that leads to the first of ours, or to the end: the head's, or the last one of the C
     /// library's mutexes.
     fn link_to(&self, address: usize) -> Option<&AtomicUsize> {
-        // SAFETY: The head of this thread.
-        let mut link = unsafe { &(*self.head).first };
-        for _ in 0..LIMIT {
-            let next = link.load(Relaxed) & !INHERITS;
-            if next == address {
-                return Some(link);
-            }
-            if next == self.head as usize {
-                return None;
-            }
-            // SAFETY: By the rules above this is a mutex of the C library, which this thread has
-            // locked: so the C library relies on its being there, too.
-            link = unsafe { AtomicUsize::from_ptr(next as *mut usize) };
-        }
-        None
+        self.links().find(|link| target(link) == address)
     }
+
+    /// Whether the kernel would find another one.
+    fn has_room(&self) -> bool {
+        let held = self.held.lock();
+        let end = held.last().copied().unwrap_or(self.head as usize);
+        let foreign = self.links().take_while(|link| target(link) != end);
+        foreign.count() + held.len() < LIMIT
+    }
+
+    /// The head's link, and those of the C library's mutexes. What comes after them is ours: nobody
+    /// may go on to there.
+    fn links(&self) -> impl Iterator<Item = &AtomicUsize> {
+        // SAFETY: The head of this thread.
+        let first = unsafe { &(*self.head).first };
+        // SAFETY: By the rules above this is a mutex of the C library, which this thread has locked:
+        // so the C library relies on its being there, too. Or it is the first of ours, which is
+        // there, or the head.
+        let next = |link: &&AtomicUsize| {
+            Some(unsafe { AtomicUsize::from_ptr(target(link) as *mut usize) })
+        };
+        std::iter::successors(Some(first), next).take(LIMIT)
+    }
+}
+
+/// Where a link leads to.
+fn target(link: &AtomicUsize) -> usize {
+    link.load(Relaxed) & !INHERITS
 }
 
 impl Drop for List {

@@ -4,15 +4,32 @@
 
 #![allow(dead_code)]
 
+use rshm::{Anonymous, Device, Memory, ReadWrite};
 use std::{
     io,
     mem::forget,
+    ops::Deref,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
 /// How long what is to happen may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Memory for children too: a segment of the module's where `RSHM_TEST_DEVICE` is set, as in a guest.
+pub fn memory(size: usize) -> Box<dyn Deref<Target = Memory<ReadWrite>>> {
+    if std::env::var_os("RSHM_TEST_DEVICE").is_none() {
+        return Box::new(Anonymous::new(size).unwrap());
+    }
+    let segment = Device::open()
+        .unwrap()
+        .segment(size as u64)
+        .create()
+        .unwrap();
+    let memory = segment.attach().unwrap();
+    segment.remove().unwrap();
+    Box::new(memory)
+}
 
 /// A process that is forked off. It is killed when it is dropped.
 pub struct Child(libc::pid_t);
@@ -30,6 +47,10 @@ impl Child {
         Self(pid)
     }
 
+    pub fn pid(&self) -> libc::pid_t {
+        self.0
+    }
+
     fn wait(&self) -> i32 {
         let mut status = 0;
         // SAFETY: It is our child, which nobody else waits for.
@@ -37,8 +58,21 @@ impl Child {
         status
     }
 
+    /// Waits until it stands still for `ptrace(2)`, and says by which signal.
+    pub fn stopped(&self) -> i32 {
+        let status = self.wait();
+        assert!(libc::WIFSTOPPED(status), "it has ended: {status:#x}");
+        libc::WSTOPSIG(status)
+    }
+
+    /// Whether it has ended, and has not been waited for.
+    pub fn has_ended(&self) -> bool {
+        state(self) == 'Z'
+    }
+
     /// Waits until it has ended, well.
     pub fn join(self) {
+        until(|| self.has_ended());
         let status = self.wait();
         forget(self);
         assert_eq!(status, 0);
@@ -71,8 +105,13 @@ pub fn sleep_for_ever() {
     }
 }
 
-/// Whether a thread sleeps in the kernel.
+/// Whether it sleeps in the kernel.
 pub fn sleeps(child: &Child) -> bool {
+    state(child) == 'S'
+}
+
+fn state(child: &Child) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.0)).unwrap();
-    stat.rsplit(')').next().unwrap().trim().starts_with('S')
+    let state = stat.rsplit(')').next().unwrap().trim().chars().next();
+    state.unwrap()
 }
