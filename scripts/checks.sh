@@ -73,6 +73,7 @@ checks() {
 		check "advisories about dependencies: $package" scripts/dependencies.py advisories "$package" build/advisory-db
 	done
 	check "the crates in tools/ can be published" packaging/crates
+	check "the public interface of the crates in tools/ is what their api.txt say" cargo_in tools test -p rshm --test api
 	check "licences of the project's own files in tools/ and the examples" own_licences
 	check "qemu/kernel-log tells a complaint of the kernel from what looks like one" qemu/kernel-log-test
 	check "scripts/dependencies.py, which checks these, is right itself" scripts/dependencies.py test

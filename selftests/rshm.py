@@ -1384,6 +1384,17 @@ def an_example_whose_other_end_is_killed_ends():
     same(table(), {})
 
 
+@test
+def locks_of_the_crate_outlive_processes():
+    signal.alarm(5 * PATIENCE)
+    environment = dict(os.environ, RSHM_TEST_DEVICE="1")
+    # The others of `kills` go instruction by instruction, which takes an emulated machine long, and is the same on any memory.
+    for name in (["death"], ["ring"], ["kills", "at_any_time"]):
+        done = subprocess.run([os.path.join(TOOLS, "tests", name[0]), *name[1:]], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2500:] + done.stderr[-500:]
+    same(table(), {})
+
+
 def too_long(*_):
     raise AssertionError(f"took longer than {PATIENCE} s")
 

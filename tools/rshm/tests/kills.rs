@@ -17,14 +17,16 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+/// What a lock guards: it is whole when all are the same.
+type Numbers = [AtomicU64; 16];
+
 #[derive(Shared)]
 #[repr(C)]
 struct Table {
     mutex: Mutex,
     lock: RwLock,
-    /// Each lock guards a pair, which is whole when both are the same.
-    guarded: [AtomicU64; 2],
-    written: [AtomicU64; 2],
+    guarded: Numbers,
+    written: Numbers,
     /// How often somebody was told that an owner had died.
     told: AtomicU32,
     unused: AtomicU32,
@@ -57,51 +59,38 @@ impl Random {
 }
 
 impl Table {
-    /// Takes what was locked: if the last one died with it, says so, and puts the pair right.
-    fn enter<G>(
-        &self,
-        result: LockResult<G>,
-        pair: &[AtomicU64; 2],
-        mark: impl FnOnce(&mut G),
-    ) -> G {
-        let [first, second] = pair;
+    /// Takes what was locked: if the last one died with it, says so, and puts the numbers right.
+    fn enter<G>(&self, result: LockResult<G>, numbers: &Numbers, mark: impl FnOnce(&mut G)) -> G {
         result.map_or_else(
             |died| {
                 self.told.fetch_add(1, SeqCst);
                 let mut guard = died.into_guard();
-                second.store(first.load(SeqCst), SeqCst);
+                let first = numbers[0].load(SeqCst);
+                numbers
+                    .iter()
+                    .for_each(|number| number.store(first, SeqCst));
                 mark(&mut guard);
                 guard
             },
             |guard| {
-                assert_eq!(
-                    first.load(SeqCst),
-                    second.load(SeqCst),
-                    "half done, and nobody was told"
-                );
+                assert!(are_whole(numbers), "half done, and nobody was told");
                 guard
             },
         )
-    }
-
-    fn count(&self, pair: &[AtomicU64; 2]) {
-        for number in pair {
-            number.store(number.load(SeqCst) + 1, SeqCst);
-        }
     }
 
     fn mutex(&self) {
         let guard = self.enter(self.mutex.lock(), &self.guarded, |guard| {
             guard.mark_consistent()
         });
-        self.count(&self.guarded);
+        count(&self.guarded);
         drop(guard);
     }
 
     fn impatient(&self) {
         if let Some(result) = self.mutex.lock_for(Duration::from_micros(50)) {
             let guard = self.enter(result, &self.guarded, |guard| guard.mark_consistent());
-            self.count(&self.guarded);
+            count(&self.guarded);
             drop(guard);
         }
     }
@@ -110,26 +99,19 @@ impl Table {
         let guard = self.enter(self.lock.write(), &self.written, |guard| {
             guard.mark_consistent()
         });
-        self.count(&self.written);
+        (0..20).for_each(|_| count(&self.written));
         drop(guard);
     }
 
     fn read(&self) {
         match self.lock.read() {
-            Ok(_guard) => {
-                let [first, second] = &self.written;
-                assert_eq!(
-                    first.load(SeqCst),
-                    second.load(SeqCst),
-                    "half done, and nobody was told"
-                );
-            }
+            Ok(_guard) => assert!(are_whole(&self.written), "half done, and nobody was told"),
             // Only a writer can put it right.
             Err(died) => drop(died),
         }
     }
 
-    /// Nobody has a lock: what the dead had is free, and the pairs are put right.
+    /// Nobody has a lock: what the dead had is free, and the numbers are put right.
     fn is_whole(&self) {
         let guard = self.mutex.try_lock().expect("somebody has the mutex");
         drop(self.enter(guard, &self.guarded, |guard| guard.mark_consistent()));
@@ -138,11 +120,24 @@ impl Table {
     }
 }
 
+fn are_whole(numbers: &Numbers) -> bool {
+    let first = numbers[0].load(SeqCst);
+    numbers.iter().all(|number| number.load(SeqCst) == first)
+}
+
+fn count(numbers: &Numbers) {
+    for number in numbers {
+        number.store(number.load(SeqCst) + 1, SeqCst);
+    }
+}
+
 /// A child that is about to call `run`, one instruction after the other.
-fn stepped(table: &Table, run: fn(&Table)) -> Child {
+fn stepped(memory: &Memory<ReadWrite>, run: fn(&Table)) -> Child {
+    let table = table(memory);
     let child = Child::new(|| {
         // What is done only once is done.
         run(table);
+        write_over_links(memory);
         // SAFETY: The parent goes on with it.
         unsafe {
             assert_eq!(libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0), 0);
@@ -168,36 +163,53 @@ fn steps(child: &Child, count: u64) -> bool {
     })
 }
 
-/// `has` says whether the process of a number has what the next one is to be told of, and `next` is
-/// told.
+/// Kills `run` after about so many of its instructions, or after each one where `RSHM_EACH` is set.
+/// `has` says whether a process has what the next one is to be told of, and `next` is told.
 fn at_any_instruction(
-    rounds: u32,
+    rounds: u64,
     run: fn(&Table),
-    has: impl Fn(&Table, &Memory<ReadWrite>, u32) -> bool,
+    has: impl Fn(&Memory<ReadWrite>, u32) -> bool,
     next: fn(&Table),
 ) {
     let memory = common::memory(size_of::<Table>());
     let (table, random) = (table(&memory), Random::new());
-    let whole = stepped(table, run);
+    let whole = stepped(&memory, run);
     let length = (0..).take_while(|_| steps(&whole, 1)).count() as u64;
     whole.kill();
     table.is_whole();
-    for round in 0..rounds {
-        let end = random.below(length);
-        let begin = random.below(end + 1);
+    let stride = match std::env::var_os("RSHM_EACH") {
+        Some(_) => 1,
+        None => length.div_ceil(rounds),
+    };
+    let ends = (random.below(stride)..length).step_by(stride as usize);
+    // The next one comes only then; or it waits already, or has been there before.
+    for (begin, end) in ends.flat_map(|end| [(end, end), (random.below(end + 1), end)]) {
         table.told.store(0, SeqCst);
-        let child = stepped(table, run);
-        let place = format!("round {round}: {begin} to {end} of {length} instructions");
-        assert!(steps(&child, begin), "{place}");
+        let child = stepped(&memory, run);
+        // Either may be over sooner than alone.
+        let goes_on = steps(&child, begin);
         let waiting = Child::new(|| next(table));
         until(|| sleeps(&waiting) || waiting.has_ended());
-        // It ends sooner where the other one had it first.
-        steps(&child, end - begin);
-        let had = has(table, &memory, child.pid() as u32);
+        let _ = goes_on && steps(&child, end - begin);
+        let had = has(&memory, child.pid() as u32);
         child.kill();
         waiting.join();
         table.is_whole();
-        assert_eq!(table.told.load(SeqCst), had.into(), "{place}");
+        let told = table.told.load(SeqCst);
+        assert_eq!(
+            told,
+            had.into(),
+            "{begin} to {end} of {length} instructions"
+        );
+    }
+}
+
+/// What is there of the last one is of no use to the next one.
+fn write_over_links(memory: &Memory<ReadWrite>) {
+    let lock = offset_of!(Table, lock) + RwLock::SIZE - RwLock::READERS * Mutex::SIZE;
+    let mutexes = (0..RwLock::READERS).map(|index| lock + index * Mutex::SIZE);
+    for mutex in mutexes.chain([offset_of!(Table, mutex)]) {
+        memory.fill(mutex + 4, Mutex::SIZE - 4, 0x41).unwrap();
     }
 }
 
@@ -208,35 +220,25 @@ fn owns(memory: &Memory<ReadWrite>, process: u32) -> bool {
 
 #[test]
 fn anywhere_in_a_mutex() {
-    at_any_instruction(
-        150,
-        Table::mutex,
-        |_, memory, process| owns(memory, process),
-        Table::mutex,
-    );
+    at_any_instruction(100, Table::mutex, owns, Table::mutex);
 }
 
 #[test]
 fn anywhere_in_a_mutex_for_a_time() {
-    at_any_instruction(
-        150,
-        Table::impatient,
-        |_, memory, process| owns(memory, process),
-        Table::mutex,
-    );
+    at_any_instruction(50, Table::impatient, owns, Table::mutex);
 }
 
 #[test]
 fn anywhere_in_a_writer() {
-    let writing = |_: &Table, memory: &Memory<ReadWrite>, _| {
+    let writing = |memory: &Memory<ReadWrite>, _| {
         memory.read_at::<u32>(offset_of!(Table, lock)).unwrap() != 0
     };
-    at_any_instruction(40, Table::write, writing, Table::write);
+    at_any_instruction(25, Table::write, writing, Table::write);
 }
 
 #[test]
 fn anywhere_in_a_reader() {
-    at_any_instruction(60, Table::read, |_, _, _| false, Table::write);
+    at_any_instruction(30, Table::read, |_, _| false, Table::write);
 }
 
 /// Several at once, and any of them.

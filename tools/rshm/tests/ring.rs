@@ -70,17 +70,22 @@ fn all_comes_through_in_order() {
 #[test]
 fn a_producer_that_is_killed() {
     let memory = memory();
-    let progress = &numbers(&memory)[0];
+    let [progress, joined, ..] = numbers(&memory) else {
+        unreachable!()
+    };
     let mut consumer = consumer(&memory);
     let mut next = 0;
     for _ in 0..20 {
         let child = Child::new(|| {
             let mut producer = producer(&memory);
+            joined.store(1, SeqCst);
             for number in progress.load(SeqCst).. {
                 producer.push(item(number)).unwrap();
                 progress.store(number + 1, SeqCst);
             }
         });
+        // Until then it is the last one that there is news of.
+        until(|| joined.swap(0, SeqCst) == 1);
         for _ in 0..50 {
             assert_eq!(consumer.pop(), Ok(item(next)));
             next += 1;
@@ -125,6 +130,7 @@ fn who_waits_for_a_producer_is_told_of_its_death() {
 #[test]
 fn a_consumer_that_is_killed() {
     let memory = memory();
+    let joined = &numbers(&memory)[0];
     let child = Child::new(|| {
         let mut consumer = consumer(&memory);
         assert_eq!(consumer.pop(), Ok(item(0)));
@@ -142,10 +148,12 @@ fn a_consumer_that_is_killed() {
     // Another one goes on.
     let child = Child::new(|| {
         let mut consumer = consumer(&memory);
+        joined.store(1, SeqCst);
         for number in 1..=17 {
             assert_eq!(consumer.pop(), Ok(item(number)));
         }
     });
+    until(|| joined.load(SeqCst) == 1);
     producer.push(item(17)).unwrap();
     child.join();
     // It has left, as one does.
