@@ -15,7 +15,7 @@ unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs test-kernels tools oracle fuzz coverage bench profile help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs test-kernels tools oracle fuzz coverage failures bench profile help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -84,6 +84,9 @@ fuzz:
 ## make coverage          lines of shm/ that the oracle runs, and those that it does not (SEEDS, STEPS: default 4 seeds, 2000 steps)
 coverage:
 	@scripts/for-kernel coverage
+## make failures          which of the module's `?` on allocations and copies of user memory meet an error in selftests/failnth.c; KERNEL=fault or kasan
+failures:
+	@scripts/for-kernel failures
 ## make check             checks that need no boot: formats, lints, links, licences
 check:
 	@$(TOOLBOX) enter -- scripts/in-toolbox check

@@ -169,6 +169,19 @@ run_fuzz() {
 	return $status
 }
 
+# Each failure of selftests/failnth.c, with a module that tells which of its `?` have met one.
+run_failures() {
+	local copy=build/met
+	kernel_has_faults || { echo "failures: the kernel makes no allocation fail: KERNEL=fault or KERNEL=kasan does" >&2; return 2; }
+	export TIMEOUT=${TIMEOUT:-1500}
+	selftests/runner/met.py mark $copy && selftests >build/failures.log 2>&1 && $copy/scripts/module "$kdir" "$out-met" >>build/failures.log 2>&1 ||
+		{ cat build/failures.log; return 1; }
+	{
+		out+=-met named_tests failnth failnth-32
+		selftests/runner/met.py report $copy build/kernel.log
+	} | selftests/runner/tally.py
+}
+
 run_coverage() {
 	# A parameter that is only given when the module is loaded.
 	export TIMEOUT=${TIMEOUT:-3600} MODULE_PARAMS=${MODULE_PARAMS:-device_mode=0666}
