@@ -86,6 +86,11 @@
     clippy::return_self_not_must_use
 )]
 
+// Its program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 // What derive(Shared) writes names the crate.
 extern crate self as rshm;
 
