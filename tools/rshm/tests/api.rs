@@ -38,16 +38,17 @@ fn the_interface_is_what_is_written_down() {
             fs::write(&list, &api).unwrap();
         }
         let written = fs::read_to_string(&list).unwrap();
-        let only_in = |these: &str, others: &str, sign: &str| -> String {
+        let only_in = |these: &str, others: &str, sign: &str| {
             let others: Vec<_> = others.lines().collect();
             let lines = these.lines().filter(|line| !others.contains(line));
-            lines.map(|line| format!("{sign}{line}\n")).collect()
+            let signed: Vec<_> = lines.map(|line| sign.to_owned() + line).collect();
+            signed.join("\n")
         };
         let removed = only_in(&written, &api, "-");
         let added = only_in(&api, &written, "+");
         assert!(
             written == api,
-            "{name} is not what {} says:\n{removed}{added}If that is meant: UPDATE_API=1 cargo test -p rshm --test api",
+            "{name} is not what {} says:\n{removed}\n{added}\nIf that is meant: UPDATE_API=1 cargo test -p rshm --test api",
             list.display()
         );
     }
