@@ -30,8 +30,20 @@ selftests() {
 	cargo_in tools build -p rshm --examples "${to[@]}" || return
 	mkdir -p build/tools/examples
 	install -p $built/debug/examples/{producer,consumer,sandbox} build/tools/examples/ && install -p selftests/rshm.py build/selftests/rshm || return
+	crate_tests || return
 	preloaded
 	served
+}
+
+# The crate's tests of several processes, which the test of the command runs on segments.
+crate_tests() {
+	local names=(death kills ring) list name
+	list=$(cargo_in tools test -p rshm "${names[@]/#/--test=}" --no-run --message-format=json "${to[@]}") || return
+	rm -rf build/tools/tests
+	mkdir -p build/tools/tests
+	for name in "${names[@]}"; do
+		install -p "$(grep -oP "\"executable\":\"\K[^\"]*/$name-[^\"]*" <<<"$list")" "build/tools/tests/$name" || return
+	done
 }
 
 # Selftests that tools/preload answers for too: what they expect of the built-in, they get from the module. Not those of what is different

@@ -72,6 +72,8 @@ checks() {
 		check "sources of dependencies: $package" scripts/dependencies.py sources "$package"
 		check "advisories about dependencies: $package" scripts/dependencies.py advisories "$package" build/advisory-db
 	done
+	check "the crates in tools/ can be published" packaging/crates
+	check "the public interface of the crates in tools/ is what their api.txt say" cargo_in tools test -p rshm --test api
 	check "licences of the project's own files in tools/ and the examples" own_licences
 	check "qemu/kernel-log tells a complaint of the kernel from what looks like one" qemu/kernel-log-test
 	check "scripts/dependencies.py, which checks these, is right itself" scripts/dependencies.py test
@@ -85,12 +87,12 @@ own_licences() {
 		case $file in
 		*/include/*) want='GPL-2.0 WITH Linux-syscall-note' ;;
 		Documentation/example/* | tools/rshm/examples/*) want=MIT ;;
-		tools/abi/* | tools/link/* | tools/preload/* | tools/rshm/*) want='MIT OR Apache-2.0' ;;
+		tools/abi/* | tools/derive/* | tools/link/* | tools/preload/* | tools/rshm/*) want='MIT OR Apache-2.0' ;;
 		*) want=GPL-2.0-only ;;
 		esac
 		head -n 1 "$file" | grep -qE "SPDX-License-Identifier: $want( \*/)?$" || { echo "$file: is not $want"; status=1; }
 	done
-	for file in abi link preload rshm; do
+	for file in abi derive link preload rshm; do
 		cargo metadata --manifest-path tools/$file/Cargo.toml --format-version=1 --no-deps --offline |
 			grep -qE '"license":"MIT OR Apache-2.0"' || { echo "tools/$file/Cargo.toml"; status=1; }
 	done

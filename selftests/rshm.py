@@ -1454,6 +1454,36 @@ def example_of_a_sandbox():
         same(table(), {})
 
 
+@test
+def an_example_whose_other_end_is_killed_ends():
+    examples = os.path.join(TOOLS, "examples")
+    for victim in ("consumer", "producer"):
+        start = lambda *command: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ends = {"consumer": start(f"{examples}/consumer"), "producer": start(f"{examples}/producer", str(10**15))}
+        while [segment["nattch"] for segment in table().values()] != ["2"]:
+            time.sleep(0.01)
+        time.sleep(1)  # each joins the ring as soon as it is attached
+        other = ends.pop(victim)
+        other.kill()
+        other.communicate()
+        name, process = ends.popitem()
+        out, err = process.communicate(timeout=30)
+        same((process.returncode, out, err), (1, "", f"{name}: the process at the other end of the ring has died\n"))
+        ok("rm", *table())
+    same(table(), {})
+
+
+@test
+def locks_of_the_crate_outlive_processes():
+    signal.alarm(5 * PATIENCE)
+    environment = dict(os.environ, RSHM_TEST_DEVICE="1")
+    # The others of `kills` go instruction by instruction, which takes an emulated machine long, and is the same on any memory.
+    for name in (["death"], ["ring"], ["kills", "at_any_time"]):
+        done = subprocess.run([os.path.join(TOOLS, "tests", name[0]), *name[1:]], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2500:] + done.stderr[-500:]
+    same(table(), {})
+
+
 def too_long(*_):
     raise AssertionError(f"took longer than {PATIENCE} s")
 

@@ -174,8 +174,10 @@ run_failures() {
 	local copy=build/met
 	kernel_has_faults || { echo "failures: the kernel makes no allocation fail: KERNEL=fault or KERNEL=kasan does" >&2; return 2; }
 	export TIMEOUT=${TIMEOUT:-1500}
-	selftests/runner/met.py mark $copy && selftests >build/failures.log 2>&1 && $copy/scripts/module "$kdir" "$out-met" >>build/failures.log 2>&1 ||
-		{ cat build/failures.log; return 1; }
+	if ! { selftests/runner/met.py mark $copy && selftests >build/failures.log 2>&1 && $copy/scripts/module "$kdir" "$out-met" >>build/failures.log 2>&1; }; then
+		cat build/failures.log
+		return 1
+	fi
 	{
 		out+=-met named_tests failnth failnth-32
 		selftests/runner/met.py report $copy build/kernel.log

@@ -130,7 +130,7 @@ pub fn each(device: &Device, ids: &[i32], f: impl Fn(&Segment) -> rshm::Result<(
     let mut failed = false;
     for &id in ids {
         if let Err(error) = f(&device.segment_by_id(id)) {
-            complain(error);
+            complain(error.with_hint());
             failed = true;
         }
     }

@@ -29,7 +29,8 @@ pub fn run(device: &Device, create: &Create) -> Result {
     if create.populate {
         populate(&segment).map_err(|error| {
             Failure::failed(format_args!(
-                "{error}; segment {} stays: rshm rm {0}",
+                "{}; segment {} stays: rshm rm {1}",
+                error.with_hint(),
                 segment.id()
             ))
         })?;

@@ -41,7 +41,7 @@ impl Failure {
 
 impl From<rshm::Error> for Failure {
     fn from(error: rshm::Error) -> Self {
-        Self::failed(error)
+        Self::failed(error.with_hint())
     }
 }
 

@@ -87,7 +87,7 @@ pub fn run(open: impl FnOnce() -> rshm::Result<Device>, rm: &Rm) -> Result {
                 Err(error)
                     if by_filter && matches!(error.errno_name(), Some("EINVAL" | "EIDRM")) => {}
                 Err(error) => {
-                    bar.suspend(|| complain(error));
+                    bar.suspend(|| complain(error.with_hint()));
                     failed = true;
                 }
             }

@@ -236,7 +236,7 @@ fn probe(device: &Path, run: &Run) -> Result<bool> {
     match Device::open_path(device) {
         Ok(_) => Ok(true),
         Err(error) if error.is_missing() && (run.fallback || fallback == "1") => Ok(false),
-        Err(error) => Err(Failure::new(OURS, error)),
+        Err(error) => Err(Failure::new(OURS, error.with_hint())),
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod ring;
 
+use rshm::ring::Producer;
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
@@ -21,18 +22,18 @@ fn main() -> ExitCode {
     match produce(count) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("producer: {error}");
+            eprintln!("producer: {}", error.with_hint());
             ExitCode::FAILURE
         }
     }
 }
 
 fn produce(count: u64) -> rshm::Result<()> {
-    let ring = ring::Ring::open()?;
+    let memory = ring::attach()?;
+    let mut producer = Producer::join(&memory, 0, ring::CAPACITY)?;
     for number in 1..=count {
-        ring.put(Some(number))?;
+        producer.push(number)?;
     }
-    ring.put(None)?;
-    println!("put {count} numbers into segment {}", ring.segment().id());
+    println!("put {count} numbers into segment {}", memory.segment().id());
     Ok(())
 }

@@ -70,14 +70,21 @@ pub struct Usage {
 
 impl Device {
     /// Opens `/dev/rust_shm`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` or `ENXIO` if the module is not loaded, `EACCES` if the device's mode does not let this user,
+    /// `ENOTTY` as [`open_path`](Device::open_path). [`Error::hint`] says what to do.
     pub fn open() -> Result<Self> {
         Self::open_path(abi::DEVICE)
     }
 
     /// Opens the device where udev was told to put it.
     ///
-    /// `ENOTTY` for a file that is not the module's device, or is the device of a module that is
-    /// older than this crate.
+    /// # Errors
+    ///
+    /// As [`open`](Device::open). `ENOTTY` for a file that is not the module's device, or is the
+    /// device of a module that is older than this crate.
     pub fn open_path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
         match Self::open_file(&path) {
@@ -115,6 +122,11 @@ impl Device {
     }
 
     /// Finds the segment that has the key.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if no segment of this IPC namespace has the key, or it is [`Key::PRIVATE`]; `EACCES` if its mode does
+    /// not let this user find it.
     pub fn find(&self, key: Key) -> Result<Segment> {
         if key.is_private() {
             // The kernel would make a new one, or complain of its size.
@@ -139,6 +151,7 @@ impl Device {
     }
 
     /// The segment with an id that is known. Whether there is one will turn out when it is used.
+    #[must_use]
     pub fn segment_by_id(&self, id: i32) -> Segment {
         Segment::new(self.clone(), id)
     }
@@ -157,6 +170,10 @@ impl Device {
     /// All segments of the IPC namespace, by index, also those that one may not read.
     ///
     /// Segments come and go while they are looked at, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Only where the device is not the module's any more.
     pub fn list(&self) -> Result<Vec<Info>> {
         let highest = self.usage()?.highest_index;
         let mut all = Vec::new();
@@ -168,6 +185,10 @@ impl Device {
 
     /// As [`list`](Device::list), but only the segments that are `wanted`, with [`Info::huge`]. The
     /// module looks at every folio that these have in memory, and at none of the others'.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Device::list).
     pub fn list_with_huge(&self, wanted: impl Fn(&Info) -> bool) -> Result<Vec<Info>> {
         let highest = self.usage()?.highest_index;
         let mut all = Vec::new();
@@ -181,6 +202,10 @@ impl Device {
     }
 
     /// The segment at an index of the table, or `None`. Any user may ask.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Device::list). An index without a segment is no error.
     pub fn info_at(&self, index: i32) -> Result<Option<Info>> {
         self.info_with(index, 0)
     }
@@ -196,6 +221,10 @@ impl Device {
     }
 
     /// Limits of the IPC namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Device::list).
     pub fn limits(&self) -> Result<Limits> {
         let limits = sys::limits(self.as_fd())
             .map_err(|error| Error::new(Call::Limits, Target::Namespace, &error))?;
@@ -208,6 +237,10 @@ impl Device {
     }
 
     /// What the IPC namespace uses now.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Device::list).
     pub fn usage(&self) -> Result<Usage> {
         let (highest_index, usage) = sys::usage(self.as_fd())
             .map_err(|error| Error::new(Call::Usage, Target::Namespace, &error))?;
@@ -247,6 +280,10 @@ impl Device {
     }
 
     /// Which revision of the interface the module speaks.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Device::list).
     pub fn abilities(&self) -> Result<Abilities> {
         let version = sys::version(self.as_fd()).map_err(|error| {
             Error::new(Call::Version, Target::Path(self.0.path.clone()), &error)
@@ -326,6 +363,13 @@ impl Builder<'_> {
     }
 
     /// Makes it, or finds the one that has the key.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if [`exclusive`](Builder::exclusive) and a segment has the key. `EINVAL` if the size is 0 or above
+    /// `shmmax`, or the segment that has the key is smaller. `EACCES` if that one's mode does not let this user find it.
+    /// `ENOSPC` above `shmmni` or `shmall`. `ENOMEM` where memory cannot be committed, or there are no huge pages. `EPERM`
+    /// for huge pages without the right to them.
     pub fn create(&self) -> Result<Segment> {
         self.device
             .get(Call::Create, self.key, self.size, self.flags | self.mode)

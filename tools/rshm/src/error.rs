@@ -2,7 +2,7 @@
 
 //! What failed, of what, why, and what to do about it.
 
-use crate::Key;
+use crate::{ring::RingError, Key};
 use std::{fmt, io, path::PathBuf};
 
 /// What the functions of this crate return.
@@ -125,7 +125,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// Why something did not work. Shown in one line, with the [`hint`](Error::hint).
+/// Why something did not work. Shown in one line; what to do about it is told by
+/// [`hint`](Error::hint), or at once by [`with_hint`](Error::with_hint).
 ///
 /// ```
 /// use rshm::Device;
@@ -134,15 +135,17 @@ impl fmt::Display for Target {
 /// assert_eq!(error.errno_name(), Some("ENOENT"));
 /// assert_eq!(
 ///     error.to_string(),
-///     "cannot open /nowhere/rust_shm: No such file or directory (ENOENT): load the module \
-///      (modprobe rust_shm, or insmod rust_shm.ko); rshm doctor says more"
+///     "cannot open /nowhere/rust_shm: No such file or directory (ENOENT)"
 /// );
+/// assert!(error.hint().unwrap().starts_with("load the module"));
+/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel said no.
-    #[error("cannot {} {target}: {}{}", call.verb(), Reason(*errno), Hint(self.hint()))]
+    #[error("cannot {} {target}: {}", call.verb(), Reason(*errno))]
+    #[non_exhaustive]
     Refused {
         /// What was called.
         call: Call,
@@ -152,7 +155,8 @@ pub enum Error {
         errno: i32,
     },
     /// More was asked for than is mapped.
-    #[error("{size} bytes at offset {offset} are not within the {length} bytes that are mapped: use a smaller offset, or a larger segment")]
+    #[error("{size} bytes at offset {offset} are not within the {length} bytes that are mapped")]
+    #[non_exhaustive]
     OutOfRange {
         /// Where, in bytes from the start.
         offset: usize,
@@ -162,7 +166,8 @@ pub enum Error {
         length: usize,
     },
     /// A reference was asked for to a place that its type may not be at.
-    #[error("offset {offset} is no multiple of {align}: choose one that is")]
+    #[error("offset {offset} is no multiple of {align}")]
+    #[non_exhaustive]
     Misaligned {
         /// Where, in bytes from the start.
         offset: usize,
@@ -170,7 +175,8 @@ pub enum Error {
         align: usize,
     },
     /// Atomics of one width were asked for where this mapping has given out those of another.
-    #[error("atomics of {width} bytes at offset {offset} would overlap those of {other_width} bytes at offset {other_offset}: use one width for a place")]
+    #[error("atomics of {width} bytes at offset {offset} would overlap those of {other_width} bytes at offset {other_offset}")]
+    #[non_exhaustive]
     MixedWidths {
         /// Where they were asked for, in bytes from the start.
         offset: usize,
@@ -181,6 +187,37 @@ pub enum Error {
         /// How many bytes it has.
         other_width: usize,
     },
+    /// A lock was taken whose owner has died: see [`OwnerDied`](crate::sync::OwnerDied).
+    #[error("the owner of the lock has died, and what it guards may be half changed")]
+    OwnerDied,
+    /// Another thread has this end of the ring.
+    #[error("another has this end of the ring, and lives")]
+    EndTaken,
+    /// There is another ring already.
+    #[error("there is a ring of {other_capacity} items of {other_item} bytes, not of {capacity} of {item}")]
+    #[non_exhaustive]
+    OtherRing {
+        /// Size of an item, in bytes.
+        item: usize,
+        /// How many it is to have room for.
+        capacity: u32,
+        /// Size of an item of the ring that is there, in bytes.
+        other_item: usize,
+        /// How many it has room for.
+        other_capacity: u32,
+    },
+    /// There is no such ring.
+    #[error("a ring cannot have {capacity} items of {item} bytes")]
+    #[non_exhaustive]
+    NoRing {
+        /// Size of an item, in bytes.
+        item: usize,
+        /// How many it was to have room for.
+        capacity: u32,
+    },
+    /// A ring has not done it.
+    #[error(transparent)]
+    Ring(#[from] RingError),
 }
 
 impl Error {
@@ -196,20 +233,39 @@ impl Error {
         }
     }
 
-    /// The kernel's code, if it was the kernel that said no.
+    /// The kernel's code, if it was the kernel that said no; and `EOWNERDEAD`.
+    #[must_use]
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Refused { errno, .. } => Some(*errno),
+            Self::OwnerDied => Some(libc::EOWNERDEAD),
             _ => None,
         }
     }
 
     /// Its name, as `EACCES`.
+    #[must_use]
     pub fn errno_name(&self) -> Option<&'static str> {
         self.errno().and_then(name_of)
     }
 
+    /// The error and the [`hint`](Error::hint), in one line.
+    ///
+    /// ```
+    /// let error = rshm::Device::open_path("/nowhere").unwrap_err();
+    /// assert_eq!(
+    ///     error.with_hint().to_string(),
+    ///     "cannot open /nowhere: No such file or directory (ENOENT): load the module (modprobe \
+    ///      rust_shm, or insmod rust_shm.ko); rshm doctor says more"
+    /// );
+    /// ```
+    #[must_use]
+    pub fn with_hint(&self) -> impl fmt::Display + '_ {
+        WithHint(self)
+    }
+
     /// Whether there is no device of the module's, or one of a module that is too old.
+    #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(
             self,
@@ -227,14 +283,26 @@ impl Error {
     }
 
     /// What to do about it, where that is known.
+    #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        let Self::Refused {
-            call,
-            errno,
-            target,
-        } = self
-        else {
-            return None;
+        let (call, errno, target) = match self {
+            Self::Refused {
+                call,
+                errno,
+                target,
+            } => (call, errno, target),
+            Self::OutOfRange { .. } => return Some("use a smaller offset, or a larger segment"),
+            Self::Misaligned { .. } => return Some("choose an offset that is one"),
+            Self::MixedWidths { .. } => return Some("use one width for a place"),
+            Self::OwnerDied => return Some("put it right, and mark it consistent"),
+            Self::EndTaken => {
+                return Some("wait until he has left, or use a queue, which has room for many")
+            }
+            Self::OtherRing { .. } => return Some("say the same as those who have joined it"),
+            Self::NoRing { .. } => {
+                return Some("choose a power of two, and a type of 1 byte to 4 GiB")
+            }
+            Self::Ring(_) => return None,
         };
         let private = matches!(target, Target::Key(key) if key.is_private());
         Some(match (call, *errno) {
@@ -329,11 +397,28 @@ impl fmt::Display for Reason {
     }
 }
 
-struct Hint(Option<&'static str>);
+struct WithHint<'error>(&'error Error);
 
-impl fmt::Display for Hint {
+impl fmt::Display for WithHint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |hint| write!(f, ": {hint}"))
+        fmt::Display::fmt(self.0, f)?;
+        self.0.hint().map_or(Ok(()), |hint| write!(f, ": {hint}"))
+    }
+}
+
+/// For functions that return [`io::Result`]: of the kind that the code has, and with the same text.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Ring(RingError::Empty | RingError::Full) => io::ErrorKind::WouldBlock,
+            Error::Ring(RingError::Closed | RingError::PeerDied) => io::ErrorKind::BrokenPipe,
+            Error::Ring(RingError::Corrupt) => io::ErrorKind::InvalidData,
+            Error::EndTaken => io::ErrorKind::ResourceBusy,
+            _ => error.errno().map_or(io::ErrorKind::InvalidInput, |errno| {
+                Self::from_raw_os_error(errno).kind()
+            }),
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -347,7 +432,7 @@ fn name_of(errno: i32) -> Option<&'static str> {
         };
     }
     names!(E2BIG EACCES EAGAIN EBUSY EEXIST EFAULT EIDRM EINTR EINVAL EIO EISDIR ELOOP EMFILE ENAMETOOLONG
-        ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTTY ENXIO EOPNOTSUPP EPERM EROFS)
+        ENFILE ENODEV ENOENT ENOMEM ENOSPC ENOSYS ENOTDIR ENOTTY ENXIO EOPNOTSUPP EOWNERDEAD EPERM EROFS)
 }
 
 #[cfg(test)]
@@ -357,15 +442,39 @@ mod tests {
     #[test]
     fn one_line_that_says_it_all() {
         let error = Error::refused(Call::Attach, Target::Id(7), libc::EACCES);
+        let text = "cannot attach segment 7: Permission denied (EACCES)";
+        assert_eq!(error.to_string(), text);
         assert_eq!(
-            error.to_string(),
-            "cannot attach segment 7: Permission denied (EACCES): its mode does not let you: ask its owner for rshm chmod"
+            error.with_hint().to_string(),
+            format!("{text}: its mode does not let you: ask its owner for rshm chmod")
         );
         let error = Error::refused(Call::Create, Target::Key(Key::new(18)), libc::EEXIST);
-        assert!(error
-            .to_string()
-            .starts_with("cannot create the segment with key 0x00000012: File exists (EEXIST): "));
+        let text = "cannot create the segment with key 0x00000012: File exists (EEXIST)";
+        assert_eq!(error.to_string(), text);
         let error = Error::refused(Call::Detach, Target::Id(7), 9999);
         assert!(error.to_string().ends_with("(errno 9999)"), "{error}");
+        assert_eq!(error.to_string(), error.with_hint().to_string());
+    }
+
+    #[test]
+    fn as_an_error_of_io() {
+        let kind = |error: Error| io::Error::from(error).kind();
+        let error = Error::refused(Call::Attach, Target::Id(7), libc::EACCES);
+        let text = error.to_string();
+        let error = io::Error::from(error);
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(error.to_string(), text);
+        let inner = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Error>());
+        assert_eq!(inner.and_then(Error::errno), Some(libc::EACCES));
+        assert_eq!(
+            kind(Error::Misaligned {
+                offset: 1,
+                align: 2
+            }),
+            io::ErrorKind::InvalidInput
+        );
+        assert_eq!(kind(RingError::Full.into()), io::ErrorKind::WouldBlock);
     }
 }

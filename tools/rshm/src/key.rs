@@ -27,16 +27,19 @@ impl Key {
     pub const PRIVATE: Self = Self(rust_shm_abi::IPC_PRIVATE);
 
     /// A key by its number.
+    #[must_use]
     pub const fn new(number: i32) -> Self {
         Self(number)
     }
 
     /// Its number.
+    #[must_use]
     pub const fn number(self) -> i32 {
         self.0
     }
 
     /// Whether this is [`Key::PRIVATE`].
+    #[must_use]
     pub const fn is_private(self) -> bool {
         self.0 == Self::PRIVATE.0
     }
@@ -53,6 +56,10 @@ impl Key {
     /// assert_ne!(Key::from_path("/", b'a')?, Key::from_path("/", b'b')?);
     /// # Ok::<(), rshm::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// What `stat(2)` has: `ENOENT` if there is no such file.
     pub fn from_path(path: impl AsRef<Path>, project: u8) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::metadata(path)
@@ -72,6 +79,7 @@ impl fmt::Display for Key {
 /// The text is no [`Key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key is a number of 32 bits: decimal, hexadecimal with 0x, or octal with 0")]
+#[non_exhaustive]
 pub struct ParseKeyError;
 
 impl FromStr for Key {

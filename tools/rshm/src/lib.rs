@@ -10,7 +10,10 @@
 //! - [`Attachment`]: a segment in this process's memory, detached when dropped. Dereferences to
 //!   [`Memory`], which reads and writes it.
 //! - [`Descriptor`]: a segment as a descriptor, for processes that do not share the IPC namespace.
-//! - [`sync`]: a mutex and a condition variable that live in the segment.
+//! - [`Shared`](trait@Shared): structures of atomics that live in the segment; [`Memory::view`] refers to one.
+//! - [`sync`]: a mutex and other locks that live in the segment, and survive the death of who has
+//!   them.
+//! - [`ring`]: hands values from process to process.
 //!
 //! ```no_run
 //! use rshm::{Device, Key};
@@ -75,11 +78,28 @@
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
+#![warn(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use
+)]
+
+// Its program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+// What derive(Shared) writes names the crate.
+extern crate self as rshm;
 
 mod descriptor;
 mod device;
 mod error;
 mod key;
+pub mod ring;
 mod segment;
 pub mod sync;
 // All that is unsafe.
@@ -91,9 +111,11 @@ pub use descriptor::{Descriptor, Mapping, State};
 pub use device::{Abilities, Builder, Device, Limits, Usage};
 pub use error::{Call, Error, Result, Target};
 pub use key::{Key, ParseKeyError};
+pub use rshm_derive::Shared;
 pub use rust_shm_abi as abi;
 pub use segment::{Attachment, Info, Ownership, Segment};
 pub use sys::{
     memory::{Access, Anonymous, Atomic, Memory, ReadOnly, ReadWrite},
     policy::Policy,
+    shared::Shared,
 };

@@ -32,8 +32,9 @@ pub struct Info {
     has_huge: bool,
 }
 
-/// What [`Segment::set`] sets.
+/// What [`Segment::set`] sets: all that `IPC_SET` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs)] // Who sets it names all.
 pub struct Ownership {
     /// Owner's user id.
     pub uid: u32,
@@ -49,11 +50,13 @@ impl Segment {
     }
 
     /// Its id: what other processes of the IPC namespace may attach it by.
+    #[must_use]
     pub fn id(&self) -> i32 {
         self.id
     }
 
     /// The device by which it was found.
+    #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -64,11 +67,21 @@ impl Segment {
     }
 
     /// Maps it for reading and writing, where the kernel likes.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if its mode does not let this user write.
+    /// `EINVAL` or `EIDRM` if there is no such segment (any more).
+    /// `ENOMEM` if no address space is left.
     pub fn attach(&self) -> Result<Attachment<ReadWrite>> {
         self.attach_as()
     }
 
     /// Maps it for reading only, where the kernel likes.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Segment::attach); `EACCES` if its mode does not let this user read.
     pub fn attach_read_only(&self) -> Result<Attachment<ReadOnly>> {
         self.attach_as()
     }
@@ -82,12 +95,21 @@ impl Segment {
     }
 
     /// What is known of it. Needs read permission; [`Device::list`] does not.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if its mode does not let this user read.
+    /// `EINVAL` or `EIDRM` if there is no such segment (any more).
     pub fn stat(&self) -> Result<Info> {
         self.stat_with(0)
     }
 
     /// As [`stat`](Segment::stat), with [`Info::huge`]. The module looks at every folio that the
     /// segment has in memory: this takes longer, the larger it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`stat`](Segment::stat).
     pub fn stat_with_huge(&self) -> Result<Info> {
         self.stat_with(abi::CTL_HUGE)
     }
@@ -99,6 +121,11 @@ impl Segment {
     }
 
     /// Sets owner, group and mode.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` for all but its owner, its creator and root.
+    /// `EINVAL` or `EIDRM` if there is no such segment (any more).
     pub fn set(&self, to: Ownership) -> Result<()> {
         sys::set(
             self.device.as_fd(),
@@ -111,17 +138,31 @@ impl Segment {
     }
 
     /// Removes it: its key is free at once, and the segment goes with its last detach.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Segment::set).
     pub fn remove(&self) -> Result<()> {
         sys::control(self.device.as_fd(), self.id, abi::IPC_RMID).map_err(self.error(Call::Remove))
     }
 
     /// Keeps its pages in memory: those that are there, and those that are touched later. Counts as
     /// locked memory of this user.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` for all but its owner, its creator and root, and if nothing may be locked. `ENOMEM` if that is more than
+    /// may be locked.
+    /// `EINVAL` or `EIDRM` if there is no such segment (any more).
     pub fn lock(&self) -> Result<()> {
         sys::control(self.device.as_fd(), self.id, abi::LOCK).map_err(self.error(Call::Lock))
     }
 
     /// Undoes [`lock`](Segment::lock): its pages may be swapped out again.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Segment::lock).
     pub fn unlock(&self) -> Result<()> {
         sys::control(self.device.as_fd(), self.id, abi::UNLOCK).map_err(self.error(Call::Unlock))
     }
@@ -138,16 +179,19 @@ impl Info {
     }
 
     /// A segment of another source, as `/proc/sysvipc/shm`. What is in huge pages is not known.
+    #[must_use]
     pub fn from_raw(id: i32, raw: abi::Stat) -> Self {
         Self::new(id, raw, 0)
     }
 
     /// Its id.
+    #[must_use]
     pub fn id(&self) -> i32 {
         self.id
     }
 
     /// The structure as the module fills it.
+    #[must_use]
     pub fn raw(&self) -> &abi::Stat {
         &self.raw
     }
@@ -174,11 +218,13 @@ impl Info {
     }
 
     /// Its key; [`Key::PRIVATE`] once removed.
+    #[must_use]
     pub fn key(&self) -> Key {
         Key::new(self.raw.key)
     }
 
     /// Owner, group and permission bits.
+    #[must_use]
     pub fn ownership(&self) -> Ownership {
         Ownership {
             uid: self.raw.uid,
@@ -188,52 +234,62 @@ impl Info {
     }
 
     /// Who made it: user and group id.
+    #[must_use]
     pub fn creator(&self) -> (u32, u32) {
         (self.raw.cuid, self.raw.cgid)
     }
 
     /// The process that made it; `None` if this process's pid namespace does not know it.
+    #[must_use]
     pub fn creator_pid(&self) -> Option<u32> {
         u32::try_from(self.raw.cpid).ok().filter(|&pid| pid > 0)
     }
 
     /// The process that attached or detached last, likewise.
+    #[must_use]
     pub fn last_pid(&self) -> Option<u32> {
         u32::try_from(self.raw.lpid).ok().filter(|&pid| pid > 0)
     }
 
     /// Its size in bytes, as asked for.
+    #[must_use]
     pub fn size(&self) -> u64 {
         self.raw.segsz
     }
 
     /// How much memory holds its pages now, in bytes.
+    #[must_use]
     pub fn resident(&self) -> u64 {
         self.raw.rss
     }
 
     /// How much of that is in folios of 2 MiB, in bytes; `None` unless this is from
     /// [`Segment::stat_with_huge`] or [`Device::list_with_huge`].
+    #[must_use]
     pub fn huge(&self) -> Option<u64> {
         self.has_huge.then_some(self.raw.huge)
     }
 
     /// How much of it is swapped out, in bytes.
+    #[must_use]
     pub fn swap(&self) -> u64 {
         self.raw.swap
     }
 
     /// How many attaches there are.
+    #[must_use]
     pub fn attaches(&self) -> u64 {
         self.raw.nattch
     }
 
     /// Whether it is removed, and goes with its last detach.
+    #[must_use]
     pub fn is_removed(&self) -> bool {
         self.raw.mode & abi::MODE_DEST != 0
     }
 
     /// Whether it is [locked](Segment::lock).
+    #[must_use]
     pub fn is_locked(&self) -> bool {
         self.raw.mode & abi::MODE_LOCKED != 0
     }
@@ -250,16 +306,19 @@ impl Info {
     }
 
     /// When it was attached last.
+    #[must_use]
     pub fn attached(&self) -> Option<SystemTime> {
         time(self.raw.atime)
     }
 
     /// When it was detached last.
+    #[must_use]
     pub fn detached(&self) -> Option<SystemTime> {
         time(self.raw.dtime)
     }
 
     /// When it was made, or [`set`](Segment::set) last.
+    #[must_use]
     pub fn changed(&self) -> Option<SystemTime> {
         time(self.raw.ctime)
     }
@@ -281,12 +340,18 @@ pub struct Attachment<A: Access = ReadWrite> {
 
 impl<A: Access> Attachment<A> {
     /// The segment.
+    #[must_use]
     pub fn segment(&self) -> &Segment {
         &self.segment
     }
 
     /// Detaches it, as dropping it does, and says whether that worked. Where it did not, it is
     /// tried once more.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not mapped any more. `ENOMEM` if the kernel has no memory for it. `EBUSY` if the guard of a
+    /// [`Mutex`](crate::sync::Mutex) in it was forgotten.
     pub fn detach(mut self) -> Result<()> {
         let id = self.segment.id;
         self.detach_once()

@@ -12,6 +12,8 @@
 pub(crate) mod descriptor;
 pub(crate) mod memory;
 pub(crate) mod policy;
+pub(crate) mod robust;
+pub(crate) mod shared;
 
 use memory::{Access, Memory};
 use rust_shm_abi as abi;
@@ -169,6 +171,8 @@ pub(crate) fn detach<A: Access>(device: BorrowedFd<'_>, memory: &mut Memory<A>) 
 
 /// Detaches memory by a call, which is made again when a signal has interrupted it.
 ///
+/// `EBUSY` if a forgotten guard has a mutex in it locked: the kernel's list leads there.
+///
 /// After an error but `EINVAL` the memory is still there: the module unmaps nothing before it has
 /// all that it needs. After `EINVAL` there is nothing of the module's at the address any more.
 fn detach_by<A: Access>(
@@ -177,6 +181,9 @@ fn detach_by<A: Access>(
 ) -> io::Result<()> {
     if memory.is_empty() {
         return Ok(());
+    }
+    if memory.is_locked() {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     let result = loop {
         match call() {

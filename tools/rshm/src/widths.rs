@@ -3,7 +3,7 @@
 //! Which width atomics have, and where.
 
 use crate::{Error, Result};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// Where in a mapping there are atomics, and of how many bytes each.
 ///
@@ -18,42 +18,59 @@ use std::collections::BTreeMap;
 pub(crate) struct Widths(BTreeMap<usize, (usize, usize)>);
 
 impl Widths {
-    /// Notes that there are `count` atomics of `width` bytes at an offset, which is a multiple of
-    /// that. An error, and no change, if there are others.
+    /// Whether there may be `count` atomics of `width` bytes at an offset, which is a multiple of
+    /// that: an error if there are others.
     ///
     /// As all offsets are such, overlapping atomics of one width are the same ones.
-    pub(crate) fn claim(&mut self, offset: usize, width: usize, count: usize) -> Result<()> {
+    pub(crate) fn check(&self, offset: usize, width: usize, count: usize) -> Result<()> {
+        let whole = offset..offset + width * count;
+        // An empty range overlaps none, and yet has others on both of its sides.
+        let other = self.near(&whole).find(|(range, other_width)| {
+            !whole.is_empty()
+                && *other_width != width
+                && range.start < whole.end
+                && whole.start < range.end
+        });
+        let Some((range, other_width)) = other else {
+            return Ok(());
+        };
+        let first = whole.start.max(range.start);
+        Err(Error::MixedWidths {
+            offset,
+            width,
+            other_offset: first - first % other_width,
+            other_width,
+        })
+    }
+
+    /// Notes that there are such atomics. [`check`](Self::check) has found no others.
+    pub(crate) fn add(&mut self, offset: usize, width: usize, count: usize) {
         let mut whole = offset..offset + width * count;
         if whole.is_empty() {
-            return Ok(());
-        }
-        // Those that overlap or touch it. The ends are in the order of the starts.
-        let near: Vec<_> = self
-            .0
-            .range(..=whole.end)
-            .rev()
-            .map(|(&start, &(end, width))| (start..end, width))
-            .take_while(|(range, _)| range.end >= whole.start)
-            .collect();
-        for (range, other_width) in &near {
-            if *other_width != width && range.start < whole.end && whole.start < range.end {
-                let first = whole.start.max(range.start);
-                return Err(Error::MixedWidths {
-                    offset,
-                    width,
-                    other_offset: first - first % other_width,
-                    other_width: *other_width,
-                });
-            }
+            return;
         }
         // INVARIANT: The new range takes the place of those of its width that it touches, and
         // overlaps no others.
-        for (range, _) in near.iter().filter(|(_, other)| *other == width) {
+        let same: Vec<_> = self
+            .near(&whole)
+            .filter(|(_, other)| *other == width)
+            .collect();
+        for (range, _) in same {
             self.0.remove(&range.start);
             whole = whole.start.min(range.start)..whole.end.max(range.end);
         }
         self.0.insert(whole.start, (whole.end, width));
-        Ok(())
+    }
+
+    /// Those that overlap or touch a range, the last one first, and their widths.
+    fn near(&self, whole: &Range<usize>) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
+        let start = whole.start;
+        // The ends are in the order of the starts.
+        self.0
+            .range(..=whole.end)
+            .rev()
+            .map(|(&start, &(end, width))| (start..end, width))
+            .take_while(move |(range, _)| range.end >= start)
     }
 }
 
@@ -61,6 +78,14 @@ impl Widths {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Widths {
+        fn claim(&mut self, offset: usize, width: usize, count: usize) -> Result<()> {
+            self.check(offset, width, count)?;
+            self.add(offset, width, count);
+            Ok(())
+        }
+    }
 
     fn ranges(widths: &Widths) -> Vec<(usize, usize, usize)> {
         let ranges = widths.0.iter();
@@ -78,7 +103,7 @@ mod tests {
         let error = widths.claim(20, 4, 3).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "atomics of 4 bytes at offset 20 would overlap those of 8 bytes at offset 16: use one width for a place"
+            "atomics of 4 bytes at offset 20 would overlap those of 8 bytes at offset 16"
         );
         assert!(widths.claim(0, 4, 3).is_err());
         assert!(widths.claim(0, 1, 100).is_err());

@@ -2,6 +2,7 @@
 
 //! Memory that other processes write to at any time.
 
+use super::{robust, shared::Shared};
 use crate::{widths::Widths, Call, Error, Result, Target};
 use bytemuck::{AnyBitPattern, NoUninit};
 use rustix::param::page_size;
@@ -36,10 +37,12 @@ pub trait Access: sealed::Sealed {
 
 /// Memory that is mapped for reading only.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_enums)] // It has no values.
 pub enum ReadOnly {}
 
 /// Memory that is mapped for reading and writing.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_enums)] // As above.
 pub enum ReadWrite {}
 
 impl sealed::Sealed for ReadOnly {}
@@ -59,13 +62,19 @@ impl Access for ReadWrite {
 /// # Safety
 ///
 /// Any bytes are a value of the type, and it is sound that they are changed at any time.
-pub unsafe trait Atomic: sealed::Sealed + Sync {}
+pub unsafe trait Atomic: sealed::Sealed + Shared {}
 
 macro_rules! atomics {
     ($($name:ident)*) => {$(
         impl sealed::Sealed for atomic::$name {}
         // SAFETY: It is an integer that may be changed at any time.
         unsafe impl Atomic for atomic::$name {}
+        // SAFETY: It is one such atomic.
+        unsafe impl Shared for atomic::$name {
+            fn places(at: usize, count: usize, place: &mut dyn FnMut(usize, usize, usize)) {
+                place(at, size_of::<Self>(), count);
+            }
+        }
     )*};
 }
 
@@ -85,7 +94,7 @@ atomics!(AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize AtomicI8 AtomicI16 A
 /// [`ReadWrite`], for as long as this lives. No Rust object is there, but those that the functions
 /// here give references to. If there are any bytes, `start` is the start of a page.
 ///
-/// Wherever a reference to an [`Atomic`] was given to, `widths` has it.
+/// Wherever a reference to something [`Shared`] was given to, `widths` has its atomics.
 pub struct Memory<A: Access> {
     start: NonNull<u8>,
     length: usize,
@@ -124,17 +133,27 @@ impl<A: Access> Memory<A> {
         }
     }
 
+    /// Whether a [`Mutex`](crate::sync::Mutex) in here is locked by this process. Who detaches has
+    /// the memory for himself, so that is one whose guard was forgotten.
+    pub(super) fn is_locked(&self) -> bool {
+        let start = self.start.as_ptr() as usize;
+        robust::has_any(start..start + self.length)
+    }
+
     /// How much is mapped, in bytes: a whole number of pages.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.length
     }
 
     /// Whether nothing is mapped.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Where it is mapped.
+    #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.start.as_ptr()
     }
@@ -178,6 +197,10 @@ impl<A: Access> Memory<A> {
     /// assert!(memory.read_at::<u64>(4089).is_err());
     /// # Ok::<(), rshm::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`].
     pub fn read_at<T: AnyBitPattern>(&self, offset: usize) -> Result<T> {
         let from = self.place::<T>(offset, 1)?;
         let mut value = MaybeUninit::<T>::uninit();
@@ -195,6 +218,10 @@ impl<A: Access> Memory<A> {
     }
 
     /// Copies values out, into `to`. No more than each byte is read in one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`].
     pub fn read_slice_at<T: AnyBitPattern + NoUninit>(
         &self,
         offset: usize,
@@ -208,6 +235,10 @@ impl<A: Access> Memory<A> {
     }
 
     /// Copies values out. No more than each byte is read in one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`].
     pub fn read_vec_at<T: AnyBitPattern>(&self, offset: usize, count: usize) -> Result<Vec<T>> {
         let from = self.place::<T>(offset, count)?;
         let mut values = Vec::<T>::with_capacity(count);
@@ -226,6 +257,10 @@ impl<A: Access> Memory<A> {
 
     /// The values themselves, for those who know that they are left alone.
     ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`], [`Error::Misaligned`].
+    ///
     /// # Safety
     ///
     /// While the slice is used nobody writes to it: no other process that has the segment
@@ -240,6 +275,7 @@ impl<A: Access> Memory<A> {
 
 impl Memory<ReadWrite> {
     /// Where it is mapped. Whoever writes there has to think of all others who do.
+    #[must_use]
     pub fn as_mut_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
@@ -249,6 +285,10 @@ impl Memory<ReadWrite> {
     /// If it has 1, 2, 4 or 8 bytes, and the offset is a multiple of that, it is written in one
     /// piece, and whoever reads it finds what was written before too. Otherwise others may see some
     /// of its bytes earlier than others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`].
     pub fn write_at<T: NoUninit>(&self, offset: usize, value: T) -> Result<()> {
         let to = self.place::<T>(offset, 1)?;
         // SAFETY: `place()` has checked the target, which by the type invariant may be written to;
@@ -265,6 +305,10 @@ impl Memory<ReadWrite> {
     }
 
     /// Copies values in. No more than each byte is written in one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`].
     pub fn write_slice_at<T: NoUninit>(&self, offset: usize, values: &[T]) -> Result<()> {
         let to = self.place::<T>(offset, values.len())?;
         // SAFETY: As in `write_at()`. `values` is borrowed, so it is no part of this memory; if it
@@ -274,6 +318,10 @@ impl Memory<ReadWrite> {
     }
 
     /// Sets bytes to a value.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`].
     pub fn fill(&self, offset: usize, size: usize, byte: u8) -> Result<()> {
         let to = self.place::<u8>(offset, size)?;
         // SAFETY: `place()` has checked the target, which by the type invariant may be written to.
@@ -298,25 +346,71 @@ impl Memory<ReadWrite> {
     /// assert!(memory.atomics::<AtomicU8>(15, 1).is_err(), "a part of the second");
     /// # Ok::<(), rshm::Error>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`], [`Error::Misaligned`], [`Error::MixedWidths`].
     pub fn atomics<T: Atomic>(&self, offset: usize, count: usize) -> Result<&[T]> {
+        self.views(offset, count)
+    }
+
+    /// One such integer, by the same rules.
+    ///
+    /// # Errors
+    ///
+    /// As [`atomics`](Memory::atomics).
+    pub fn atomic<T: Atomic>(&self, offset: usize) -> Result<&T> {
+        self.view(offset)
+    }
+
+    /// A structure of atomics that this process and others may change at the same time, or a mutex
+    /// and its like: see [`Shared`].
+    ///
+    /// The rule about widths is that of [`atomics`](Memory::atomics).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`], [`Error::Misaligned`], [`Error::MixedWidths`].
+    pub fn view<T: Shared>(&self, offset: usize) -> Result<&T> {
+        Ok(&self.views(offset, 1)?[0])
+    }
+
+    /// As [`view`](Memory::view), of `count` values one after the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`view`](Memory::view).
+    pub fn views<T: Shared>(&self, offset: usize, count: usize) -> Result<&[T]> {
         let place = self.aligned_place::<T>(offset, count)?;
-        self.widths
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .claim(offset, size_of::<T>(), count)?;
+        self.claim::<T>(offset, count)?;
         // SAFETY: They are mapped for writing, and aligned, and any bytes are values of `T`, which
         // may change at any time. The slice does not outlive the mapping. As just noted, no atomics
-        // of another width overlap them. What else the functions here do with the memory is
+        // of another width overlap theirs. What else the functions here do with the memory is
         // explained at `copy_bytes()`.
         Ok(unsafe { std::slice::from_raw_parts(place, count) })
     }
 
-    /// One such integer, by the same rules.
-    pub fn atomic<T: Atomic>(&self, offset: usize) -> Result<&T> {
-        Ok(&self.atomics(offset, 1)?[0])
+    /// Notes the widths of all atomics of such values, or of none.
+    fn claim<T: Shared>(&self, offset: usize, count: usize) -> Result<()> {
+        let mut widths = self.widths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut result = Ok(());
+        T::places(offset, count, &mut |at, width, count| {
+            if result.is_ok() {
+                result = widths.check(at, width, count);
+            }
+        });
+        result?;
+        T::places(offset, count, &mut |at, width, count| {
+            widths.add(at, width, count)
+        });
+        Ok(())
     }
 
     /// The values themselves, for those who know that nobody else uses them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`], [`Error::Misaligned`].
     ///
     /// # Safety
     ///
@@ -336,6 +430,10 @@ impl Memory<ReadWrite> {
     }
 
     /// Brings the pages of a range into memory, so that no later touch can fail for want of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`]; `ENOMEM` or `EFAULT` if there is not as much memory.
     pub fn populate(&self, offset: usize, size: usize) -> Result<()> {
         let place = self.place::<u8>(offset, size)?;
         let before = offset % page_size();
@@ -389,6 +487,10 @@ pub struct Anonymous(Memory<ReadWrite>);
 
 impl Anonymous {
     /// Maps as many bytes, rounded up to whole pages. They are zero.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is not as much memory, or address space.
     pub fn new(size: usize) -> Result<Self> {
         let failed = |errno| Error::refused(Call::Map, Target::Memory, errno);
         let size = size
@@ -428,6 +530,9 @@ impl Deref for Anonymous {
 
 impl Drop for Anonymous {
     fn drop(&mut self) {
+        if self.is_locked() {
+            return;
+        }
         // SAFETY: We have mapped this, and nothing refers to it any more.
         unsafe { libc::munmap(self.as_mut_ptr().cast(), self.len()) };
     }
