@@ -62,11 +62,19 @@ pub struct State {
 impl Segment {
     /// A descriptor of it, for reading and writing, which `exec` closes. Needs the permissions that
     /// [`attach`](Segment::attach) needs. The segment stays, as when this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`attach`](Segment::attach) for permission and a segment that is gone; `EMFILE`, `ENFILE`.
     pub fn into_fd(self) -> Result<Descriptor<ReadWrite>> {
         self.descriptor()
     }
 
     /// The same, for reading only: whoever gets it cannot write to the segment by any way.
+    ///
+    /// # Errors
+    ///
+    /// As [`into_fd`](Segment::into_fd).
     pub fn into_fd_read_only(self) -> Result<Descriptor<ReadOnly>> {
         self.descriptor()
     }
@@ -82,11 +90,19 @@ impl Segment {
 
     /// What somebody else has made by [`into_fd`](Segment::into_fd). `ENOTTY` for a descriptor of
     /// something else, `EACCES` for one that is for reading only.
+    ///
+    /// # Errors
+    ///
+    /// See above.
     pub fn from_fd(fd: OwnedFd) -> Result<Descriptor<ReadWrite>> {
         Descriptor::new(fd)
     }
 
     /// The same; one for writing is welcome, too.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY` for a descriptor of something else.
     pub fn from_fd_read_only(fd: OwnedFd) -> Result<Descriptor<ReadOnly>> {
         Descriptor::new(fd)
     }
@@ -122,18 +138,30 @@ impl<A: Access> Descriptor<A> {
     }
 
     /// The segment's id, which means something in its own IPC namespace.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`.
     pub fn id(&self) -> Result<i32> {
         let stat = fstat(&self.fd).map_err(self.error(Call::Stat))?;
         Ok(stat.st_ino as i32)
     }
 
     /// The segment's size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fstat(2)`.
     pub fn size(&self) -> Result<u64> {
         let stat = fstat(&self.fd).map_err(self.error(Call::Stat))?;
         Ok(stat.st_size as u64)
     }
 
     /// Maps it, which is an attach like any other.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where there is no room for it; `EPERM` if it is sealed against writing and this is for writing.
     pub fn map(&self) -> Result<Mapping<A>> {
         let size = usize::try_from(self.size()?)
             .ok()
@@ -145,11 +173,19 @@ impl<A: Access> Descriptor<A> {
     }
 
     /// The segment's seals: `libc::F_SEAL_*`. It always has those of the size.
+    ///
+    /// # Errors
+    ///
+    /// None that a descriptor of a segment has.
     pub fn seals(&self) -> Result<u32> {
         sys::seals(self.fd.as_fd()).map_err(self.io_error(Call::Seal))
     }
 
     /// Whether it is attached, and whether it is removed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `poll(2)`: no memory.
     pub fn state(&self) -> Result<State> {
         let found = self.poll(PollFlags::IN | PollFlags::PRI, Some(Duration::ZERO))?;
         Ok(State {
@@ -160,6 +196,10 @@ impl<A: Access> Descriptor<A> {
 
     /// Waits until somebody has the segment attached, or nobody has. `false` when the time is over,
     /// or the segment is removed, before that.
+    ///
+    /// # Errors
+    ///
+    /// Those of `poll(2)`: no memory.
     pub fn wait_until(&self, attached: bool, timeout: Option<Duration>) -> Result<bool> {
         let wanted = if attached {
             PollFlags::IN
@@ -170,6 +210,10 @@ impl<A: Access> Descriptor<A> {
     }
 
     /// Waits until the segment is removed. `false` when the time is over before that.
+    ///
+    /// # Errors
+    ///
+    /// Those of `poll(2)`: no memory.
     pub fn wait_until_removed(&self, timeout: Option<Duration>) -> Result<bool> {
         Ok(self
             .poll(PollFlags::empty(), timeout)?
@@ -194,6 +238,10 @@ impl<A: Access> Descriptor<A> {
 impl Descriptor<ReadWrite> {
     /// Adds seals, `libc::F_SEAL_*`. After `F_SEAL_WRITE` nobody can write to the segment any more;
     /// `EBUSY` while somebody has it attached for writing.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` as above; `EPERM` if `F_SEAL_SEAL` is set; `EINVAL` for what is no seal.
     pub fn add_seals(&self, seals: u32) -> Result<()> {
         sys::add_seals(self.fd.as_fd(), seals).map_err(self.io_error(Call::Seal))
     }

@@ -140,6 +140,10 @@ impl Device {
     /// again with [`abi::RESTORE_CLOSE`] and the id. [`Info::as_restore`] is what to save.
     ///
     /// Takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN over the IPC namespace.
+    ///
+    /// # Errors
+    ///
+    /// Those of the header: `EPERM`, `EEXIST` where its key or the index of its id is taken, `EINVAL`, `ENOSPC`, `ENOMEM`.
     pub fn restore(&self, segment: &abi::Restore) -> Result<Segment> {
         let target = match segment.id {
             -1 => Target::Key(Key::new(segment.key)),
@@ -255,6 +259,10 @@ impl Device {
 
     /// Whether `shmget(2)`, `shmat(2)`, `shmdt(2)` and `shmctl(2)` of all processes in the IPC namespace
     /// are the module's.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTTY` from a module that is older than this.
     pub fn serves_system_calls(&self) -> Result<bool> {
         self.serve(abi::SERVE_ASK)
     }
@@ -263,6 +271,10 @@ impl Device {
     ///
     /// `EPERM` without `CAP_SYS_ADMIN` over the IPC namespace; `EBUSY` while whoever has had them has
     /// segments; `EOPNOTSUPP` where the module cannot do that.
+    ///
+    /// # Errors
+    ///
+    /// See above.
     pub fn serve_system_calls(&self, on: bool) -> Result<()> {
         let op = if on { abi::SERVE_ON } else { abi::SERVE_OFF };
         self.serve(op).map(drop)

@@ -197,6 +197,7 @@ impl Info {
     }
 
     /// What [`Device::restore`] makes it of, all but its contents and NUMA policies.
+    #[must_use]
     pub fn as_restore(&self) -> abi::Restore {
         let raw = &self.raw;
         abi::Restore {
@@ -295,12 +296,14 @@ impl Info {
     }
 
     /// Whether it was made of huge pages ([`Builder::huge`](crate::Builder::huge)).
+    #[must_use]
     pub fn is_hugetlb(&self) -> bool {
         self.raw.flags & abi::HUGETLB != 0
     }
 
     /// Whether it was made to commit memory when it is touched
     /// ([`Builder::no_reserve`](crate::Builder::no_reserve)).
+    #[must_use]
     pub fn is_no_reserve(&self) -> bool {
         self.raw.flags & abi::NORESERVE != 0
     }

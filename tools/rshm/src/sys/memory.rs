@@ -456,6 +456,10 @@ impl Memory<ReadWrite> {
 impl<A: Access> Memory<A> {
     /// From now on, a touch by this mapping brings in one page, where it would bring in a large folio of
     /// several: what is beside it stays a hole.
+    ///
+    /// # Errors
+    ///
+    /// Those of `madvise(2)`: `EINVAL` on a kernel without large folios.
     pub fn prefer_small_pages(&self) -> Result<()> {
         // SAFETY: This changes no byte. By the type invariant as much is mapped.
         let result = unsafe {

@@ -8,6 +8,10 @@ use std::io;
 
 /// Where the pages of a range come from: `mbind(2)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "it is the arguments of a system call"
+)]
 pub struct Policy {
     /// `MPOL_DEFAULT` (0), `MPOL_BIND`, ... with `MPOL_F_STATIC_NODES` and its like.
     pub mode: u32,
@@ -33,6 +37,10 @@ impl<A: Access> Memory<A> {
     /// The policy of the page at an offset. Of a segment, it is the same for all who have it attached.
     ///
     /// `ENOSYS` on a kernel without NUMA.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSYS` as above; an offset that is not in the memory.
     pub fn policy_at(&self, offset: usize) -> Result<Policy> {
         let place = self.place::<u8>(offset, 1)?;
         let (mut mode, mut nodes) = (0_u32, [0_u64; MOST_NODES / 64]);
@@ -57,6 +65,10 @@ impl<A: Access> Memory<A> {
 impl Memory<ReadWrite> {
     /// Sets the policy of the pages of a range, which begins with a page. Pages that are there stay where
     /// they are.
+    ///
+    /// # Errors
+    ///
+    /// Those of `mbind(2)`: `EINVAL` for nodes that the machine does not have; a range that is not in the memory.
     pub fn set_policy(&self, offset: usize, size: usize, policy: &Policy) -> Result<()> {
         let place = self.place::<u8>(offset, size)?;
         // SAFETY: The kernel reads as many bits as there are (it takes one off). Which node a page is on
