@@ -165,7 +165,21 @@ const SET: &[Kind] = &[
     Pick(&[0o600, 0, 0o777, 0o444]),
     Flags(&[0, 0, 0, 1]),
 ];
-const IOCTL: Kind = Pick(&[0x8010_d500, 0x4010_d501, 0xc018_d502, 0x4010_d503, 0x4018_d504, 0x4018_d505, 0x4008_d506, 0x4048_d507, 0xd500, 0xd520, 0xd521, 0x5401, 0x5421]);
+const IOCTL: Kind = Pick(&[
+    0x8010_d500,
+    0x4010_d501,
+    0xc018_d502,
+    0x4010_d503,
+    0x4018_d504,
+    0x4018_d505,
+    0x4008_d506,
+    0x4048_d507,
+    0xd500,
+    0xd520,
+    0xd521,
+    0x5401,
+    0x5421,
+]);
 const OPEN: Kind = Pick(&[2, 2, 0, 1, 0x8_0000, 0x4000, 0x20_0000]);
 const MODE: Kind = Pick(&[0, 1, 2, 3, 4, 5, 6, 0x8002, 0x4003, 0x2003]);
 /// All but those that poison pages: NORMAL to DONTNEED, FREE, REMOVE, DONTFORK to NOHUGEPAGE, DONTDUMP to COLLAPSE, and guards.
