@@ -11,6 +11,7 @@ table=/dev/rust_shm
 table_builtin=/proc/sysvipc/shm
 backends='builtin rust_shm' # but for a kernel that has no built-in
 if [ ! -e $table_builtin ]; then
+	# shellcheck disable=SC2034
 	backends=rust_shm
 	table_builtin=/dev/null
 fi

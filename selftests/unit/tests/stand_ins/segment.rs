@@ -22,7 +22,7 @@ pub(crate) mod state {
                 .is_some_and(|creator| creator.is_orphan(at))
         }
 
-        pub(crate) fn is_attached(&self) -> bool {
+        pub(crate) fn is_held(&self) -> bool {
             false
         }
     }
