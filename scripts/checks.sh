@@ -31,10 +31,11 @@ headers() {
 # A build from scratch, for a build that does nothing does not warn; it is repeated when something has changed that it is made of.
 module_clean() {
 	local log=build/check-module.log key
-	key=$( (readlink -f /usr/src/kernel; sources | grep -E '^(rust_shm\.rs|Kbuild|scripts/module|(shm|include)/.*)$' | LC_ALL=C sort |
+	key=$( (readlink -f /usr/src/kernel; sources | grep -E '^(rust_shm_main\.rs|Kbuild|scripts/module|(shm|include)/.*)$' | LC_ALL=C sort |
 		while read -r file; do [ ! -f "$file" ] || sha256sum "$file"; done) | sha256sum)
 	if [ "$(cat build/check-module.key 2>/dev/null)" != "$key" ]; then
-		rm -rf build/check-module build/check-module.key
+		# Another check may be building there.
+		(flock 9; rm -rf build/check-module build/check-module.key) 9>build/check-module.lock
 		scripts/module /usr/src/kernel build/check-module CLIPPY=1 >$log 2>&1 || { cat $log; return 1; }
 		echo "$key" >build/check-module.key
 	fi
@@ -53,7 +54,7 @@ checks() {
 	mapfile -t scripts < <(sources | while read -r file; do
 		[ -f "$file" ] && head -n 1 "$file" | grep -qaE '^#! ?/.*\b(sh|bash)$' && echo "$file"; done)
 	check "shellcheck" shellcheck -xa "${scripts[@]}"
-	mapfile -t rust < <(sources | grep -E '^(rust_shm|shm/.*)\.rs$')
+	mapfile -t rust < <(sources | grep -E '^(rust_shm_main|shm/.*)\.rs$')
 	[ ${#rust[@]} -eq 0 ] || check "rustfmt" rustfmt --edition 2021 --check --config-path /usr/src/kernel/.rustfmt.toml \
 		--config skip_children=true "${rust[@]}"
 	[ ! -e Kbuild ] || check "module builds without a warning, clippy's included" module_clean
