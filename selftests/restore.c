@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* RUST_SHM_IOC_RESTORE: segments as they were, and what is refused. */
+/* needs: plain */
 #include "kselftest_harness.h"
 
 #include <limits.h>
