@@ -13,7 +13,7 @@ use std::{os::fd::OwnedFd, process::Command};
 /// Becomes the program, with the segment as its standard input.
 pub fn run(device: &Device, fd: &Fd) -> Result {
     let segment = device.segment_by_id(fd.id);
-    let failed = |error: Error| Failure::new(OURS, error);
+    let failed = |error: Error| Failure::new(OURS, error.with_hint());
     let descriptor: OwnedFd = if fd.write {
         segment.into_fd().map_err(failed)?.into()
     } else {

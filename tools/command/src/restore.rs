@@ -104,7 +104,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn undo(made: &Mutex<Vec<Segment>>) {
     for segment in lock(made).drain(..) {
         if let Err(error) = segment.remove() {
-            complain(error);
+            complain(error.with_hint());
         }
     }
 }
