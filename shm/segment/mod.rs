@@ -87,8 +87,8 @@ pub(crate) struct Segment {
     /// Who made it, as others see it.
     made_by: Option<Recorded>,
     is_huge: bool,
-    /// How it was made: SHM_HUGETLB, SHM_NORESERVE.
-    flags: u32,
+    /// Whether it was made with SHM_NORESERVE.
+    no_reserve: bool,
     commit: Commit,
     #[pin]
     state: SpinLock<State>,
@@ -139,9 +139,6 @@ impl Segment {
     /// A new segment.
     pub(crate) fn new(new: NewSegment) -> impl PinInit<Self> {
         let namespace = new.home.namespace().inode();
-        let flag = |is_set, flag| if is_set { flag } else { 0 };
-        let flags =
-            flag(new.is_huge, uapi::SHM_HUGETLB) | flag(new.no_reserve, uapi::SHM_NORESERVE);
         // In place: a move of the whole state costs more than to make it.
         let state = init!(State {
             life: Life::Live,
@@ -171,7 +168,7 @@ impl Segment {
             first_key: new.key,
             made_by: new.made_by,
             is_huge: new.is_huge,
-            flags,
+            no_reserve: new.no_reserve,
             commit: new.commit,
             state <- new_spinlock!(state, "rust_shm::Segment::state"),
         })

@@ -109,7 +109,9 @@ impl Segment {
         let (rss, swap) = state.rss_and_swap();
         stat.rss = (rss * PAGE_SIZE) as u64;
         stat.swap = (swap * PAGE_SIZE) as u64;
-        stat.flags = self.flags;
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        stat.flags =
+            flag(self.is_huge, uapi::SHM_HUGETLB) | flag(self.no_reserve, uapi::SHM_NORESERVE);
         Ok(())
     }
 

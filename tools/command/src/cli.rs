@@ -544,6 +544,7 @@ pub struct WriteTo {
 }
 
 #[derive(Args, Debug)]
+#[command(allow_missing_positional = true)]
 pub struct Save {
     /// The segments
     #[arg(required_unless_present = "all", conflicts_with = "all", add = complete::ids())]
