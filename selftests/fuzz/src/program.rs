@@ -356,7 +356,7 @@ mod tests {
     /// What a header or a description calls `RUST_SHM_...`, but for what is no number that a call takes.
     fn names(text: &str) -> std::collections::BTreeSet<&str> {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let none = ["DEVICE", "IOC_TYPE", "ABI_VERSION", "IPC_PRIVATE", "HUGE_SHIFT", "HUGE_MASK", "MODE_", "FD_MAGIC"];
+        let none = ["DEVICE", "IOC_TYPE", "ABI_VERSION", "IPC_PRIVATE", "HUGE_SHIFT", "HUGE_MASK", "MODE_", "SERVE_", "FD_MAGIC"];
         words
             .filter(|word| word.strip_prefix("RUST_SHM_").is_some_and(|name| !none.contains(&name) && !name.starts_with("FEATURE_")))
             .collect()

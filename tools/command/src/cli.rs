@@ -24,7 +24,7 @@ pub const EXIT_STATUS: &str = "Exit status:
   Otherwise `rshm run` and `rshm fd` return the status of the program.";
 
 /// A subcommand, an example of it, and what it does: for the man pages.
-pub const EXAMPLES: [(&str, &str, &str); 45] = [
+pub const EXAMPLES: [(&str, &str, &str); 47] = [
     ("ls", "rshm ls", "Lists the segments of this IPC namespace."),
     (
         "ls",
@@ -208,6 +208,16 @@ pub const EXAMPLES: [(&str, &str, &str); 45] = [
         "run",
         "rshm run --print",
         "Prints the setting of LD_PRELOAD, for a systemd unit.",
+    ),
+    (
+        "run",
+        "rshm run --system -- ./static-program",
+        "Runs a program that no library reaches, as root: in an IPC namespace whose system calls are the module's.",
+    ),
+    (
+        "system",
+        "rshm system on",
+        "From now on, shmget(2) and the like are the module's for every process in this IPC namespace.",
     ),
     (
         "doctor",
