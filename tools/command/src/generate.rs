@@ -145,7 +145,7 @@ mod tests {
             // But for what is the shell's.
             let words = example
                 .split(' ')
-                .take_while(|word| !word.starts_with(['<', '>']));
+                .take_while(|word| !word.starts_with(['<', '>', '|']));
             let matches = Cli::command().try_get_matches_from(words).unwrap();
             assert_eq!(matches.subcommand_name(), Some(command));
         }
