@@ -82,20 +82,22 @@ struct RustShm {
     _callbacks: RcuCallbacks,
 }
 
-/// Serves the system calls of the first IPC namespace, if the parameter `serve` says so.
-fn serve_first(namespaces: &Arc<Namespaces>) -> Result {
+/// Serves the system calls of the first IPC namespace, if the parameter `serve` says so. An error does
+/// not end loading: the device is there already, and whoever has opened it uses the module's code.
+fn serve_first(namespaces: &Arc<Namespaces>) {
+    let serve = || {
+        let namespace = IpcNamespace::first().ok_or(eopnotsupp())?;
+        let registry = namespaces.registry(namespace.id())?;
+        calls::serve(&namespace, namespaces, &registry)
+    };
     if !settings::serve() {
-        return Ok(());
+        return;
     }
-    let namespace = IpcNamespace::first().ok_or(eopnotsupp())?;
-    let registry = namespaces.registry(namespace.id())?;
-    calls::serve(&namespace, namespaces, &registry).inspect_err(|e| {
-        if *e == EBUSY {
-            pr_err!("serve=1: the first IPC namespace has segments: ipcs -m shows them; remove them, or load the module earlier\n");
-        } else {
-            pr_err!("serve=1: the system calls cannot be served\n");
-        }
-    })
+    match serve() {
+        Ok(()) => (),
+        Err(e) if e == EBUSY => pr_err!("serve=1: the first IPC namespace has segments, so it is not served: ipcs -m shows them; remove them, then rshm system on\n"),
+        Err(_) => pr_err!("serve=1: the system calls cannot be served\n"),
+    }
 }
 
 impl kernel::InPlaceModule for RustShm {
@@ -126,7 +128,7 @@ impl kernel::InPlaceModule for RustShm {
             #[cfg(CONFIG_DEBUG_FS)]
             _report <- shm::call::report::new(_namespaces.clone()),
             // Last: the module cannot be unloaded any more.
-            _served: serve_first(_namespaces)?,
+            _served: serve_first(_namespaces),
         })
     }
 }

@@ -20,6 +20,7 @@
 #include <linux/ipc.h>
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
+#include <linux/module.h>
 #include <linux/nsproxy.h>
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
@@ -530,12 +531,12 @@ static int probe(void)
 		if (!error)
 			error = ftrace_set_filter_ip(&send_ops, probes[at].ip, 0, 0);
 		if (error && error != -ENOMEM)
-			pr_err("rust_shm: %s cannot be probed (%d)\n", probes[at].name, error);
+			pr_err_ratelimited("rust_shm: %s cannot be probed (%d)\n", probes[at].name, error);
 	}
 	if (!error) {
 		error = register_ftrace_function(&send_ops);
 		if (error && error != -ENOMEM)
-			pr_err("rust_shm: the system calls cannot be probed (%d)\n", error);
+			pr_err_ratelimited("rust_shm: the system calls cannot be probed (%d)\n", error);
 	}
 	if (error) {
 		ftrace_free_filter(&send_ops);
@@ -547,8 +548,11 @@ static int probe(void)
 
 static void unprobe(void)
 {
-	unregister_ftrace_function(&send_ops);
-	ftrace_free_filter(&send_ops);
+	/* It fails where ftrace has failed before, and still calls send() then. */
+	if (WARN_ON(unregister_ftrace_function(&send_ops)))
+		__module_get(THIS_MODULE);
+	else
+		ftrace_free_filter(&send_ops);
 }
 
 /* How many namespaces are served, and how many were and are not freed: the system calls are probed for them. */
@@ -653,11 +657,15 @@ struct rust_shm_served *rust_shm_end_serving(u64 number)
 	return xa_erase(&served_namespaces, number);
 }
 
+/* How many namespaces are served no longer, and have calls. */
+static atomic_t ending;
+
 static void free_served(struct rcu_head *rcu)
 {
 	struct rust_shm_served *served = container_of(rcu, struct rust_shm_served, rcu);
 
 	served->calls->free(served);
+	atomic_dec(&ending);
 }
 
 void rust_shm_free_served(struct rust_shm_served *served)
@@ -665,25 +673,23 @@ void rust_shm_free_served(struct rust_shm_served *served)
 	/* Who waits for this one passes. */
 	wake_up_all(&ready);
 	put();
+	atomic_inc(&ending);
 	call_srcu(&running, &served->rcu, free_served);
 }
 
 void rust_shm_wait_for_calls(void)
 {
-	unsigned long cookie = start_poll_synchronize_srcu(&running);
 	int i;
 
-	for (i = 0; i < 100; i++) {
-		if (poll_state_synchronize_srcu(&running, cookie)) {
-			srcu_barrier(&running);
-			return;
-		}
+	/* srcu_barrier() would wait for what others end meanwhile, without a limit. */
+	for (i = 0; i < 100 && atomic_read(&ending); i++)
 		msleep(10);
-	}
 }
 
 void rust_shm_end_calls(void)
 {
+	/* A call that has found that its namespace is served no longer may still be in the kernel's own function. */
+	synchronize_srcu(&running);
 	srcu_barrier(&running);
 	synchronize_rcu_tasks();
 }

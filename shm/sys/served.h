@@ -66,7 +66,7 @@ struct rust_shm_served *rust_shm_end_serving(u64 number);
 /* Has that freed when no call is in it any more; the probes are removed with the last. May sleep. */
 void rust_shm_free_served(struct rust_shm_served *served);
 
-/* Waits for that, up to a second. */
+/* Waits until no call is in what was freed before, up to a second. */
 void rust_shm_wait_for_calls(void);
 
 /* Waits until no code of this module runs for a call or to free something. May sleep. */

@@ -237,7 +237,7 @@ pub(crate) fn serve<T: SystemCalls>(namespace: &IpcNamespace, calls: T) -> Resul
             calls,
             _module: ModuleRef::get()?,
         },
-        GFP_KERNEL,
+        GFP_KERNEL_ACCOUNT,
     )?;
     // SAFETY: A reference keeps the namespace, with its number. `served` is valid until `free()`, which is
     // called once for it, also after an error.
