@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -185,6 +186,21 @@ TEST_F(descriptor, permission_is_asked_as_at_attach)
 		become_with(_metadata, 1000, 1000, CAPABILITY(CAP_IPC_OWNER));
 		EXPECT_LE(0, fd_of(self->id, O_RDWR));
 	}
+}
+
+/* A mark of inotify would hold the inode when no path leads to it any more, and could be the last to do so. */
+TEST_F(descriptor, nobody_watches_it)
+{
+	int fd = fd_of(self->id, O_RDWR), watch = inotify_init1(IN_CLOEXEC);
+	char path[64];
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, watch);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	EXPECT_ERRNO(EACCES, inotify_add_watch(watch, path, IN_ALL_EVENTS));
+	EXPECT_EQ(0, access(path, R_OK | W_OK));
+	EXPECT_EQ(0, close(fd));
+	EXPECT_EQ(0, close(watch));
 }
 
 TEST_F(descriptor, too_many_are_emfile)

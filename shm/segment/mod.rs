@@ -245,6 +245,10 @@ impl Segment {
         if state.life == Life::Gone {
             return Err(eidrm());
         }
+        if state.attaches == 0 {
+            // Two attaches at the same moment would each leave it to the other.
+            state.wake();
+        }
         state.attaches += 1;
         if state.namespace.is_none() {
             state.namespace = namespace.get();

@@ -367,7 +367,8 @@ unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
 }
 
 /// Reading is allowed to whoever has come to the inode, and writing where it was opened for that: no
-/// capability adds it.
+/// capability adds it. Nobody may watch it (inotify, fanotify): a mark holds the inode without a path,
+/// and the last one would unmount the filesystem in a place where that waits for the mark.
 ///
 /// # Safety
 ///
@@ -381,7 +382,8 @@ unsafe extern "C" fn permission(
     let writable = unsafe { (*inode).i_mode } & 0o222 != 0;
     // CAST: Flags.
     let mask = mask as u32;
-    if mask & bindings::MAY_EXEC != 0 || (mask & bindings::MAY_WRITE != 0 && !writable) {
+    let is_watch = mask & (bindings::MAY_OPEN | bindings::MAY_ACCESS) == 0;
+    if is_watch || mask & bindings::MAY_EXEC != 0 || (mask & bindings::MAY_WRITE != 0 && !writable) {
         return EACCES.to_errno();
     }
     0
