@@ -383,7 +383,8 @@ unsafe extern "C" fn permission(
     // CAST: Flags.
     let mask = mask as u32;
     let is_watch = mask & (bindings::MAY_OPEN | bindings::MAY_ACCESS) == 0;
-    if is_watch || mask & bindings::MAY_EXEC != 0 || (mask & bindings::MAY_WRITE != 0 && !writable) {
+    if is_watch || mask & bindings::MAY_EXEC != 0 || (mask & bindings::MAY_WRITE != 0 && !writable)
+    {
         return EACCES.to_errno();
     }
     0
