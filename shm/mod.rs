@@ -8,6 +8,7 @@
 //! - `calls.rs`: the calls themselves, also for the system calls of a namespace that is served
 //! - `attach.rs`: maps a segment (`do_shmat()`), or makes a descriptor of it
 //! - `detach.rs`: unmaps an attach (`ksys_shmdt()`)
+//! - `restore.rs`: decodes what a segment was, for RUST_SHM_IOC_RESTORE
 //! - `table.rs`: the text of `read(2)`, as `/proc/sysvipc/shm`
 //! - `report.rs`: the segments of all namespaces, in debugfs
 //!

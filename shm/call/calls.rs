@@ -78,6 +78,19 @@ impl permission::Caller for CurrentIpcNamespace<'_> {
     }
 }
 
+/// The size of huge pages, its logarithm or 0, if flags ask for them. `EINVAL` if they have others than
+/// those of memory and `known`.
+pub(super) fn huge_pages(flags: u32, known: u32) -> Result<Option<u32>> {
+    const SIZE: u32 = uapi::SHM_HUGE_MASK << uapi::SHM_HUGE_SHIFT;
+
+    let is_huge = flags & uapi::SHM_HUGETLB != 0;
+    let size = if is_huge { SIZE } else { 0 };
+    if flags & !(known | uapi::SHM_HUGETLB | uapi::SHM_NORESERVE | size) != 0 {
+        return Err(EINVAL);
+    }
+    Ok(is_huge.then_some((flags & SIZE) >> uapi::SHM_HUGE_SHIFT))
+}
+
 /// Decodes the flags of `shmget(2)`; others are ignored.
 pub(super) fn wanted(key: i32, size: usize, flags: u32) -> create::Wanted {
     let huge = flags & uapi::SHM_HUGETLB != 0;

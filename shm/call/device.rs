@@ -11,27 +11,18 @@ use crate::shm::{
         attach,
         calls,
         detach,
+        restore,
         table::Cursor, //
     },
     registry::{
-        create,
         namespace::Namespaces,
-        restore::Restored,
         Registry, //
     },
     rules::{
-        id::Key,
         permission,
-        restore::{
-            self,
-            Step, //
-        },
         uapi, //
     },
-    segment::{
-        memory,
-        restore::Record, //
-    },
+    segment::memory,
     sys::{
         compat::eopnotsupp,
         fs::{
@@ -46,14 +37,10 @@ use crate::shm::{
             vma, //
         },
         served,
-        task::{
-            cred,
-            ipc_ns::{
-                self,
-                Capability,
-                CurrentIpcNamespace, //
-            },
-            pid::Recorded, //
+        task::ipc_ns::{
+            self,
+            Capability,
+            CurrentIpcNamespace, //
         }, //
     }, //
 };
@@ -153,19 +140,6 @@ fn user_ptr(address: u64) -> Result<UserPtr> {
     ))
 }
 
-/// The size of huge pages, its logarithm or 0, if flags ask for them. `EINVAL` if they have others than
-/// those of memory and `known`.
-fn huge_pages(flags: u32, known: u32) -> Result<Option<u32>> {
-    const SIZE: u32 = uapi::SHM_HUGE_MASK << uapi::SHM_HUGE_SHIFT;
-
-    let is_huge = flags & uapi::SHM_HUGETLB != 0;
-    let size = if is_huge { SIZE } else { 0 };
-    if flags & !(known | uapi::SHM_HUGETLB | uapi::SHM_NORESERVE | size) != 0 {
-        return Err(EINVAL);
-    }
-    Ok(is_huge.then_some((flags & SIZE) >> uapi::SHM_HUGE_SHIFT))
-}
-
 impl OpenDevice {
     /// Calls `f` with the caller's namespace and its registry.
     fn with_registry<R>(
@@ -191,7 +165,7 @@ impl OpenDevice {
 
     fn get(&self, arg: uapi::Get) -> Result<isize> {
         let known = permission::PERMISSION_BITS | uapi::IPC_CREAT | uapi::IPC_EXCL;
-        huge_pages(arg.flags, known)?;
+        calls::huge_pages(arg.flags, known)?;
         let size = usize::try_from(arg.size).map_err(|_| EINVAL)?;
         let wanted = calls::wanted(arg.key, size, arg.flags);
         let id = self.with_registry(|namespace, registry| {
@@ -202,73 +176,7 @@ impl OpenDevice {
 
     fn restore(&self, arg: &uapi::Restore) -> Result<isize> {
         let id = self.with_registry(|namespace, registry| {
-            if !namespace.may_restore() {
-                return Err(EPERM);
-            }
-            let huge = huge_pages(arg.flags, uapi::RESTORE_OPEN | uapi::RESTORE_CLOSE)?;
-            let is = |flag| arg.flags & flag != 0;
-            let asked = restore::Asked {
-                step: Step::new(is(uapi::RESTORE_OPEN), is(uapi::RESTORE_CLOSE)).ok_or(EINVAL)?,
-                id: arg.id,
-                key: Key(arg.key),
-                is_huge: huge.is_some(),
-                is_destroyed: arg.mode & uapi::SHM_DEST != 0,
-                is_locked: arg.mode & uapi::SHM_LOCKED != 0,
-                pids: [arg.cpid, arg.lpid],
-                times: [arg.atime, arg.dtime, arg.ctime],
-            };
-            let known = permission::PERMISSION_BITS | uapi::SHM_DEST | uapi::SHM_LOCKED;
-            if arg.mode & !known != 0 || !asked.is_valid() {
-                return Err(EINVAL);
-            }
-            let record = Record {
-                ownership: permission::Ownership {
-                    uid: cred::uid_from_user(arg.uid)?,
-                    gid: cred::gid_from_user(arg.gid)?,
-                    cuid: cred::uid_from_user(arg.cuid)?,
-                    cgid: cred::gid_from_user(arg.cgid)?,
-                    mode: arg.mode & permission::PERMISSION_BITS,
-                },
-                is_destroyed: asked.is_destroyed,
-                is_locked: asked.is_locked,
-                locked: None,
-                last_user: Recorded::from_user(arg.lpid),
-                attached: arg.atime,
-                detached: arg.dtime,
-                changed: arg.ctime,
-            };
-            if asked.step == Step::Close {
-                return registry.close(namespace, arg.id, record);
-            }
-            let is_open = asked.step == Step::Open;
-            let wanted = create::Wanted {
-                key: asked.key,
-                size: usize::try_from(arg.size).map_err(|_| EINVAL)?,
-                mode: if is_open {
-                    0o600
-                } else {
-                    record.ownership.mode
-                },
-                create: true,
-                exclusive: true,
-                huge,
-                no_reserve: is(uapi::SHM_NORESERVE),
-                if_served: false,
-            };
-            let restored = Restored {
-                id: asked.id(),
-                made_by: Recorded::from_user(arg.cpid),
-                record: (!is_open).then_some(record),
-            };
-            let limits = calls::limits_of(namespace);
-            Registry::restore(
-                registry,
-                namespace,
-                &limits,
-                &calls::context(&self.namespaces),
-                &wanted,
-                restored,
-            )
+            restore::restore(&self.namespaces, namespace, registry, arg)
         })?;
         Ok(id.number() as isize)
     }

@@ -10,4 +10,5 @@ pub(crate) mod detach;
 pub(crate) mod device;
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) mod report;
+mod restore;
 pub(crate) mod table;

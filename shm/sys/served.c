@@ -126,69 +126,70 @@ struct compat_shm_info {
 };
 #endif
 
+/* The fields that all layouts have under the same names. A narrower one takes the lower bits. */
+
+#define FILL_STAT(out, from) do {					\
+	memset(&(out), 0, sizeof(out));					\
+	(out).shm_perm.key = (from)->key;				\
+	SET_UID((out).shm_perm.uid, (from)->uid);			\
+	SET_GID((out).shm_perm.gid, (from)->gid);			\
+	SET_UID((out).shm_perm.cuid, (from)->cuid);			\
+	SET_GID((out).shm_perm.cgid, (from)->cgid);			\
+	(out).shm_perm.mode = (from)->mode;				\
+	(out).shm_perm.seq = (from)->seq;				\
+	(out).shm_segsz = (from)->segsz;				\
+	(out).shm_atime = (from)->atime;				\
+	(out).shm_dtime = (from)->dtime;				\
+	(out).shm_ctime = (from)->ctime;				\
+	(out).shm_cpid = (from)->cpid;					\
+	(out).shm_lpid = (from)->lpid;					\
+	(out).shm_nattch = (from)->nattch;				\
+} while (0)
+
+#define FILL_LIMITS(out, from, most) do {				\
+	memset(&(out), 0, sizeof(out));					\
+	(out).shmmax = min_t(u64, (from)->shmmax, (most));		\
+	(out).shmmin = (from)->shmmin;					\
+	(out).shmmni = (from)->shmmni;					\
+	(out).shmseg = (from)->shmseg;					\
+	(out).shmall = (from)->shmall;					\
+} while (0)
+
+#define FILL_USAGE(out, from) do {					\
+	memset(&(out), 0, sizeof(out));					\
+	(out).used_ids = (from)->used_ids;				\
+	(out).shm_tot = (from)->shm_tot;				\
+	(out).shm_rss = (from)->shm_rss;				\
+	(out).shm_swp = (from)->shm_swp;				\
+} while (0)
+
+#define FILL_SET(to, perm) do {						\
+	(to)->uid = (perm).uid;						\
+	(to)->gid = (perm).gid;						\
+	(to)->mode = (perm).mode;					\
+} while (0)
+
 static bool put_stat(void __user *to, const struct rust_shm_stat *from, enum layout layout)
 {
 	if (layout == NATIVE) {
 		struct shmid64_ds out;
 
-		memset(&out, 0, sizeof(out));
-		out.shm_perm.key = from->key;
-		out.shm_perm.uid = from->uid;
-		out.shm_perm.gid = from->gid;
-		out.shm_perm.cuid = from->cuid;
-		out.shm_perm.cgid = from->cgid;
-		out.shm_perm.mode = from->mode;
-		out.shm_perm.seq = from->seq;
-		out.shm_segsz = from->segsz;
-		out.shm_atime = from->atime;
-		out.shm_dtime = from->dtime;
-		out.shm_ctime = from->ctime;
-		out.shm_cpid = from->cpid;
-		out.shm_lpid = from->lpid;
-		out.shm_nattch = from->nattch;
+		FILL_STAT(out, from);
 		return !copy_to_user(to, &out, sizeof(out));
 	}
 #ifdef CONFIG_COMPAT
 	if (layout == COMPAT_64) {
 		struct compat_shmid64_ds out;
 
-		memset(&out, 0, sizeof(out));
-		out.shm_perm.key = from->key;
-		out.shm_perm.uid = from->uid;
-		out.shm_perm.gid = from->gid;
-		out.shm_perm.cuid = from->cuid;
-		out.shm_perm.cgid = from->cgid;
-		out.shm_perm.mode = from->mode;
-		out.shm_perm.seq = from->seq;
-		out.shm_segsz = from->segsz;
-		out.shm_atime = lower_32_bits(from->atime);
+		FILL_STAT(out, from);
 		out.shm_atime_high = upper_32_bits(from->atime);
-		out.shm_dtime = lower_32_bits(from->dtime);
 		out.shm_dtime_high = upper_32_bits(from->dtime);
-		out.shm_ctime = lower_32_bits(from->ctime);
 		out.shm_ctime_high = upper_32_bits(from->ctime);
-		out.shm_cpid = from->cpid;
-		out.shm_lpid = from->lpid;
-		out.shm_nattch = from->nattch;
 		return !copy_to_user(to, &out, sizeof(out));
 	} else {
 		struct compat_shmid_ds out;
 
-		memset(&out, 0, sizeof(out));
-		out.shm_perm.key = from->key;
-		SET_UID(out.shm_perm.uid, from->uid);
-		SET_GID(out.shm_perm.gid, from->gid);
-		SET_UID(out.shm_perm.cuid, from->cuid);
-		SET_GID(out.shm_perm.cgid, from->cgid);
-		out.shm_perm.mode = from->mode;
-		out.shm_perm.seq = from->seq;
-		out.shm_segsz = from->segsz;
-		out.shm_atime = from->atime;
-		out.shm_dtime = from->dtime;
-		out.shm_ctime = from->ctime;
-		out.shm_cpid = from->cpid;
-		out.shm_lpid = from->lpid;
-		out.shm_nattch = from->nattch;
+		FILL_STAT(out, from);
 		return !copy_to_user(to, &out, sizeof(out));
 	}
 #endif
@@ -204,9 +205,7 @@ static bool get_stat(struct rust_shm_stat *to, const void __user *from, enum lay
 
 		if (copy_from_user(&in, from, sizeof(in)))
 			return false;
-		to->uid = in.shm_perm.uid;
-		to->gid = in.shm_perm.gid;
-		to->mode = in.shm_perm.mode;
+		FILL_SET(to, in.shm_perm);
 		return true;
 	}
 #ifdef CONFIG_COMPAT
@@ -216,18 +215,14 @@ static bool get_stat(struct rust_shm_stat *to, const void __user *from, enum lay
 
 		if (copy_from_user(&in, from, sizeof(in)))
 			return false;
-		to->uid = in.uid;
-		to->gid = in.gid;
-		to->mode = in.mode;
+		FILL_SET(to, in);
 		return true;
 	} else {
 		struct compat_ipc_perm in;
 
 		if (copy_from_user(&in, from, sizeof(in)))
 			return false;
-		to->uid = in.uid;
-		to->gid = in.gid;
-		to->mode = in.mode;
+		FILL_SET(to, in);
 		return true;
 	}
 #endif
@@ -239,34 +234,19 @@ static bool put_limits(void __user *to, const struct rust_shm_limits *from, enum
 	if (layout == NATIVE) {
 		struct shminfo64 out;
 
-		memset(&out, 0, sizeof(out));
-		out.shmmax = from->shmmax;
-		out.shmmin = from->shmmin;
-		out.shmmni = from->shmmni;
-		out.shmseg = from->shmseg;
-		out.shmall = from->shmall;
+		FILL_LIMITS(out, from, U64_MAX);
 		return !copy_to_user(to, &out, sizeof(out));
 	}
 #ifdef CONFIG_COMPAT
 	if (layout == COMPAT_64) {
 		struct compat_shminfo64 out;
 
-		memset(&out, 0, sizeof(out));
-		out.shmmax = min_t(u64, from->shmmax, INT_MAX);
-		out.shmmin = from->shmmin;
-		out.shmmni = from->shmmni;
-		out.shmseg = from->shmseg;
-		out.shmall = from->shmall;
+		FILL_LIMITS(out, from, INT_MAX);
 		return !copy_to_user(to, &out, sizeof(out));
 	} else {
 		struct shminfo out;
 
-		memset(&out, 0, sizeof(out));
-		out.shmmax = min_t(u64, from->shmmax, INT_MAX);
-		out.shmmin = from->shmmin;
-		out.shmmni = from->shmmni;
-		out.shmseg = from->shmseg;
-		out.shmall = from->shmall;
+		FILL_LIMITS(out, from, INT_MAX);
 		return !copy_to_user(to, &out, sizeof(out));
 	}
 #endif
@@ -278,22 +258,14 @@ static bool put_usage(void __user *to, const struct rust_shm_usage *from, enum l
 	if (layout == NATIVE) {
 		struct shm_info out;
 
-		memset(&out, 0, sizeof(out));
-		out.used_ids = from->used_ids;
-		out.shm_tot = from->shm_tot;
-		out.shm_rss = from->shm_rss;
-		out.shm_swp = from->shm_swp;
+		FILL_USAGE(out, from);
 		return !copy_to_user(to, &out, sizeof(out));
 	}
 #ifdef CONFIG_COMPAT
 	{
 		struct compat_shm_info out;
 
-		memset(&out, 0, sizeof(out));
-		out.used_ids = from->used_ids;
-		out.shm_tot = from->shm_tot;
-		out.shm_rss = from->shm_rss;
-		out.shm_swp = from->shm_swp;
+		FILL_USAGE(out, from);
 		return !copy_to_user(to, &out, sizeof(out));
 	}
 #endif
