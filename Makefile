@@ -40,7 +40,7 @@ install-dkms:
 	@$(if $(DESTDIR),,packaging/dkms-add)
 uninstall:
 	@packaging/install uninstall
-## make deb               Debian packages rust-shm-dkms, rust-shm-tools, librust-shm0, librust-shm-dev: build/deb/
+## make deb               Debian packages: rust-shm-dkms, -tools, librust-shm0, -dev, and lib32rust-shm0, -dev for 32-bit programs: build/deb/
 deb:
 	@$(TOOLBOX) enter -- scripts/in-toolbox deb
 ## make test-install      install, DKMS, packages: a part of test-all; and a user's machine: about an hour more where it is emulated
