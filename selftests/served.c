@@ -135,6 +135,49 @@ TEST_F(served, is_not_switched_under_segments)
 	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
 }
 
+/* Switches it on as often as it says; whether each time was EBUSY. */
+static void *switch_on_in_vain(void *arg)
+{
+	long times = (long)arg;
+
+	while (times && shm_serve(RUST_SHM_SERVE_ON) == -1 && errno == EBUSY)
+		times--;
+	return (void *)times;
+}
+
+/* Who comes second does not hear of a success that the first may still miss. */
+TEST_F(served, is_on_for_nobody_before_that_is_sure)
+{
+	pthread_t threads[3];
+	int id, i, seen = 0;
+	void *left;
+
+	if (shm_serve(RUST_SHM_SERVE_OFF) || !has_builtin())
+		SKIP(return, "a kernel without System V shared memory has no segments of its own");
+	id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+	ASSERT_LE(0, id);
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, switch_on_in_vain, (void *)5));
+	for (i = 0; i < 100; i++) {
+		seen += shm_serve(RUST_SHM_SERVE_ASK);
+		usleep(1000);
+	}
+	EXPECT_EQ(0, seen);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], &left));
+		EXPECT_EQ(NULL, left);
+	}
+	/* The module's own are no obstacle, and of three at a time each succeeds. */
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, switch_on_in_vain, (void *)1));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], &left));
+		EXPECT_EQ(1, (long)left);
+	}
+	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+}
+
 /* Whose the calls are. */
 
 TEST_F(served, the_calls_are_the_modules)

@@ -60,10 +60,15 @@ static __always_inline struct rust_shm_served *served_here(void)
 
 bool rust_shm_serves(u64 number)
 {
-	return xa_load(&served_namespaces, number);
+	const struct rust_shm_served *served;
+
+	/* It is not freed in a critical section. */
+	guard(srcu)(&running);
+	served = xa_load(&served_namespaces, number);
+	return served && smp_load_acquire(&served->is_ready);
 }
 
-/* Calls that wait until a namespace is ready. */
+/* Who waits until a namespace is ready. */
 static DECLARE_WAIT_QUEUE_HEAD(ready);
 
 /* The same, for a call: one that is ready, null, or an error for a task that is killed. */
@@ -582,6 +587,24 @@ static bool has_segments(struct ipc_namespace *ns)
 }
 #endif
 
+/* Inserts served, or waits until what another thread has inserted before is ready (-EEXIST), or gone. */
+static int insert(u64 number, struct rust_shm_served *served)
+{
+	struct rust_shm_served *other;
+	int error;
+
+	while ((error = xa_insert(&served_namespaces, number, served, GFP_KERNEL)) == -EBUSY) {
+		other = xa_load(&served_namespaces, number);
+		if (!other)
+			continue;
+		if (wait_event_killable(ready, smp_load_acquire(&other->is_ready) || xa_load(&served_namespaces, number) != other))
+			return -EINTR;
+		if (other->is_ready)
+			return -EEXIST;
+	}
+	return error;
+}
+
 /* Serves a namespace. Returns whether it takes served, also where it fails. */
 static bool serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served, int *error)
 {
@@ -591,12 +614,9 @@ static bool serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *
 	*error = get();
 	if (*error)
 		return false;
-	*error = xa_insert(&served_namespaces, number, served, GFP_KERNEL);
+	*error = insert(number, served);
 	if (*error) {
 		put();
-		/* Another thread was faster. */
-		if (*error == -EBUSY)
-			*error = -EEXIST;
 		return false;
 	}
 	/* From here on another thread may end it, but it is not freed in a critical section. */

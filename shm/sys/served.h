@@ -52,12 +52,12 @@ struct rust_shm_served {
 
 /*
  * Serves a namespace from now on; the system calls are probed with the first. -EEXIST if it is served, -EBUSY if the built-in has
- * segments in it, -EOPNOTSUPP if the calls cannot be probed. May sleep. The caller keeps the namespace from ending. Takes served,
+ * segments in it, -EOPNOTSUPP if the calls cannot be probed, -EINTR if the caller is killed. May sleep. The caller keeps the namespace from ending. Takes served,
  * and frees it after an error.
  */
 int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served);
 
-/* Whether a namespace is served. */
+/* Whether a namespace is served: not before that can no longer fail. */
 bool rust_shm_serves(u64 number);
 
 /* No longer serves the namespace with a number. Returns what it had, or null. Does not sleep. */
