@@ -190,8 +190,7 @@ struct rust_shm_attach {
  *
  * Errors:
  *   EINVAL  nothing is attached at addr, or flags or reserved are not zero
- *   EINTR   a signal came while another thread was detaching, and nothing has been unmapped; or the
- *           caller is killed
+ *   EINTR   the caller is killed
  *   ENOMEM  the kernel has no memory for the call itself: what is left of the attach goes with the
  *           next one
  */

@@ -391,18 +391,25 @@ noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at)
 	return error;
 }
 
-/* The functions that the kernel's are replaced by. The name is that of the kernel's. */
+/*
+ * The functions that the kernel's are replaced by. The name is that of the kernel's. Nothing sleeps between the last look at what is
+ * served and the kernel's own function: has_segments() waits for what is on its way there.
+ */
 #define SERVED(name, call)                                                                     \
 	static long name(const struct pt_regs *regs)                                           \
 	{                                                                                      \
-		int section = srcu_read_lock(&running);                                          \
-		const struct rust_shm_served *served = served_for_call();                      \
-		long result = !served ? RUST_SHM_PASS :                                        \
-			      IS_ERR(served) ? PTR_ERR(served) : (call);                       \
+		int section = srcu_read_lock(&running);                                        \
+		const struct rust_shm_served *served;                                          \
+		long result;                                                                   \
                                                                                                \
+		do {                                                                           \
+			served = served_for_call();                                            \
+			result = !served ? RUST_SHM_PASS :                                     \
+				 IS_ERR(served) ? PTR_ERR(served) : (call);                    \
+		} while (result == RUST_SHM_PASS && served != served_here());                  \
 		if (result == RUST_SHM_PASS)                                                   \
 			result = rust_shm_pass(regs, at_##name);                               \
-		srcu_read_unlock(&running, section);                                             \
+		srcu_read_unlock(&running, section);                                           \
 		return result;                                                                 \
 	}
 

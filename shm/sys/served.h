@@ -21,8 +21,8 @@ struct rust_shm_usage;
 #define RUST_SHM_CAN_SERVE 0
 #endif
 
-/* An answer: the call belongs to the kernel's own function. User space never sees it. */
-#define RUST_SHM_PASS (-ERESTARTNOINTR)
+/* An answer: the call belongs to the kernel's own function. User space never sees it, and nothing else here answers it. */
+#define RUST_SHM_PASS (-ENOIOCTLCMD)
 
 /*
  * The calls, with their arguments as the kernel's own functions have them, and structures as the ioctls have them. Each returns what

@@ -32,7 +32,7 @@ pub(crate) const CAN_SERVE: bool = c::RUST_SHM_HEADER_CAN_SERVE != 0;
 
 /// The answer to a call that belongs to the kernel's own function, as the namespace is not served any
 /// more.
-pub(crate) const PASS: Error = ERESTARTNOINTR;
+pub(crate) const PASS: Error = ENOIOCTLCMD;
 
 /// The system calls in a namespace, with the arguments of the kernel's functions. Called by a task in
 /// it. Any may return [`PASS`].
