@@ -49,6 +49,21 @@ static int probed(void)
 	return count;
 }
 
+#define UNPRIVILEGED SHM_PARAMETERS "/unprivileged_serve"
+
+/* That of another process. */
+static int enter_ipc_namespace(pid_t pid)
+{
+	char path[64];
+	int fd, result;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/ipc", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	result = setns(fd, CLONE_NEWIPC);
+	close(fd);
+	return result;
+}
+
 FIXTURE(served) {
 	bool on;
 };
@@ -65,6 +80,7 @@ FIXTURE_SETUP(served)
 /* It ends with the test's namespace. */
 FIXTURE_TEARDOWN(served)
 {
+	shm_write_file(UNPRIVILEGED, "1");
 }
 
 /* What the ioctl says. */
@@ -105,6 +121,53 @@ TEST_F(served, takes_an_administrator)
 		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
 		EXPECT_LE(0, syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600));
 		EXPECT_EQ(1, shm_count(&shm_rust));
+	}
+}
+
+TEST_F(served, takes_the_machines_administrator_where_the_parameter_says_so)
+{
+	EXPECT_ERRNO(EINVAL, shm_write_file(UNPRIVILEGED, "2"));
+	ASSERT_EQ(0, shm_write_file(UNPRIVILEGED, "0"));
+	EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
+	SHM_CHILD {
+		become_with(_metadata, 1000, 1000, CAPABILITY(CAP_SYS_ADMIN));
+		EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
+	}
+	SHM_CHILD {
+		int begun[2], done[2];
+		char byte = 0;
+		pid_t pid;
+
+		ASSERT_EQ(0, pipe(begun));
+		ASSERT_EQ(0, pipe(done));
+		SHM_FORK(pid) {
+			/* The namespace of an ordinary user. */
+			enter_user_namespace_of(_metadata, 1000);
+			ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+			EXPECT_ERRNO(EPERM, shm_serve(RUST_SHM_SERVE_ON));
+			EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+			EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_ASK));
+			ASSERT_EQ(1, write(begun[1], &byte, 1));
+			ASSERT_EQ(1, read(done[0], &byte, 1));
+			/* Another has switched it on; to switch it off is theirs. */
+			EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+			EXPECT_ERRNO(EPERM, shm_serve(RUST_SHM_SERVE_ON));
+			EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+			_exit(0);
+		}
+		ASSERT_EQ(1, read(begun[0], &byte, 1));
+		EXPECT_EQ(0, enter_ipc_namespace(pid));
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
+		ASSERT_EQ(1, write(done[1], &byte, 1));
+		EXPECT_EQ(0, shm_wait(pid));
+	}
+	ASSERT_EQ(0, shm_write_file(UNPRIVILEGED, "1"));
+	SHM_CHILD {
+		enter_user_namespace_of(_metadata, 1000);
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
 	}
 }
 

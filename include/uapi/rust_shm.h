@@ -351,7 +351,8 @@ struct rust_shm_usage {
  * Errors:
  *   EINVAL  op or flags is unknown
  *   EPERM   ON or OFF by a caller without CAP_SYS_ADMIN in the user namespace that owns the IPC
- *           namespace
+ *           namespace; ON by one without it in the first user namespace, where the module's
+ *           parameter unprivileged_serve is 0
  *   EBUSY   ON: the kernel's own has segments in the namespace; OFF: the module has
  *   EOPNOTSUPP  ON: the module cannot probe system calls on this kernel or architecture (no
  *           RUST_SHM_FEATURE_SERVE), or at present (kernel.ftrace_enabled is 0, or they are
