@@ -16,9 +16,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "module.h"
 #include "shm_backend.h"
@@ -559,56 +557,6 @@ TEST_F(served, is_in_proc_on_a_kernel_without)
 	ASSERT_NE(NULL, fgets(text, sizeof(text), file));
 	EXPECT_EQ(NULL, fgets(text, sizeof(text), file));
 	fclose(file);
-}
-
-/* Who looks at system calls sees them as ever. */
-
-TEST_F(served, ptrace_sees_the_call)
-{
-	struct __ptrace_syscall_info info;
-	int status, stops = 0;
-	pid_t pid;
-
-	SHM_FORK(pid) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-			_exit(1);
-		raise(SIGSTOP);
-		_exit(syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600) < 0);
-	}
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
-	while (!ptrace(PTRACE_SYSCALL, pid, NULL, NULL) && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
-		if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0)
-			continue;
-		if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_shmget) {
-			EXPECT_EQ(SHM_KEY, info.entry.args[0]);
-			EXPECT_EQ(4096, info.entry.args[1]);
-			stops++;
-		} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && stops == 1) {
-			EXPECT_EQ(shm_rust.get(SHM_KEY, 0, 0), info.exit.rval);
-			stops++;
-		}
-	}
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(0, WEXITSTATUS(status));
-	EXPECT_EQ(2, stops);
-}
-
-TEST_F(served, seccomp_sees_the_call)
-{
-	int status;
-	pid_t pid;
-
-	SHM_FORK(pid) {
-		if (shm_forbid_builtin())
-			_exit(1);
-		syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
-		_exit(2);
-	}
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
-	EXPECT_EQ(SIGSYS, WTERMSIG(status));
-	EXPECT_EQ(0, shm_count(&shm_rust));
 }
 
 TEST_HARNESS_MAIN
