@@ -258,7 +258,7 @@ TEST_F(served, the_calls_are_the_modules)
 	EXPECT_EQ(1, stat.nattch);
 	EXPECT_EQ(5000, stat.segsz);
 	memset(&ds, 0xff, sizeof(ds));
-	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 	EXPECT_EQ(SHM_KEY, ds.shm_perm.key);
 	EXPECT_EQ(0640, ds.shm_perm.mode);
 	EXPECT_EQ(stat.seq & 0xffff, ds.shm_perm.seq);
@@ -274,14 +274,14 @@ TEST_F(served, the_calls_are_the_modules)
 	}
 	EXPECT_EQ(0, syscall(SYS_shmdt, memory));
 	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
-	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 	EXPECT_EQ(0, shm_count(&shm_rust));
 	/* Flags that the ioctl does not know are nothing to shmget(2) and shmat(2). */
 	id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0x80000000 | 0600);
 	ASSERT_LE(0, id);
 	memory = (char *)syscall(SYS_shmat, id, NULL, 0x10000000);
 	EXPECT_NE(SHM_FAILED, memory);
-	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, id, IPC_STAT, 8));
+	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, 8));
 	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, -1U >> 1, IPC_SET, 8));
 	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, -1, IPC_SET, 8));
 	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, 77, NULL));
@@ -330,20 +330,14 @@ TEST_F(served, attaches_of_the_builtin_are_detached)
 		EXPECT_ERRNO(EINVAL, syscall(SYS_shmdt, memory));
 		EXPECT_ERRNO(EINVAL, syscall(SYS_shmdt, memory + 1));
 	}
-	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 	EXPECT_EQ(1, ds.shm_nattch);
 	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
 }
 
 /* Tables for 32-bit programs. */
 
-#ifdef __i386__
-#define SEMGET 2
-#define SHMAT 21
-#define SHMDT 22
-#define SHMGET 23
-#define SHMCTL 24
-
+#if defined(__i386__) || defined(__arm__)
 /* As Linux 2.2 had it. */
 struct old_shmid_ds {
 	int key;
@@ -352,6 +346,40 @@ struct old_shmid_ds {
 	unsigned short cpid, lpid, nattch, unused;
 	uint32_t unused2, unused3;
 };
+#endif
+
+#ifdef __arm__
+TEST_F(served, with_old_structures)
+{
+	struct rust_shm_stat stat;
+	struct old_shmid_ds old;
+	int id = syscall(SYS_shmget, SHM_KEY, 5000, IPC_CREAT | 0640);
+
+	ASSERT_LE(0, id);
+	memset(&old, 0xff, sizeof(old));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &old));
+	EXPECT_EQ(SHM_KEY, old.key);
+	EXPECT_EQ(0640, old.mode);
+	EXPECT_EQ(5000, old.segsz);
+	EXPECT_EQ((unsigned short)getpid(), old.cpid);
+	EXPECT_EQ(0, old.unused3);
+	old.mode = 0604;
+	old.uid = 5;
+	old.gid = 6;
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_SET, &old));
+	ASSERT_EQ(0, shm_rust.stat(id, &stat));
+	EXPECT_EQ(0604, stat.mode);
+	EXPECT_EQ(5, stat.uid);
+	EXPECT_EQ(6, stat.gid);
+}
+#endif
+
+#ifdef __i386__
+#define SEMGET 2
+#define SHMAT 21
+#define SHMDT 22
+#define SHMGET 23
+#define SHMCTL 24
 
 TEST_F(served, by_ipc)
 {
@@ -485,7 +513,7 @@ static void *call_without_end(void *arg)
 		memory = (void *)syscall(SYS_shmat, id, NULL, 0);
 		MUST(memory != SHM_FAILED);
 		*(volatile char *)memory = 1;
-		MUST(!syscall(SYS_shmctl, id, IPC_STAT, &ds));
+		MUST(!syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 		MUST(ds.shm_nattch == 1);
 		me->served += !shm_rust.stat(id, &stat);
 		errno = 0;

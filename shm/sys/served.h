@@ -15,7 +15,8 @@ struct rust_shm_stat;
 struct rust_shm_usage;
 
 /* Other architectures, and kernels without ftrace, answer EOPNOTSUPP. */
-#if defined(CONFIG_X86_64) && defined(CONFIG_KPROBES_ON_FTRACE) && defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS)
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && \
+	(defined(CONFIG_X86_64) && defined(CONFIG_KPROBES_ON_FTRACE) || defined(CONFIG_ARM64) && defined(CONFIG_KPROBES))
 #define RUST_SHM_CAN_SERVE 1
 #else
 #define RUST_SHM_CAN_SERVE 0
