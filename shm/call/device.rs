@@ -26,7 +26,7 @@ use crate::shm::{
     sys::{
         compat::eopnotsupp,
         fs::{
-            file::Access,
+            mapping::Access,
             misc::{
                 DeviceFile,
                 Program, //
