@@ -27,7 +27,7 @@ use crate::shm::{
     sys::{
         compat::eopnotsupp,
         fs::{
-            file::Access,
+            mapping::Access,
             misc::{
                 DeviceFile,
                 Program, //
