@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/stat.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 
 #include "shm_backend.h"
@@ -128,7 +129,6 @@ TEST_F(seen, by_ptrace)
 	EXPECT_EQ(0, info.op);
 }
 
-/* An address that looks like an error is none. */
 TEST_F(seen, by_ptrace_where_it_ends_well_and_where_not)
 {
 	struct __ptrace_syscall_info info;
@@ -162,13 +162,15 @@ TEST_F(seen, and_changed_by_ptrace)
 
 		_exit(got == 4321 ? 42 : 1));
 	ASSERT_TRUE(next_stop(pid, SYS_shmget, &info));
-	/* Another size, and another result. */
+	/* Another key, another size, and another result. */
+	info.entry.args[0] = SHM_KEY + 1;
 	info.entry.args[1] = 12345;
 	ASSERT_EQ(0, set_info(pid, &info));
 	ASSERT_TRUE(next_stop(pid, SYS_shmget, &info));
 	id = info.exit.rval;
 	ASSERT_EQ(0, shm_rust.stat(id, &stat));
 	EXPECT_EQ(12345, stat.segsz);
+	EXPECT_EQ(SHM_KEY + 1, stat.key);
 	info.exit.rval = 4321;
 	ASSERT_EQ(0, set_info(pid, &info));
 	EXPECT_FALSE(next_stop(pid, SYS_shmget, &info));
@@ -185,6 +187,45 @@ TEST_F(seen, and_changed_by_ptrace)
 	EXPECT_EQ(ENOSYS, info.op);
 	EXPECT_EQ(0, shm_count(&shm_rust));
 }
+
+#ifdef __arm__
+#define R0 0
+#define ORIG_R0 17
+
+/* Which key a call has, 1 or 2, when a tracer has changed one of the two registers that hold it. */
+static int key_taken(struct __test_metadata *_metadata, bool is_served, int changed)
+{
+	struct __ptrace_syscall_info info;
+	struct user_regs registers;
+	int status;
+	pid_t pid;
+
+	TRACED(pid,
+		if (!is_served && unshare(CLONE_NEWIPC))
+			_exit(3);
+		syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+		_exit(syscall(SYS_shmget, SHM_KEY, 0, 0) >= 0 ? 1 : syscall(SYS_shmget, SHM_KEY + 1, 0, 0) >= 0 ? 2 : 4));
+	EXPECT_TRUE(next_stop(pid, SYS_shmget, &info));
+	EXPECT_EQ(0, ptrace(PTRACE_GETREGS, pid, NULL, &registers));
+	EXPECT_EQ(SHM_KEY, registers.uregs[changed]);
+	registers.uregs[changed] = SHM_KEY + 1;
+	EXPECT_EQ(0, ptrace(PTRACE_SETREGS, pid, NULL, &registers));
+	EXPECT_EQ(0, ptrace(PTRACE_DETACH, pid, NULL, NULL));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	if (is_served)
+		shm_rust.rmid(shm_rust.get(SHM_KEY + WEXITSTATUS(status) - 1, 0, 0));
+	return WEXITSTATUS(status);
+}
+
+/* What one argument's two registers mean differs between kernels, but not between this and the built-in. */
+TEST_F(seen, the_register_that_the_kernel_takes)
+{
+	if (access("/proc/sysvipc/shm", F_OK))
+		SKIP(return, "a kernel without System V shared memory");
+	EXPECT_EQ(key_taken(_metadata, false, R0), key_taken(_metadata, true, R0));
+	EXPECT_EQ(key_taken(_metadata, false, ORIG_R0), key_taken(_metadata, true, ORIG_R0));
+}
+#endif
 
 /* Seccomp. */
 

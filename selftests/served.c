@@ -206,6 +206,12 @@ static void *switch_on_in_vain(void *arg)
 	return (void *)times;
 }
 
+static void *switch_on(void *arg)
+{
+	(void)arg;
+	return (void *)(long)shm_serve(RUST_SHM_SERVE_ON);
+}
+
 /* Who comes second does not hear of a success that the first may still miss. */
 TEST_F(served, is_on_for_nobody_before_that_is_sure)
 {
@@ -231,12 +237,38 @@ TEST_F(served, is_on_for_nobody_before_that_is_sure)
 	/* The module's own are no obstacle, and of three at a time each succeeds. */
 	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
 	for (i = 0; i < 3; i++)
-		ASSERT_EQ(0, pthread_create(&threads[i], NULL, switch_on_in_vain, (void *)1));
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, switch_on, NULL));
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(0, pthread_join(threads[i], &left));
 		EXPECT_EQ(1, (long)left);
 	}
 	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+}
+
+/* With a segment of the module's, it cannot be switched off: neither while it is being switched on, which takes a while. */
+TEST_F(served, is_not_switched_off_on_its_way)
+{
+	pthread_t thread;
+	void *result;
+	int id, i, off;
+
+	id = shm_rust.get(IPC_PRIVATE, 4096, 0600);
+	ASSERT_LE(0, id);
+	EXPECT_ERRNO(EBUSY, shm_serve(RUST_SHM_SERVE_OFF));
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		ASSERT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+		id = shm_rust.get(IPC_PRIVATE, 4096, 0600);
+		ASSERT_LE(0, id);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, switch_on, NULL));
+		while (!(off = shm_serve(RUST_SHM_SERVE_OFF)))
+			sched_yield();
+		EXPECT_EQ(EBUSY, errno);
+		ASSERT_EQ(0, pthread_join(thread, &result));
+		EXPECT_EQ(1, (long)result);
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+	}
+	ASSERT_EQ(0, shm_rust.rmid(id));
 }
 
 /* Whose the calls are. */

@@ -27,6 +27,7 @@
 #include <linux/sched/task.h>
 #include <linux/shm.h>
 #include <linux/srcu.h>
+#include <linux/syscalls.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -48,7 +49,7 @@ struct ipc_namespace *rust_shm_first_ipc_ns(void)
 #if RUST_SHM_CAN_SERVE
 
 /* struct rust_shm_served by the number of the namespace. */
-static DEFINE_XARRAY(served_namespaces);
+static DEFINE_XARRAY_FLAGS(served_namespaces, XA_FLAGS_ACCOUNT);
 
 /* The calls in this file. */
 DEFINE_STATIC_SRCU(running);
@@ -432,7 +433,8 @@ noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at)
 #define A2 (regs->dx)
 #else
 #define PREFIX "__arm64_sys_"
-#define A0 (regs->regs[0])
+/* What seccomp and audit have seen; which of two registers that is, differs between kernels. */
+#define A0 (SC_ARM64_REGS_TO_ARGS(1))
 #define A1 (regs->regs[1])
 #define A2 (regs->regs[2])
 #endif
@@ -467,8 +469,8 @@ SERVED(ia32_shmdt, served_shmdt(served, (u32)regs->bx))
 SERVED(ia32_shmctl, served_shmctl(served, regs->bx, regs->cx, compat_ptr(regs->dx), COMPAT_64))
 SERVED(ia32_ipc, served_ipc(served, regs->bx, regs->cx, regs->dx, regs->si, regs->di))
 #elif defined(CONFIG_ARM64) && defined(CONFIG_COMPAT)
-SERVED(arm_shmat, served_shmat(served, A0, (u32)A1, A2, true))
-SERVED(arm_shmctl, served_old_shmctl(served, A0, A1, A2))
+SERVED(arm_shmat, served_shmat(served, regs->regs[0], (u32)A1, A2, true))
+SERVED(arm_shmctl, served_old_shmctl(served, regs->regs[0], A1, A2))
 #endif
 
 static struct {
@@ -488,7 +490,7 @@ static struct {
 	[at_ia32_shmctl] = { "__ia32_compat_sys_shmctl", ia32_shmctl },
 	[at_ia32_ipc] = { "__ia32_compat_sys_ipc", ia32_ipc },
 #elif defined(CONFIG_ARM64) && defined(CONFIG_COMPAT)
-	/* 32-bit programs share the other two: the upper halves of their registers are zero. */
+	/* 32-bit programs share the other two, as the kernel's own. */
 	[at_arm_shmat] = { "__arm64_compat_sys_shmat", arm_shmat },
 	[at_arm_shmctl] = { "__arm64_compat_sys_old_shmctl", arm_shmctl },
 #endif
@@ -534,7 +536,7 @@ static unsigned long ftrace_call_of(const struct kprobe *function)
 	return function->flags & KPROBE_FLAG_FTRACE ? ip : 0;
 #else
 	/* As ftrace_call_adjust(): perhaps a landing pad, MOV X9, LR, and the call. ftrace_set_filter_ip() checks it. */
-	if (aarch64_insn_is_bti(le32_to_cpup((__le32 *)ip)))
+	if (aarch64_insn_is_bti(le32_to_cpu(function->opcode)))
 		ip += AARCH64_INSN_SIZE;
 	return ip + AARCH64_INSN_SIZE;
 #endif
@@ -556,7 +558,7 @@ static int find_ftrace_call(const char *name, unsigned long *ip)
 
 static int probe(void)
 {
-	int error = 0, at;
+	int error = 0, at, tries;
 
 	for (at = 0; at < PROBES && !error; at++) {
 		error = find_ftrace_call(probes[at].name, &probes[at].ip);
@@ -566,7 +568,9 @@ static int probe(void)
 			pr_err_ratelimited("rust_shm: %s cannot be probed (%d)\n", probes[at].name, error);
 	}
 	if (!error) {
-		error = register_ftrace_function(&send_ops);
+		/* A BPF trampoline that changes at this moment is -EAGAIN. */
+		for (tries = 0; (error = register_ftrace_function(&send_ops)) == -EAGAIN && tries < 10; tries++)
+			msleep(1);
 		if (error && error != -ENOMEM)
 			pr_err_ratelimited("rust_shm: the system calls cannot be probed (%d)\n", error);
 	}
@@ -654,7 +658,7 @@ static int insert(u64 number, struct rust_shm_served *served)
 			continue;
 		if (wait_event_killable(ready, smp_load_acquire(&other->is_ready) || xa_load(&served_namespaces, number) != other))
 			return -EINTR;
-		if (other->is_ready)
+		if (smp_load_acquire(&other->is_ready))
 			return -EEXIST;
 	}
 	return error;
@@ -729,7 +733,7 @@ void rust_shm_wait_for_calls(void)
 	int i;
 
 	/* srcu_barrier() would wait for what others end meanwhile, without a limit. */
-	for (i = 0; i < 100 && atomic_read(&ending); i++)
+	for (i = 0; i < 100 && atomic_read(&ending) && !fatal_signal_pending(current); i++)
 		msleep(10);
 }
 
