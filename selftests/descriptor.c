@@ -188,19 +188,36 @@ TEST_F(descriptor, permission_is_asked_as_at_attach)
 	}
 }
 
-/* A mark of inotify would hold the inode when no path leads to it any more, and could be the last to do so. */
-TEST_F(descriptor, nobody_watches_it)
+/* A mark of inotify goes with the last path, as that of an unlinked file, while it holds the inode: the filesystem goes then. */
+TEST_F(descriptor, a_watch_does_not_keep_it)
 {
-	int fd = fd_of(self->id, O_RDWR), watch = inotify_init1(IN_CLOEXEC);
+	int fd, watch, mark, round;
 	char path[64];
 
-	ASSERT_LE(0, fd);
-	ASSERT_LE(0, watch);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	EXPECT_ERRNO(EACCES, inotify_add_watch(watch, path, IN_ALL_EVENTS));
-	EXPECT_EQ(0, access(path, R_OK | W_OK));
-	EXPECT_EQ(0, close(fd));
-	EXPECT_EQ(0, close(watch));
+	/* The other descriptors are on the same filesystem. */
+	close(self->fd);
+	close(self->reader);
+	for (round = 0; round < 4; round++) {
+		fd = fd_of(self->id, O_RDWR);
+		watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		ASSERT_LE(0, fd);
+		ASSERT_LE(0, watch);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		EXPECT_EQ(0, access(path, R_OK | W_OK));
+		mark = inotify_add_watch(watch, path, IN_ALL_EVENTS);
+		ASSERT_LE(0, mark);
+		if (round & 1)
+			EXPECT_EQ(0, close(fd));
+		if (round == 2)
+			EXPECT_EQ(0, inotify_rm_watch(watch, mark));
+		if (round == 3)
+			EXPECT_ERRNO(EINVAL, inotify_rm_watch(watch, mark));
+		EXPECT_EQ(0, close(watch));
+		if (!(round & 1))
+			EXPECT_EQ(0, close(fd));
+	}
+	ASSERT_EQ(0, shm_rust.rmid(self->id));
+	EXPECT_TRUE(goes(self->id));
 }
 
 TEST_F(descriptor, too_many_are_emfile)
@@ -980,6 +997,21 @@ TEST_F(descriptor, seal_write_waits_for_writers)
 	ASSERT_EQ(1, pread(fd, &byte, 1, 0));
 }
 
+/* Each mapping of a page is a reference to it, as each pin is many. */
+TEST_F(descriptor, seal_write_does_not_take_mappings_for_pins)
+{
+	char *addr;
+	int i;
+
+	ASSERT_EQ(1, pwrite(self->fd, "x", 1, 0));
+	for (i = 0; i < 1100; i++) {
+		addr = mmap(NULL, self->page, PROT_READ, MAP_SHARED | MAP_POPULATE, self->reader, 0);
+		ASSERT_NE(MAP_FAILED, addr);
+		ASSERT_EQ('x', *addr);
+	}
+	EXPECT_EQ(0, ioctl(self->fd, RUST_SHM_FD_ADD_SEALS, F_SEAL_WRITE));
+}
+
 TEST_F(descriptor, seal_future_write_leaves_who_has_it)
 {
 	char *addr = shm_rust.attach(self->id, NULL, 0);
@@ -1353,6 +1385,35 @@ TEST_F(descriptor, race_of_seals_and_mappings)
 		ASSERT_EQ(0, shm_rust.rmid(id));
 	}
 	TH_LOG("%d rounds, in %d of them the seal was first", rounds, sealed);
+}
+
+/* Who frees caches holds inodes for a moment, and may be the last, with the list of the filesystem's inodes in its hands. */
+TEST_F(descriptor, race_of_closing_and_drop_caches)
+{
+	int caches = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC), status, fd;
+	double end = shm_now() + RACE_SECONDS;
+	long rounds = 0;
+	pid_t child;
+
+	ASSERT_LE(0, caches);
+	close(self->fd);
+	close(self->reader);
+	child = fork();
+	if (!child) {
+		while (shm_now() < end && pwrite(caches, "1", 1, 0) == 1)
+			;
+		_exit(shm_now() < end);
+	}
+	for (; shm_now() < end; rounds++) {
+		fd = fd_of(self->id, O_RDWR);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, close(fd));
+	}
+	TH_LOG("%ld rounds", rounds);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+	ASSERT_EQ(0, shm_rust.rmid(self->id));
+	EXPECT_TRUE(goes(self->id));
 }
 
 TEST_HARNESS_MAIN

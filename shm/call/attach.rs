@@ -21,7 +21,7 @@ use crate::shm::{
     sys::{
         fs::{
             descriptor::DescriptorFile,
-            file::Access, //
+            mapping::Access, //
         },
         mm::vma,
         task::ipc_ns::CurrentIpcNamespace, //

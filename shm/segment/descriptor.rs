@@ -32,10 +32,10 @@ use crate::shm::{
                 SealRequests, //
             },
             file::{
-                Access,
                 MappedObject,
                 NewMapping, //
             },
+            mapping::Access,
             shmem_file::ShmemRef, //
         },
         sync::poll_queue::PollQueue, //

@@ -12,10 +12,8 @@ use crate::shm::sys::{
     events,
     fs::{
         fault::Fault,
-        file::{
-            MappedObject,
-            Use, //
-        },
+        file::MappedObject,
+        mapping::Use,
         shmem::Shmem,
         shmem_file::ShmemRef, //
     },

@@ -40,10 +40,8 @@ use crate::shm::{
     sys::{
         compat::eidrm,
         fs::{
-            file::{
-                Access,
-                AttachFile, //
-            },
+            file::AttachFile,
+            mapping::Access,
             mount::TmpfsMount,
             shmem_file::{
                 Commit,

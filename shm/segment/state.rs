@@ -16,10 +16,8 @@ use crate::shm::{
     },
     sys::{
         fs::{
-            file::{
-                AttachFile,
-                Use, //
-            },
+            file::AttachFile,
+            mapping::Use,
             shmem_file::ShmemFile, //
         },
         mm::memlock::LockedPages,

@@ -30,6 +30,16 @@ size_t rust_shm_iter_limit(struct iov_iter *iter, size_t limit)
 }
 
 /*
+ * As folio_maybe_dma_pinned(), which takes 1024 mappings of a small folio for a pin.
+ */
+static bool is_pinned(struct folio *folio)
+{
+	if (folio_has_pincount(folio))
+		return atomic_read(&folio->_pincount) > 0;
+	return folio_ref_count(folio) - folio_mapcount(folio) >= GUP_PIN_COUNTING_BIAS;
+}
+
+/*
  * Whether a page is pinned for direct access. memfd_wait_for_pins() also looks for other references, but most of them are those of the
  * lists of CPUs, and what drains these is not exported.
  */
@@ -43,7 +53,7 @@ static bool has_pins(struct address_space *mapping)
 	folio_batch_init(&batch);
 	while (!found && filemap_get_folios(mapping, &index, -1, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch); i++)
-			found |= folio_maybe_dma_pinned(batch.folios[i]);
+			found |= is_pinned(batch.folios[i]);
 		folio_batch_release(&batch);
 		cond_resched();
 	}

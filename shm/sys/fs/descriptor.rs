@@ -5,29 +5,26 @@
 //! Each has an inode of its own, on a filesystem of the module's own. So one that was opened for
 //! reading stays so, also when it is opened again through `/proc/PID/fd`; nobody can change size or
 //! mode of the shmem inode with the pages; and whatever has a path to it (`O_PATH`) keeps the
-//! filesystem, and so the module, until it is gone. The filesystem is mounted while there is an inode.
+//! filesystem, and so the module, until it is gone.
 //!
 //! Operations that need the pages do them on the shmem file. A mapping gets an
 //! [`AttachFile`] in place of this file, and is an attach like any other.
 
 #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-use super::file::find_area;
+use super::mapping::find_area;
 use super::{
-    file::{
+    descriptor_fs::Node,
+    file::NewMapping,
+    mapping::{
         Access,
-        NewMapping,
         PUNCH_HOLE, //
     },
-    opened,
     shmem_file::ShmemRef, //
 };
 use crate::shm::{
-    rules::{
-        permission::{
-            Gid,
-            Uid, //
-        },
-        uapi, //
+    rules::permission::{
+        Gid,
+        Uid, //
     },
     sys::{
         bindings,
@@ -41,11 +38,7 @@ use crate::shm::{
         }, //
     }, //
 };
-use core::{
-    cell::UnsafeCell,
-    ops::Range,
-    ptr, //
-};
+use core::ops::Range;
 use kernel::{
     error::{
         from_result,
@@ -61,8 +54,7 @@ use kernel::{
     sync::{
         aref::ARef,
         Arc, //
-    },
-    types::ForeignOwnable, //
+    }, //
 };
 
 #[cfg(doc)]
@@ -128,41 +120,6 @@ pub(crate) struct SealRequests {
 /// A new file for a descriptor, which no descriptor has yet.
 pub(crate) struct DescriptorFile(ARef<File>);
 
-/// The filesystem, and where it is mounted while there is a [`MountPin`].
-struct Filesystem {
-    kind: UnsafeCell<bindings::file_system_type>,
-    mount: UnsafeCell<*mut bindings::vfsmount>,
-    pins: UnsafeCell<c_int>,
-}
-
-// SAFETY: Only the kernel writes to it, under locks of its own.
-unsafe impl Sync for Filesystem {}
-
-static FILESYSTEM: Filesystem = Filesystem {
-    kind: UnsafeCell::new(bindings::file_system_type {
-        owner: this_module(),
-        name: c"rust_shm".to_bytes_with_nul().as_ptr(),
-        init_fs_context: Some(init_filesystem),
-        kill_sb: Some(bindings::kill_anon_super),
-        ..pin_init::zeroed()
-    }),
-    mount: UnsafeCell::new(ptr::null_mut()),
-    pins: UnsafeCell::new(0),
-};
-
-const SUPER_OPS: bindings::super_operations = bindings::super_operations {
-    statfs: Some(bindings::simple_statfs),
-    evict_inode: Some(evict_inode),
-    ..pin_init::zeroed()
-};
-
-const INODE_OPS: bindings::inode_operations = bindings::inode_operations {
-    getattr: Some(getattr),
-    setattr: Some(setattr),
-    permission: Some(permission),
-    ..pin_init::zeroed()
-};
-
 const FILE_OPS: bindings::file_operations = bindings::file_operations {
     owner: this_module(),
     llseek: Some(llseek),
@@ -182,83 +139,6 @@ const FILE_OPS: bindings::file_operations = bindings::file_operations {
     ..pin_init::zeroed()
 };
 
-/// Keeps the filesystem mounted.
-///
-/// # Invariants
-///
-/// Owns one of `FILESYSTEM.pins`.
-struct MountPin(());
-
-impl MountPin {
-    /// Mounts the filesystem, if it is not.
-    fn new() -> Result<Self> {
-        // SAFETY: The three are as the function has left them, and are its own while it runs.
-        to_result(unsafe {
-            bindings::simple_pin_fs(
-                FILESYSTEM.kind.get(),
-                FILESYSTEM.mount.get(),
-                FILESYSTEM.pins.get(),
-            )
-        })?;
-        // INVARIANT: The function has counted it.
-        Ok(Self(()))
-    }
-
-    /// The mount.
-    fn mount(&self) -> *mut bindings::vfsmount {
-        // SAFETY: By the type invariant it is mounted: the word stays.
-        unsafe { FILESYSTEM.mount.get().read_volatile() }
-    }
-}
-
-impl Drop for MountPin {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; otherwise as in `new()`.
-        unsafe { bindings::simple_release_fs(FILESYSTEM.mount.get(), FILESYSTEM.pins.get()) };
-    }
-}
-
-/// What an inode owns: its `i_private`. The object goes before the filesystem may.
-struct Node {
-    object: Arc<dyn DescribedObject>,
-    requests: &'static SealRequests,
-    _pin: MountPin,
-}
-
-impl Node {
-    /// That of a file.
-    ///
-    /// # Safety
-    ///
-    /// `file` must have `FILE_OPS`, and be held for the lifetime that is chosen.
-    unsafe fn of<'a>(file: *const bindings::file) -> &'a Self {
-        // SAFETY: By this function's requirement the inode is one that `DescriptorFile::new()` has
-        // made, and the file holds it.
-        unsafe { Self::of_inode((*file).f_inode) }
-    }
-
-    /// That of an inode.
-    ///
-    /// # Safety
-    ///
-    /// `inode` must be one that [`DescriptorFile::new()`] has made, and be held for the lifetime that is
-    /// chosen.
-    unsafe fn of_inode<'a>(inode: *const bindings::inode) -> &'a Self {
-        // SAFETY: By this function's requirement. It is dropped when nobody holds the inode.
-        unsafe { &*(*inode).i_private.cast_const().cast() }
-    }
-
-    /// The shmem file, for C functions.
-    fn base(&self) -> *mut bindings::file {
-        self.object.pages().as_ptr()
-    }
-
-    /// The size of the file in bytes.
-    fn size(&self) -> usize {
-        self.object.pages().view().size()
-    }
-}
-
 impl DescriptorFile {
     /// A file of `object`, open for all that it allows, with a name as `/proc/PID/fd` shows it.
     pub(crate) fn new(
@@ -267,52 +147,11 @@ impl DescriptorFile {
         requests: &'static SealRequests,
     ) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
-        let access = object.access();
-        let number = object.number();
-        // Outlives an inode that is made in vain.
-        let pin = MountPin::new()?;
-        let node = KBox::new(
-            Node {
-                object,
-                requests,
-                _pin: MountPin::new()?,
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?;
+        let flags = object.access().flags() | bindings::O_LARGEFILE;
         let module_ref = ModuleRef::get()?;
-        // SAFETY: The filesystem is mounted.
-        let inode = unsafe { bindings::new_inode((*pin.mount()).mnt_sb) };
-        if inode.is_null() {
-            return Err(ENOMEM);
-        }
-        // SAFETY: The inode is new: nobody else knows it. Its pages are never used.
-        unsafe {
-            // CAST: A size is not negative.
-            (*inode).i_size = node.size() as i64;
-            (*inode).i_ino = number.into();
-            (*inode).i_mode = match access {
-                Access::ReadOnly => bindings::S_IFREG | 0o444,
-                Access::ReadWrite => bindings::S_IFREG | 0o666,
-            } as u16;
-            // As the built-in's segments, and other inodes without a path.
-            (*inode).i_flags |= bindings::S_PRIVATE;
-            (*inode).i_op = &INODE_OPS;
-            (*inode).__bindgen_anon_3.i_fop = &FILE_OPS;
-            (*inode).i_private = node.into_foreign().cast();
-        }
-        let flags = access.flags() | bindings::O_LARGEFILE;
-        // SAFETY: Inode and mount are valid, and the name a string, which is copied. If that
-        // succeeds, the inode is the file's; otherwise it is still ours.
-        let file = unsafe {
-            opened(bindings::alloc_file_pseudo(
-                inode,
-                pin.mount(),
-                name.as_char_ptr(),
-                flags as c_int,
-                &FILE_OPS,
-            ))
-            .inspect_err(|_| bindings::iput(inode))
-        }?;
+        let node = Node::new(object, requests)?;
+        // SAFETY: These are the operations of such a file.
+        let file = unsafe { node.into_file(&name, flags, &FILE_OPS) }?;
         // `fput()` drops it.
         module_ref.into_raw();
         // SAFETY: The file is new: nobody else knows it. As `memfd_alloc_file()`.
@@ -332,113 +171,6 @@ impl DescriptorFile {
         let descriptor = reserved.reserved_fd();
         reserved.fd_install(self.0);
         Ok(descriptor)
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS to set up a mount.
-unsafe extern "C" fn init_filesystem(context: *mut bindings::fs_context) -> c_int {
-    // SAFETY: By this function's requirement.
-    unsafe {
-        // CAST: To a longer integer. No file on such a filesystem can be executed.
-        let pseudo = bindings::init_pseudo(context, uapi::FD_MAGIC as usize);
-        if pseudo.is_null() {
-            return ENOMEM.to_errno();
-        }
-        (*pseudo).ops = &SUPER_OPS;
-    }
-    0
-}
-
-/// # Safety
-///
-/// Called by the VFS with an inode of the filesystem that nobody has any more.
-unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
-    // SAFETY: By this function's requirement; `i_private` is null for the root of the filesystem, or
-    // as `DescriptorFile::new()` has set it.
-    unsafe {
-        bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
-        bindings::clear_inode(inode);
-        if !(*inode).i_private.is_null() {
-            drop(KBox::<Node>::from_foreign((*inode).i_private.cast()));
-        }
-    }
-}
-
-/// Reading is allowed to whoever has come to the inode, and writing where it was opened for that: no
-/// capability adds it. Nobody may watch it (inotify, fanotify): a mark holds the inode without a path,
-/// and the last one would unmount the filesystem in a place where that waits for the mark.
-///
-/// # Safety
-///
-/// Called by the VFS with an inode that [`DescriptorFile::new()`] has made.
-unsafe extern "C" fn permission(
-    _idmap: *mut bindings::mnt_idmap,
-    inode: *mut bindings::inode,
-    mask: c_int,
-) -> c_int {
-    // SAFETY: By this function's requirement; nobody changes the mode.
-    let writable = unsafe { (*inode).i_mode } & 0o222 != 0;
-    // CAST: Flags.
-    let mask = mask as u32;
-    let is_watch = mask & (bindings::MAY_OPEN | bindings::MAY_ACCESS) == 0;
-    if is_watch || mask & bindings::MAY_EXEC != 0 || (mask & bindings::MAY_WRITE != 0 && !writable)
-    {
-        return EACCES.to_errno();
-    }
-    0
-}
-
-/// Size, owner and mode are the object's.
-///
-/// # Safety
-///
-/// Called by the VFS.
-unsafe extern "C" fn setattr(
-    _idmap: *mut bindings::mnt_idmap,
-    _dentry: *mut bindings::dentry,
-    _attributes: *mut bindings::iattr,
-) -> c_int {
-    EPERM.to_errno()
-}
-
-/// # Safety
-///
-/// Called by the VFS with a path to an inode that [`DescriptorFile::new()`] has made.
-unsafe extern "C" fn getattr(
-    idmap: *mut bindings::mnt_idmap,
-    path: *const bindings::path,
-    stat: *mut bindings::kstat,
-    wanted: u32,
-    flags: c_uint,
-) -> c_int {
-    // SAFETY: By this function's requirement: the path holds the inode, and the object its file.
-    unsafe {
-        let inode = (*(*path).dentry).d_inode;
-        let node = Node::of_inode(inode);
-        let error = bindings::vfs_getattr_nosec(
-            &raw const (*node.base()).__bindgen_anon_1.f_path,
-            stat,
-            wanted,
-            flags,
-        );
-        if error != 0 {
-            return error;
-        }
-        // Size, blocks and times are those of the pages.
-        let pages = *stat;
-        bindings::generic_fillattr(idmap, wanted, inode, stat);
-        let (uid, gid, mode) = node.object.owner();
-        (*stat).size = pages.size;
-        (*stat).blocks = pages.blocks;
-        (*stat).atime = pages.atime;
-        (*stat).mtime = pages.mtime;
-        (*stat).ctime = pages.ctime;
-        (*stat).uid.val = uid.0;
-        (*stat).gid.val = gid.0;
-        (*stat).mode = (bindings::S_IFREG | mode) as u16;
-        0
     }
 }
 

@@ -7,8 +7,15 @@
 //! they do what is theirs, and leave the rest to shmem's. The chain of ownership is: VMA, attach file,
 //! object, [`ShmemFile`](super::shmem_file::ShmemFile). The kernel keeps the first two.
 
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+use super::mapping::find_area;
 use super::{
     fault::Fault,
+    mapping::{
+        Access,
+        Use,
+        PUNCH_HOLE, //
+    },
     mount::TmpfsMount,
     opened,
     shmem::Shmem,
@@ -74,60 +81,6 @@ pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
 
     /// Prepares that shmem frees a range of bytes, and returns what of it shmem is to free.
     fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize>;
-}
-
-/// What a file may be mapped for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Reading. `mprotect(2)` cannot add writing.
-    ReadOnly,
-    /// Reading and writing.
-    ReadWrite,
-}
-
-/// What a mapping can do to the object's pages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// Read them. Writing is not allowed, or goes to private copies.
-    Read,
-    /// Read them, and write after `mprotect(2)`.
-    MayWrite,
-    /// Write to them.
-    Write,
-}
-
-impl Use {
-    /// By the flags of a VMA. They stay, but that `mprotect(2)` makes one of the last two into the
-    /// other.
-    fn of(vm_flags: bindings::vm_flags_t) -> Self {
-        const MAY_WRITE: bindings::vm_flags_t = flags::SHARED | flags::MAYWRITE;
-
-        if vm_flags & MAY_WRITE != MAY_WRITE {
-            Self::Read
-        } else if vm_flags & flags::WRITE == 0 {
-            Self::MayWrite
-        } else {
-            Self::Write
-        }
-    }
-
-    /// Whether the mapping writes, or may.
-    pub(crate) fn may_write(self) -> bool {
-        self != Self::Read
-    }
-}
-
-/// `fallocate(2)` that frees pages, and leaves the size as it is.
-pub(super) const PUNCH_HOLE: u32 = bindings::FALLOC_FL_PUNCH_HOLE | bindings::FALLOC_FL_KEEP_SIZE;
-
-impl Access {
-    /// The flags of `open(2)`.
-    pub(super) fn flags(self) -> u32 {
-        match self {
-            Self::ReadOnly => bindings::O_RDONLY,
-            Self::ReadWrite => bindings::O_RDWR,
-        }
-    }
 }
 
 /// A counted file that maps an object of type `T`. It may be dropped in any context: the last count
@@ -510,38 +463,6 @@ impl NewMapping<'_> {
             bindings::vma_set_file(self.0, file.as_ptr());
             to_result(AttachFile::<T>::mmap(file.as_ptr(), self.0))
         }
-    }
-}
-
-/// Finds a place for a mapping where folios that a PMD maps can be mapped by one. The usual function
-/// does not do that for a 32-bit program, nor where there is little room: for an object that was
-/// promised such folios it is done here.
-///
-/// # Safety
-///
-/// Called by mm for a file that maps an object with this alignment, and that its caller holds.
-#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-pub(super) unsafe fn find_area(
-    file: *mut bindings::file,
-    alignment: usize,
-    address: c_ulong,
-    length: c_ulong,
-    offset: c_ulong,
-    flags: c_ulong,
-) -> c_ulong {
-    match length.checked_add(alignment - PAGE_SIZE) {
-        Some(wanted) if alignment > PAGE_SIZE && address == 0 && offset == 0 => {
-            // SAFETY: By this function's requirement.
-            let found = unsafe { bindings::mm_get_unmapped_area(file, 0, wanted, 0, flags) };
-            // As `IS_ERR_VALUE()`: an address is a multiple of a page, an error is not.
-            if found % PAGE_SIZE == 0 {
-                found.next_multiple_of(alignment)
-            } else {
-                found
-            }
-        }
-        // SAFETY: By this function's requirement.
-        _ => unsafe { bindings::thp_get_unmapped_area(file, address, length, offset, flags) },
     }
 }
 

@@ -5,8 +5,10 @@
 #[cfg(CONFIG_DEBUG_FS)]
 pub(crate) mod debugfs;
 pub(crate) mod descriptor;
+mod descriptor_fs;
 pub(crate) mod fault;
 pub(crate) mod file;
+pub(crate) mod mapping;
 pub(crate) mod misc;
 pub(crate) mod mount;
 pub(crate) mod parameter;

@@ -314,7 +314,7 @@ fn a_reader_leaves_nothing_behind_and_a_writer_is_told_of() {
         table.steps.store(1, SeqCst);
         assert!(table.lock.read().is_err());
     });
-    until(|| table.steps.swap(0, SeqCst) == 1 && sleeps(&waiting));
+    until(|| table.steps.load(SeqCst) == 1 && sleeps(&waiting));
     writer.kill();
     waiting.join();
     // Who cannot put it right leaves it so.
