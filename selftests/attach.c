@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "shm_backend.h"
@@ -644,6 +645,26 @@ TEST_F(attach, map_files_link)
 	ASSERT_LT(0, len);
 	target[len] = '\0';
 	EXPECT_STREQ("/SYSV52534d31 (deleted)", target);
+}
+
+/* CRIU knows an attach by its name, and by the device number that anonymous shared memory has; and its segment by the inode's number. */
+TEST_F(attach, map_files_is_on_the_device_of_shared_memory)
+{
+	char *addr = self->shm->attach(self->id, NULL, 0), path[96];
+	void *anonymous = mmap(NULL, self->page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct stat of_attach, of_anonymous;
+
+	ASSERT_NE(SHM_FAILED, addr);
+	ASSERT_NE(MAP_FAILED, anonymous);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + self->size);
+	ASSERT_EQ(0, stat(path, &of_attach));
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)anonymous, (unsigned long)anonymous + self->page);
+	ASSERT_EQ(0, stat(path, &of_anonymous));
+	EXPECT_EQ(of_anonymous.st_dev, of_attach.st_dev);
+	EXPECT_EQ((ino_t)self->id, of_attach.st_ino);
+	EXPECT_EQ((off_t)self->size, of_attach.st_size);
+	EXPECT_TRUE(S_ISREG(of_attach.st_mode));
+	EXPECT_EQ(0, munmap(anonymous, self->page));
 }
 
 /* A privileged process can open the file behind an attach; whatever it does to it, the segment's life is not disturbed. */

@@ -565,6 +565,51 @@ TEST_F(restore, locked_counts_for_the_caller)
 	expect_restored(_metadata, given.id, &given);
 }
 
+/* Which error wins: the segment's and the caller's before that of the limit. */
+TEST_F(restore, close_asks_before_it_counts)
+{
+	struct rust_shm_restore given = self->good;
+	struct rlimit none = { 0, 0 };
+
+	given.flags = RUST_SHM_RESTORE_OPEN;
+	ASSERT_EQ(given.id, restore(&given));
+	given.mode |= RUST_SHM_MODE_LOCKED;
+	given.flags = RUST_SHM_RESTORE_CLOSE;
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
+		with_capability(_metadata, CAP_CHECKPOINT_RESTORE);
+		EXPECT_ERRNO(EPERM, restore(&given));
+	}
+	ASSERT_EQ(given.id, restore(&given));
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
+		with_capability(_metadata, CAP_CHECKPOINT_RESTORE);
+		EXPECT_ERRNO(EINVAL, restore(&given));
+	}
+}
+
+/* What SHM_LOCK has counted is not counted twice, not even for a moment. */
+TEST_F(restore, locked_while_it_is_open_counts_once)
+{
+	struct rust_shm_restore given = self->good;
+	struct rlimit one = { 16 * self->page, 16 * self->page };
+
+	given.size = one.rlim_cur;
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &one));
+		with_capability(_metadata, CAP_CHECKPOINT_RESTORE);
+		given.flags = RUST_SHM_RESTORE_OPEN;
+		ASSERT_EQ(given.id, restore(&given));
+		ASSERT_EQ(0, shm_rust.ctl(given.id, SHM_LOCK, NULL));
+		given.mode |= RUST_SHM_MODE_LOCKED;
+		given.flags = RUST_SHM_RESTORE_CLOSE;
+		ASSERT_EQ(given.id, restore(&given));
+	}
+	given.mode |= RUST_SHM_MODE_LOCKED;
+	given.flags = 0;
+	expect_restored(_metadata, given.id, &given);
+}
+
 TEST_F(restore, locked_with_contents)
 {
 	struct rust_shm_restore given = self->good;
