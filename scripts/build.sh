@@ -155,20 +155,23 @@ sysv_ipc() {
 
 # CRIU, with libraries that the toolbox has not, or not so new; and its own tests of System V shared memory. As sysv_ipc.
 criu() {
-	local dir=build/programs/criu log=build/programs/criu.log got test flags
+	local dir=build/programs/criu log=build/programs/criu.log got=build/programs/criu.unpacked test flags
 	[ -z "${ARCH:-}" ] || { echo "SKIP only on x86-64"; return; }
 	[ ! -e $dir/criu.built ] || return 0
 	rm -rf $dir
-	if ! got=$(scripts/debs forky criu libcompel1 libnet9 libnftables1 libnftnl11 libnl-3-200 libprotobuf-c1 2>$log); then
-		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and criu is not in the cache"
-		else echo "apt cannot download criu (with RUST_SHM_OFFLINE=1 its tests are skipped): $(tail -n 1 $log)"; fi
+	if ! scripts/debian --of forky $got criu libcompel1 libnet9 libnftables1 libnftnl11 libnl-3-200 libprotobuf-c1 >$log 2>&1; then
+		echo "SKIP criu of Debian's next release cannot be had: $(tail -n 1 $log)"
 		return
 	fi
 	mkdir -p $dir/lib
-	cp "$got/usr/sbin/criu" $dir/
-	cp -P "$got"/usr/lib/*/lib*.so.* $dir/lib/
+	mv $got/usr/sbin/criu $dir/
+	cp -P $got/usr/lib/*/lib*.so.* $dir/lib/
+	if ! LD_LIBRARY_PATH=$dir/lib $dir/criu --version >$log 2>&1; then
+		echo "SKIP criu of Debian's next release does not run with this one's libraries: $(tail -n 1 $log)"
+		return
+	fi
 	# Its makefiles build all of the tests, and what they take.
-	got=$got/source/test/zdtm
+	got=/src/$got/source/test/zdtm
 	mkdir -p $dir/include/common $dir/include/compel/plugins/std
 	: >$dir/include/common/config.h
 	ln -s "$got/../../include/common/arch/x86/asm" $dir/include/common/asm
@@ -183,7 +186,7 @@ criu() {
 			{ echo "zdtm's $test does not build: see $log"; return; }
 	done
 	if cc -shared -fPIC -O2 -Wall -Wextra -Werror -o $dir/rust_shm_plugin.so tools/criu/rust_shm_plugin.c 2>$log
-	then touch $dir/criu.built
+	then rm -rf build/programs/criu.unpacked && touch $dir/criu.built
 	else echo "the plugin for CRIU does not build: see $log"; fi
 }
 
