@@ -111,7 +111,7 @@ helpers() { # prints what went wrong
 # driver says why: our last line.
 unreachable() {
 	local dir=build/programs/debian log=build/programs/system-calls.log go
-	[ -z "${ARCH:-}" ] || { echo "SKIP only on x86-64"; return; }
+	[ "${ARCH:-$(dpkg --print-architecture)}" = amd64 ] || { echo "SKIP only on x86-64"; return; }
 	if ! { [ -d $dir ] || scripts/debian $dir bubblewrap podman crun sudo; } >$log 2>&1; then
 		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and bubblewrap, podman, sudo are not in the cache"
 		else echo "apt cannot download bubblewrap, podman, sudo (with RUST_SHM_OFFLINE=1 their tests are skipped): $(tail -n 1 $log)"; fi
@@ -120,6 +120,7 @@ unreachable() {
 	# No container here has a network.
 	rm -rf $dir/usr/lib/cni $dir/usr/share/{doc,man,locale}
 	[ selftests/programs/raw.go -nt build/programs/raw ] || return 0
+	rm -f build/programs/raw
 	go=$(mktemp -d)
 	if ! scripts/debian "$go/unpacked" golang-go >$log 2>&1; then
 		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and Go is not in the cache"
@@ -156,18 +157,18 @@ sysv_ipc() {
 # CRIU, with libraries that the toolbox has not, or not so new; and its own tests of System V shared memory. As sysv_ipc.
 criu() {
 	local dir=build/programs/criu log=build/programs/criu.log got=build/programs/criu.unpacked test flags
-	[ -z "${ARCH:-}" ] || { echo "SKIP only on x86-64"; return; }
-	[ ! -e $dir/criu.built ] || return 0
+	[ "${ARCH:-$(dpkg --print-architecture)}" = amd64 ] || { echo "SKIP only on x86-64"; return; }
+	[ ! -e $dir/criu.built ] || [ tools/criu/rust_shm_plugin.c -nt $dir/criu.built ] || return 0
 	rm -rf $dir
 	if ! scripts/debian --of forky $got criu libcompel1 libnet9 libnftables1 libnftnl11 libnl-3-200 libprotobuf-c1 >$log 2>&1; then
-		echo "SKIP criu of Debian's next release cannot be had: $(tail -n 1 $log)"
+		echo "SKIP criu of Debian's next release cannot be had (scripts/build.sh has the list of its packages): $(tail -n 1 $log)"
 		return
 	fi
 	mkdir -p $dir/lib
 	mv $got/usr/sbin/criu $dir/
 	cp -P $got/usr/lib/*/lib*.so.* $dir/lib/
 	if ! LD_LIBRARY_PATH=$dir/lib $dir/criu --version >$log 2>&1; then
-		echo "SKIP criu of Debian's next release does not run with this one's libraries: $(tail -n 1 $log)"
+		echo "SKIP criu of Debian's next release does not run with this one's libraries (scripts/build.sh has the list of its own): $(tail -n 1 $log)"
 		return
 	fi
 	# Its makefiles build all of the tests, and what they take.

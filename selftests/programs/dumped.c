@@ -172,13 +172,13 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	report = argv[1];
+	signal(SIGUSR1, want);
 	/* Ids that are not the first ones. */
 	for (i = 0; i < 3; i++)
 		shmctl(shmget(IPC_PRIVATE, 1, 0600), IPC_RMID, NULL);
 	for (i = 0; i < ARRAY_SIZE(segments); i++)
 		make(&segments[i]);
 	shared = (struct shared *)segments[1].memory;
-	signal(SIGUSR1, want);
 	child = fork();
 	if (child < 0)
 		die("fork");

@@ -152,17 +152,17 @@ void rust_shm_drain_cpus(void)
 }
 #endif
 
-/* What shmem has for a regular file, that with the next getattr, and the number that it tells. */
-static const struct inode_operations *shmem_operations;
-static struct inode_operations segment_operations;
-static dev_t builtin_device;
+/* What shmem has for a regular file, that with another getattr, and the number that it tells. */
+static const struct inode_operations *shmem_operations __ro_after_init;
+static struct inode_operations segment_operations __ro_after_init;
+static dev_t builtin_device __ro_after_init;
 
+/* Does not sleep: see rust_shm_stat_as_mount(). So it is not shmem's, which takes a lock to count blocks again. */
 static int segment_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 wanted, unsigned int flags)
 {
-	int error = shmem_operations->getattr(idmap, path, stat, wanted, flags);
-
+	generic_fillattr(idmap, wanted, d_inode(path->dentry), stat);
 	stat->dev = builtin_device;
-	return error;
+	return 0;
 }
 
 int rust_shm_stat_init(void)
@@ -182,7 +182,9 @@ int rust_shm_stat_init(void)
 
 void rust_shm_stat_as_builtin(struct inode *inode)
 {
-	inode->i_op = &segment_operations;
+	/* Without one of these, nothing waits for a task that is preempted there. */
+	if (IS_ENABLED(CONFIG_TASKS_RCU) || !IS_ENABLED(CONFIG_PREEMPTION))
+		inode->i_op = &segment_operations;
 }
 
 void rust_shm_stat_as_mount(struct vfsmount *mount)

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define DEVICE "/dev/rust_shm"
+#define LOG_ERROR 1
 
 enum { DUMP_EXT_FILE = 2, RESTORE_EXT_FILE, HOOKS };
 
@@ -23,7 +25,13 @@ struct plugin {
 	void *hook[HOOKS];
 };
 
-/* Which open file of the device it is does not matter: a call is made for whoever makes it. So nothing is saved of it. */
+int criu_get_image_dir(void);
+void print_on_level(unsigned int level, const char *format, ...);
+
+/*
+ * Which open file of the device it is does not matter: a call is made for whoever makes it. So nothing is saved of it. Without the
+ * script, CRIU would ask the kernel's own for segments, and find none.
+ */
 static int dump_file(int fd, int id)
 {
 	struct stat file, device;
@@ -31,7 +39,10 @@ static int dump_file(int fd, int id)
 	(void)id;
 	if (fstat(fd, &file) || !S_ISCHR(file.st_mode) || stat(DEVICE, &device) || file.st_rdev != device.st_rdev)
 		return -ENOTSUP;
-	return 0;
+	if (!faccessat(criu_get_image_dir(), "rust_shm", F_OK, 0))
+		return 0;
+	print_on_level(LOG_ERROR, "Error (rust_shm): %s is open: --action-script tools/criu/serve is needed\n", DEVICE);
+	return -1;
 }
 
 static int restore_file(int id)
