@@ -272,6 +272,7 @@ TEST_F(commit, killed_process_takes_it_back)
 
 TEST_F(commit, end_of_the_namespace_takes_it_back)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
 	SHM_CHILD {
 		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 		ASSERT_LE(0, make(self->shm, 64 * MIB, 0));

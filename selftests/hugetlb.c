@@ -904,6 +904,8 @@ TEST_F(hugetlb, memlock_limit_is_no_permission)
 
 TEST_F(hugetlb, root_of_a_user_namespace_may_not)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
+	SHM_NEEDS_NAMESPACE("user");
 	SHM_CHILD {
 		enter_user_namespace(_metadata);
 		ASSERT_EQ(0, unshare(CLONE_NEWIPC));

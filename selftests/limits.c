@@ -337,6 +337,7 @@ TEST_F(limits, limits_are_those_of_the_namespace)
 {
 	struct rust_shm_limits limits;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	LIMIT("shmmni", 2);
 	LIMIT("shmmax", 4096);
 	LIMIT("shmall", 5);

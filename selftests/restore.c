@@ -282,6 +282,8 @@ TEST_F(restore, takes_a_capability)
 /* Root in a user namespace has no say in the IPC namespace of its parent, and in one of its own sees its own ids. */
 TEST_F(restore, in_a_user_namespace)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
+	SHM_NEEDS_NAMESPACE("user");
 	SHM_CHILD {
 		struct rust_shm_restore given = self->good;
 		struct rust_shm_stat stat;
@@ -519,6 +521,7 @@ TEST_F(restore, end_of_the_namespace_takes_them)
 {
 	int before = module_references();
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	SHM_CHILD {
 		struct rust_shm_restore given = self->good;
 
@@ -634,6 +637,7 @@ TEST_F(restore, pids_in_another_pid_namespace)
 {
 	struct rust_shm_restore given = self->good;
 
+	SHM_NEEDS_NAMESPACE("pid");
 	given.cpid = getpid();
 	given.lpid = GONE;
 	given.mode = 0666;

@@ -238,6 +238,13 @@ do { \
 		SKIP(return, "this kernel has no transparent huge pages"); \
 } while (0)
 
+/* For a test with a namespace of its own: "ipc", "pid", "user". A kernel may be built without. */
+#define SHM_NEEDS_NAMESPACE(name) \
+do { \
+	if (access("/proc/self/ns/" name, F_OK)) \
+		SKIP(return, "this kernel has no " name " namespaces"); \
+} while (0)
+
 /* For a test of ordinary segments with large folios. */
 #define SHM_NEEDS_LARGE() \
 do { \
