@@ -238,7 +238,7 @@ do { \
 		SKIP(return, "this kernel has no transparent huge pages"); \
 } while (0)
 
-/* For a test with a namespace of its own: "ipc", "pid", "user". A kernel may be built without. */
+/* For a test with a namespace of its own: "ipc" (also where the first ids matter), "pid", "user". A kernel may be built without. */
 #define SHM_NEEDS_NAMESPACE(name) \
 do { \
 	if (access("/proc/self/ns/" name, F_OK)) \
