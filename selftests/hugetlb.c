@@ -312,8 +312,10 @@ TEST_F_TIMEOUT(hugetlb, what_cannot_be_had_leaves_nothing, 60)
 		EXPECT_GE(cached + 64 * (long)MIB, meminfo("Cached"));
 	}
 	id = self->shm->get(SHM_KEY, 2 * HUGE_SIZE, IPC_CREAT | SHM_HUGETLB | 0600);
-	EXPECT_EQ(0, id)
-		TH_LOG("what failed has used no index, and what is free can be had");
+	ASSERT_LE(0, id);
+	if (!access("/proc/self/ns/ipc", F_OK))
+		EXPECT_EQ(0, id)
+			TH_LOG("what failed has used no index, and what is free can be had");
 }
 
 TEST_F(hugetlb, memory_comes_back)
@@ -668,7 +670,8 @@ TEST_F(hugetlb, touched_by_who_wants_small_pages)
 	memory[HUGE_SIZE + self->page] = 1;
 	EXPECT_EQ(2 * HUGE_SIZE, resident(self->shm, id));
 	/* Also where a NUMA policy is set. */
-	ASSERT_EQ(0, syscall(SYS_mbind, memory, 3 * HUGE_SIZE, MPOL_PREFERRED, &node, 8 * sizeof(node), 0));
+	if (shm_has_numa())
+		ASSERT_EQ(0, syscall(SYS_mbind, memory, 3 * HUGE_SIZE, MPOL_PREFERRED, &node, 8 * sizeof(node), 0));
 	memory[2 * HUGE_SIZE + self->page] = 1;
 	EXPECT_EQ(3 * HUGE_SIZE, resident(self->shm, id));
 	if (!self->builtin) {

@@ -775,7 +775,7 @@ TEST_F(lock, ids_are_checked_first)
 		EXPECT_ERRNO(EINVAL, unlock(self->shm, stale));
 		EXPECT_ERRNO(EINVAL, lock(self->shm, id + 4000));
 		/* Another sequence number. */
-		EXPECT_ERRNO(EINVAL, lock(self->shm, id | 1 << 16));
+		EXPECT_ERRNO(EINVAL, lock(self->shm, id ^ 1 << 16));
 		EXPECT_ERRNO(EINVAL, lock(self->shm, INT_MAX));
 		EXPECT_ERRNO(EPERM, lock(self->shm, id));
 		EXPECT_ERRNO(EPERM, unlock(self->shm, id));

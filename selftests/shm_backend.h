@@ -174,6 +174,12 @@ static inline bool shm_has_huge(void)
 	return !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 }
 
+/* Has the kernel NUMA policies? */
+static inline bool shm_has_numa(void)
+{
+	return !access("/proc/self/numa_maps", F_OK);
+}
+
 /*
  * Whether an ordinary segment can have a folio that a PMD maps. The module gives it none of more than 2 MiB, which pages of 16 KiB or more
  * would make.
