@@ -8,7 +8,7 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD WITH SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KERNELS KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V WHOLE MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT ARCH FORMAT
+export CMD WITH SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KERNELS KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V QUICK STAGES MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT ARCH FORMAT
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
@@ -45,11 +45,11 @@ install-dkms:
 	@$(if $(DESTDIR),,packaging/dkms-add)
 uninstall:
 	@packaging/install uninstall
-## make deb               Debian packages rust-shm-dkms, rust-shm-tools, librust-shm0, librust-shm-dev: build/deb/
+## make deb               Debian packages: rust-shm-dkms, -tools, librust-shm0, -dev, and lib32rust-shm0, -dev for 32-bit programs: build/deb/
 deb:
 	@$(TOOLBOX) enter -- scripts/in-toolbox deb
-## make test-install      install, DKMS, packages: a part of test-all; and a user's machine: 15 to 25 minutes more where it is emulated
-##     T=machine          only that machine; with WHOLE=1 it compiles the kernel's crates itself, which takes ten times as long as on the host
+## make test-install      install, DKMS, packages: a part of test-all; and a user's machine: about an hour more where it is emulated
+##     T=machine          only that machine; with QUICK=1 it compiles kernels' crates outside of its own kernel: 25 minutes
 test-install:
 	@$(TOOLBOX) enter -- scripts/in-toolbox test-install
 

@@ -103,6 +103,33 @@ helpers() { # prints what went wrong
 	locked_make selftests/programs build/programs M32=1 >build/programs.log 2>&1 ||
 		{ sed 's/^/# /' build/programs.log; echo "not ok - selftests/programs does not build"; return 1; }
 	sysv_ipc >build/programs/sysv_ipc.reason
+	unreachable >build/programs/system-calls.reason
+}
+
+# Programs that no library reaches: one in Go, linked statically, and Debian's that the toolbox has not. Where they are not to be had, their
+# driver says why: our last line.
+unreachable() {
+	local dir=build/programs/debian log=build/programs/system-calls.log go
+	[ -z "${ARCH:-}" ] || { echo "SKIP only on x86-64"; return; }
+	if ! { [ -d $dir ] || scripts/debian $dir bubblewrap podman crun sudo; } >$log 2>&1; then
+		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and bubblewrap, podman, sudo are not in the cache"
+		else echo "apt cannot download bubblewrap, podman, sudo (with RUST_SHM_OFFLINE=1 their tests are skipped): $(tail -n 1 $log)"; fi
+		return
+	fi
+	# No container here has a network.
+	rm -rf $dir/usr/lib/cni $dir/usr/share/{doc,man,locale}
+	[ selftests/programs/raw.go -nt build/programs/raw ] || return 0
+	go=$(mktemp -d)
+	if ! scripts/debian "$go/unpacked" golang-go >$log 2>&1; then
+		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and Go is not in the cache"
+		else echo "apt cannot download Go (with RUST_SHM_OFFLINE=1 its tests are skipped): $(tail -n 1 $log)"; fi
+	elif ! (
+		export GOROOT=$go/unpacked/usr/lib/go GOCACHE=$go/cache GOPATH=$go/path GOTOOLCHAIN=local GOTELEMETRY=off GO111MODULE=off CGO_ENABLED=0
+		"$GOROOT/bin/go" build -o build/programs/raw selftests/programs/raw.go
+	) >$log 2>&1; then
+		echo "raw.go does not build: see $log"
+	fi
+	rm -rf "$go"
 }
 
 # Python's sysv_ipc, kept in the cache with what builds it. Where it is not to be had, its driver says why: our last line.

@@ -7,6 +7,7 @@
 #include "kselftest_harness.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 
 #include "shm_backend.h"
@@ -480,6 +481,15 @@ struct detacher {
 	int result;
 };
 
+struct round_detacher {
+	pthread_t thread;
+	const struct shm_backend *shm;
+	int id, error;
+	size_t size;
+	double until;
+	unsigned long rounds;
+};
+
 static void *detach_in_a_thread(void *arg)
 {
 	struct detacher *detacher = arg;
@@ -524,6 +534,61 @@ TEST_F(detach, only_one_of_many_threads_does_it)
 		ASSERT_EQ(1, done);
 		ASSERT_EQ(0, shm_nattch(self->shm, self->id));
 	}
+}
+
+static void ignore(int signal)
+{
+	(void)signal;
+}
+
+/* Attaches, breaks the attach into pieces, which take time to detach, and detaches. */
+static void *detach_without_end(void *arg)
+{
+	struct round_detacher *me = arg;
+	size_t page = page_size(), at;
+
+	while (!me->error && shm_now() < me->until) {
+		char *addr = me->shm->attach(me->id, NULL, 0);
+
+		for (at = page; addr != SHM_FAILED && at < me->size; at += 2 * page)
+			if (mprotect(addr + at, page, PROT_READ)) {
+				me->error = errno;
+				return NULL;
+			}
+		if (addr == SHM_FAILED || me->shm->detach(addr))
+			me->error = errno;
+		me->rounds++;
+	}
+	return NULL;
+}
+
+/* shmdt(2) knows no EINTR, whatever the handler of the signal says of SA_RESTART. */
+TEST_F(detach, no_signal_interrupts_it)
+{
+	struct sigaction action = { .sa_handler = ignore };
+	struct round_detacher detachers[4];
+	size_t size = 64 * self->page;
+	double until = shm_now() + shm_slow();
+	int id = self->shm->get(IPC_PRIVATE, size, 0600), i;
+
+	ASSERT_LE(0, id);
+	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	for (i = 0; i < 4; i++) {
+		detachers[i] = (struct round_detacher) { .shm = self->shm, .id = id, .size = size, .until = until };
+		ASSERT_EQ(0, pthread_create(&detachers[i].thread, NULL, detach_without_end, &detachers[i]));
+	}
+	while (shm_now() < until) {
+		for (i = 0; i < 4; i++)
+			pthread_kill(detachers[i].thread, SIGUSR1);
+		usleep(200);
+	}
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, pthread_join(detachers[i].thread, NULL));
+		EXPECT_EQ(0, detachers[i].error)
+			TH_LOG("%s, after %lu rounds", strerror(detachers[i].error), detachers[i].rounds);
+		EXPECT_LT(0, detachers[i].rounds);
+	}
+	EXPECT_EQ(0, shm_nattch(self->shm, id));
 }
 
 TEST_F(detach, last_one_of_a_removed_segment_frees_it)

@@ -1345,6 +1345,17 @@ def system_is_switched():
         assert result.status == 1 and "EBUSY" in result.err and "ipcrm" in result.err, result
     result = call("unshare", "--ipc", "setpriv", "--reuid", str(NOBODY), PROGRAM, "system", "on")
     assert result.status == 1 and "EPERM" in result.err and "sudo" in result.err, result
+    # Not everywhere may a user in a namespace of their own.
+    parameter = "/sys/module/rust_shm/parameters/unprivileged_serve"
+    own = lambda: call("unshare", "--user", "--map-current-user", "--keep-caps", PROGRAM, "run", "--system", "--", "true", **AS_NOBODY)
+    try:
+        write(parameter, "0")
+        result = own()
+        assert result.status == 125 and "EPERM" in result.err and "unprivileged_serve" in result.err, result
+        same(ok("run", "--system", "--", "true"), "")
+    finally:
+        write(parameter, "1")
+    same(own().status, 0)
 
 
 @test

@@ -16,9 +16,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "module.h"
 #include "shm_backend.h"
@@ -49,6 +47,21 @@ static int probed(void)
 	return count;
 }
 
+#define UNPRIVILEGED SHM_PARAMETERS "/unprivileged_serve"
+
+/* That of another process. */
+static int enter_ipc_namespace(pid_t pid)
+{
+	char path[64];
+	int fd, result;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/ipc", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	result = setns(fd, CLONE_NEWIPC);
+	close(fd);
+	return result;
+}
+
 FIXTURE(served) {
 	bool on;
 };
@@ -65,6 +78,7 @@ FIXTURE_SETUP(served)
 /* It ends with the test's namespace. */
 FIXTURE_TEARDOWN(served)
 {
+	shm_write_file(UNPRIVILEGED, "1");
 }
 
 /* What the ioctl says. */
@@ -108,6 +122,53 @@ TEST_F(served, takes_an_administrator)
 	}
 }
 
+TEST_F(served, takes_the_machines_administrator_where_the_parameter_says_so)
+{
+	EXPECT_ERRNO(EINVAL, shm_write_file(UNPRIVILEGED, "2"));
+	ASSERT_EQ(0, shm_write_file(UNPRIVILEGED, "0"));
+	EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
+	SHM_CHILD {
+		become_with(_metadata, 1000, 1000, CAPABILITY(CAP_SYS_ADMIN));
+		EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
+	}
+	SHM_CHILD {
+		int begun[2], done[2];
+		char byte = 0;
+		pid_t pid;
+
+		ASSERT_EQ(0, pipe(begun));
+		ASSERT_EQ(0, pipe(done));
+		SHM_FORK(pid) {
+			/* The namespace of an ordinary user. */
+			enter_user_namespace_of(_metadata, 1000);
+			ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+			EXPECT_ERRNO(EPERM, shm_serve(RUST_SHM_SERVE_ON));
+			EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+			EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_ASK));
+			ASSERT_EQ(1, write(begun[1], &byte, 1));
+			ASSERT_EQ(1, read(done[0], &byte, 1));
+			/* Another has switched it on; to switch it off is theirs. */
+			EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+			EXPECT_ERRNO(EPERM, shm_serve(RUST_SHM_SERVE_ON));
+			EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+			_exit(0);
+		}
+		ASSERT_EQ(1, read(begun[0], &byte, 1));
+		EXPECT_EQ(0, enter_ipc_namespace(pid));
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
+		ASSERT_EQ(1, write(done[1], &byte, 1));
+		EXPECT_EQ(0, shm_wait(pid));
+	}
+	ASSERT_EQ(0, shm_write_file(UNPRIVILEGED, "1"));
+	SHM_CHILD {
+		enter_user_namespace_of(_metadata, 1000);
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
+	}
+}
+
 TEST_F(served, is_not_switched_under_segments)
 {
 	int id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
@@ -135,6 +196,81 @@ TEST_F(served, is_not_switched_under_segments)
 	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ON));
 }
 
+/* Switches it on as often as it says; whether each time was EBUSY. */
+static void *switch_on_in_vain(void *arg)
+{
+	long times = (long)arg;
+
+	while (times && shm_serve(RUST_SHM_SERVE_ON) == -1 && errno == EBUSY)
+		times--;
+	return (void *)times;
+}
+
+static void *switch_on(void *arg)
+{
+	(void)arg;
+	return (void *)(long)shm_serve(RUST_SHM_SERVE_ON);
+}
+
+/* Who comes second does not hear of a success that the first may still miss. */
+TEST_F(served, is_on_for_nobody_before_that_is_sure)
+{
+	pthread_t threads[3];
+	int id, i, seen = 0;
+	void *left;
+
+	if (shm_serve(RUST_SHM_SERVE_OFF) || !has_builtin())
+		SKIP(return, "a kernel without System V shared memory has no segments of its own");
+	id = syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
+	ASSERT_LE(0, id);
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, switch_on_in_vain, (void *)5));
+	for (i = 0; i < 100; i++) {
+		seen += shm_serve(RUST_SHM_SERVE_ASK);
+		usleep(1000);
+	}
+	EXPECT_EQ(0, seen);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], &left));
+		EXPECT_EQ(NULL, left);
+	}
+	/* The module's own are no obstacle, and of three at a time each succeeds. */
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, switch_on, NULL));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], &left));
+		EXPECT_EQ(1, (long)left);
+	}
+	EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+}
+
+/* With a segment of the module's, it cannot be switched off: neither while it is being switched on, which takes a while. */
+TEST_F(served, is_not_switched_off_on_its_way)
+{
+	pthread_t thread;
+	void *result;
+	int id, i, off;
+
+	id = shm_rust.get(IPC_PRIVATE, 4096, 0600);
+	ASSERT_LE(0, id);
+	EXPECT_ERRNO(EBUSY, shm_serve(RUST_SHM_SERVE_OFF));
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		ASSERT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+		id = shm_rust.get(IPC_PRIVATE, 4096, 0600);
+		ASSERT_LE(0, id);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, switch_on, NULL));
+		while (!(off = shm_serve(RUST_SHM_SERVE_OFF)))
+			sched_yield();
+		EXPECT_EQ(EBUSY, errno);
+		ASSERT_EQ(0, pthread_join(thread, &result));
+		EXPECT_EQ(1, (long)result);
+		EXPECT_EQ(1, shm_serve(RUST_SHM_SERVE_ASK));
+	}
+	ASSERT_EQ(0, shm_rust.rmid(id));
+}
+
 /* Whose the calls are. */
 
 TEST_F(served, the_calls_are_the_modules)
@@ -154,7 +290,7 @@ TEST_F(served, the_calls_are_the_modules)
 	EXPECT_EQ(1, stat.nattch);
 	EXPECT_EQ(5000, stat.segsz);
 	memset(&ds, 0xff, sizeof(ds));
-	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 	EXPECT_EQ(SHM_KEY, ds.shm_perm.key);
 	EXPECT_EQ(0640, ds.shm_perm.mode);
 	EXPECT_EQ(stat.seq & 0xffff, ds.shm_perm.seq);
@@ -170,14 +306,14 @@ TEST_F(served, the_calls_are_the_modules)
 	}
 	EXPECT_EQ(0, syscall(SYS_shmdt, memory));
 	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
-	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 	EXPECT_EQ(0, shm_count(&shm_rust));
 	/* Flags that the ioctl does not know are nothing to shmget(2) and shmat(2). */
 	id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0x80000000 | 0600);
 	ASSERT_LE(0, id);
 	memory = (char *)syscall(SYS_shmat, id, NULL, 0x10000000);
 	EXPECT_NE(SHM_FAILED, memory);
-	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, id, IPC_STAT, 8));
+	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, 8));
 	EXPECT_ERRNO(EFAULT, syscall(SYS_shmctl, -1U >> 1, IPC_SET, 8));
 	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, -1, IPC_SET, 8));
 	EXPECT_ERRNO(EINVAL, syscall(SYS_shmctl, id, 77, NULL));
@@ -226,20 +362,14 @@ TEST_F(served, attaches_of_the_builtin_are_detached)
 		EXPECT_ERRNO(EINVAL, syscall(SYS_shmdt, memory));
 		EXPECT_ERRNO(EINVAL, syscall(SYS_shmdt, memory + 1));
 	}
-	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &ds));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 	EXPECT_EQ(1, ds.shm_nattch);
 	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
 }
 
 /* Tables for 32-bit programs. */
 
-#ifdef __i386__
-#define SEMGET 2
-#define SHMAT 21
-#define SHMDT 22
-#define SHMGET 23
-#define SHMCTL 24
-
+#if defined(__i386__) || defined(__arm__)
 /* As Linux 2.2 had it. */
 struct old_shmid_ds {
 	int key;
@@ -248,6 +378,40 @@ struct old_shmid_ds {
 	unsigned short cpid, lpid, nattch, unused;
 	uint32_t unused2, unused3;
 };
+#endif
+
+#ifdef __arm__
+TEST_F(served, with_old_structures)
+{
+	struct rust_shm_stat stat;
+	struct old_shmid_ds old;
+	int id = syscall(SYS_shmget, SHM_KEY, 5000, IPC_CREAT | 0640);
+
+	ASSERT_LE(0, id);
+	memset(&old, 0xff, sizeof(old));
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_STAT, &old));
+	EXPECT_EQ(SHM_KEY, old.key);
+	EXPECT_EQ(0640, old.mode);
+	EXPECT_EQ(5000, old.segsz);
+	EXPECT_EQ((unsigned short)getpid(), old.cpid);
+	EXPECT_EQ(0, old.unused3);
+	old.mode = 0604;
+	old.uid = 5;
+	old.gid = 6;
+	ASSERT_EQ(0, syscall(SYS_shmctl, id, IPC_SET, &old));
+	ASSERT_EQ(0, shm_rust.stat(id, &stat));
+	EXPECT_EQ(0604, stat.mode);
+	EXPECT_EQ(5, stat.uid);
+	EXPECT_EQ(6, stat.gid);
+}
+#endif
+
+#ifdef __i386__
+#define SEMGET 2
+#define SHMAT 21
+#define SHMDT 22
+#define SHMGET 23
+#define SHMCTL 24
 
 TEST_F(served, by_ipc)
 {
@@ -381,7 +545,7 @@ static void *call_without_end(void *arg)
 		memory = (void *)syscall(SYS_shmat, id, NULL, 0);
 		MUST(memory != SHM_FAILED);
 		*(volatile char *)memory = 1;
-		MUST(!syscall(SYS_shmctl, id, IPC_STAT, &ds));
+		MUST(!syscall(SYS_shmctl, id, IPC_STAT | SHM_STRUCTURES, &ds));
 		MUST(ds.shm_nattch == 1);
 		me->served += !shm_rust.stat(id, &stat);
 		errno = 0;
@@ -453,56 +617,6 @@ TEST_F(served, is_in_proc_on_a_kernel_without)
 	ASSERT_NE(NULL, fgets(text, sizeof(text), file));
 	EXPECT_EQ(NULL, fgets(text, sizeof(text), file));
 	fclose(file);
-}
-
-/* Who looks at system calls sees them as ever. */
-
-TEST_F(served, ptrace_sees_the_call)
-{
-	struct __ptrace_syscall_info info;
-	int status, stops = 0;
-	pid_t pid;
-
-	SHM_FORK(pid) {
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
-			_exit(1);
-		raise(SIGSTOP);
-		_exit(syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600) < 0);
-	}
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	ASSERT_EQ(0, ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
-	while (!ptrace(PTRACE_SYSCALL, pid, NULL, NULL) && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
-		if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0)
-			continue;
-		if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_shmget) {
-			EXPECT_EQ(SHM_KEY, info.entry.args[0]);
-			EXPECT_EQ(4096, info.entry.args[1]);
-			stops++;
-		} else if (info.op == PTRACE_SYSCALL_INFO_EXIT && stops == 1) {
-			EXPECT_EQ(shm_rust.get(SHM_KEY, 0, 0), info.exit.rval);
-			stops++;
-		}
-	}
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(0, WEXITSTATUS(status));
-	EXPECT_EQ(2, stops);
-}
-
-TEST_F(served, seccomp_sees_the_call)
-{
-	int status;
-	pid_t pid;
-
-	SHM_FORK(pid) {
-		if (shm_forbid_builtin())
-			_exit(1);
-		syscall(SYS_shmget, SHM_KEY, 4096, IPC_CREAT | 0600);
-		_exit(2);
-	}
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
-	EXPECT_EQ(SIGSYS, WTERMSIG(status));
-	EXPECT_EQ(0, shm_count(&shm_rust));
 }
 
 TEST_HARNESS_MAIN

@@ -44,13 +44,6 @@ bool shm_is_served(void)
 	return served;
 }
 
-/* IPC_64: without it, the system call of 32-bit arm has the structures of Linux 2.2. Others know only the new ones. */
-#ifdef __arm__
-#define STRUCTURES 0x100
-#else
-#define STRUCTURES 0
-#endif
-
 int shm_forbid_builtin(void)
 {
 	struct sock_filter filter[] = {
@@ -109,7 +102,7 @@ static int builtin_detach(const void *addr)
 
 static int builtin_ctl(int id, int cmd, void *arg)
 {
-	return through_libc ? shmctl(id, cmd, arg) : syscall(SYS_shmctl, id, cmd | STRUCTURES, arg);
+	return through_libc ? shmctl(id, cmd, arg) : syscall(SYS_shmctl, id, cmd | SHM_STRUCTURES, arg);
 }
 
 static int builtin_missing(void)

@@ -139,6 +139,13 @@ int shm_forbid_builtin(void);
 /* RUST_SHM_IOC_SERVE in the caller's namespace. */
 int shm_serve(unsigned int op);
 
+/* IPC_64: without it, shmctl(2) of 32-bit arm has the structures of Linux 2.2. Others know only the new ones. */
+#ifdef __arm__
+#define SHM_STRUCTURES 0x100
+#else
+#define SHM_STRUCTURES 0
+#endif
+
 /* Whether the module can serve system calls on this kernel. */
 bool shm_can_serve(void);
 

@@ -190,8 +190,7 @@ struct rust_shm_attach {
  *
  * Errors:
  *   EINVAL  nothing is attached at addr, or flags or reserved are not zero
- *   EINTR   a signal came while another thread was detaching, and nothing has been unmapped; or the
- *           caller is killed
+ *   EINTR   the caller is killed
  *   ENOMEM  the kernel has no memory for the call itself: what is left of the attach goes with the
  *           next one
  */
@@ -352,7 +351,8 @@ struct rust_shm_usage {
  * Errors:
  *   EINVAL  op or flags is unknown
  *   EPERM   ON or OFF by a caller without CAP_SYS_ADMIN in the user namespace that owns the IPC
- *           namespace
+ *           namespace; ON by one without it in the first user namespace, where the module's
+ *           parameter unprivileged_serve is 0
  *   EBUSY   ON: the kernel's own has segments in the namespace; OFF: the module has
  *   EOPNOTSUPP  ON: the module cannot probe system calls on this kernel or architecture (no
  *           RUST_SHM_FEATURE_SERVE), or at present (kernel.ftrace_enabled is 0, or they are

@@ -53,7 +53,7 @@ kind_of() { # needs
 }
 
 # The 32-bit programs that `make test` runs; `make test-all` runs all.
-programs_32='abi ctl preload preloaded-ctl served served-ctl'
+programs_32='abi ctl preload preloaded-ctl seen served served-ctl'
 
 # And those that it leaves out: tests of many calls each, half a minute of them.
 programs_long='preloaded-permission served-permission served-policy served-forced served-limits served-lifetime'

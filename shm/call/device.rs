@@ -16,6 +16,7 @@ use crate::shm::{
     },
     registry::{
         namespace::Namespaces,
+        settings,
         Registry, //
     },
     rules::{
@@ -37,10 +38,13 @@ use crate::shm::{
             vma, //
         },
         served,
-        task::ipc_ns::{
-            self,
-            Capability,
-            CurrentIpcNamespace, //
+        task::{
+            cred,
+            ipc_ns::{
+                self,
+                Capability,
+                CurrentIpcNamespace, //
+            }, //
         }, //
     }, //
 };
@@ -294,6 +298,9 @@ impl OpenDevice {
             }
             match arg.op {
                 uapi::SERVE_ON => {
+                    if !settings::unprivileged_serve() && !cred::is_sys_admin() {
+                        return Err(EPERM);
+                    }
                     let ns = namespace.get().ok_or(eopnotsupp())?;
                     calls::serve(&ns, &self.namespaces, registry)?;
                 }

@@ -277,7 +277,11 @@ impl Registry {
     pub(crate) fn end_serving(&self) -> Result {
         let ended = {
             let table = self.table.lock();
-            if table.in_use != 0 && served::serves(self.namespace) {
+            // What another task is switching on is on after this.
+            if !served::serves(self.namespace) {
+                return Ok(());
+            }
+            if table.in_use != 0 {
                 return Err(EBUSY);
             }
             // With the lock: a call that makes a segment looks after this, or its segment was seen.

@@ -117,6 +117,17 @@ pub(crate) fn serve() -> bool {
 }
 
 parameter! {
+    /// Whether the administrator of an IPC namespace may serve it who is none of the machine.
+    static UNPRIVILEGED_SERVE: UpTo<1> = 1, "unprivileged_serve", 0o644,
+        "0: only CAP_SYS_ADMIN of the machine makes system calls the module's, not that of another user namespace (1)";
+}
+
+/// Returns whether CAP_SYS_ADMIN in the user namespace of an IPC namespace is enough to serve it.
+pub(crate) fn unprivileged_serve() -> bool {
+    UNPRIVILEGED_SERVE.value().0 != 0
+}
+
+parameter! {
     /// Permission bits of the device.
     static DEVICE_MODE: Mode = 0o666, "device_mode", 0o444,
         "Permission bits of /dev/rust_shm (0666)";

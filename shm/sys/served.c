@@ -27,10 +27,14 @@
 #include <linux/sched/task.h>
 #include <linux/shm.h>
 #include <linux/srcu.h>
+#include <linux/syscalls.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
 
+#ifdef CONFIG_ARM64
+#include <asm/insn.h>
+#endif
 #include <uapi/linux/shm.h>
 #include <uapi/rust_shm.h>
 
@@ -45,7 +49,7 @@ struct ipc_namespace *rust_shm_first_ipc_ns(void)
 #if RUST_SHM_CAN_SERVE
 
 /* struct rust_shm_served by the number of the namespace. */
-static DEFINE_XARRAY(served_namespaces);
+static DEFINE_XARRAY_FLAGS(served_namespaces, XA_FLAGS_ACCOUNT);
 
 /* The calls in this file. */
 DEFINE_STATIC_SRCU(running);
@@ -60,10 +64,15 @@ static __always_inline struct rust_shm_served *served_here(void)
 
 bool rust_shm_serves(u64 number)
 {
-	return xa_load(&served_namespaces, number);
+	const struct rust_shm_served *served;
+
+	/* It is not freed in a critical section. */
+	guard(srcu)(&running);
+	served = xa_load(&served_namespaces, number);
+	return served && smp_load_acquire(&served->is_ready);
 }
 
-/* Calls that wait until a namespace is ready. */
+/* Who waits until a namespace is ready. */
 static DECLARE_WAIT_QUEUE_HEAD(ready);
 
 /* The same, for a call: one that is ready, null, or an error for a task that is killed. */
@@ -340,6 +349,14 @@ static long served_shmdt(const struct rust_shm_served *served, unsigned long at)
 	return IS_ENABLED(CONFIG_SYSVIPC) && error == -EINVAL ? RUST_SHM_PASS : error;
 }
 
+#ifdef CONFIG_COMPAT
+/* As compat_ksys_old_shmctl(): a flag in the command tells the layout. */
+static __maybe_unused long served_old_shmctl(const struct rust_shm_served *served, int id, int cmd, compat_uptr_t buf)
+{
+	return served_shmctl(served, id, cmd & ~IPC_64, compat_ptr(buf), cmd & IPC_64 ? COMPAT_64 : COMPAT_OLD);
+}
+#endif
+
 #ifdef CONFIG_IA32_EMULATION
 /* As compat_ksys_ipc(), for what is_shm_call() lets through. */
 static long served_ipc(const struct rust_shm_served *served, u32 call, int first, int second, u32 third, u32 ptr)
@@ -360,7 +377,7 @@ static long served_ipc(const struct rust_shm_served *served, u32 call, int first
 	case SHMGET:
 		return served->calls->get(served, first, (unsigned int)second, third);
 	default:
-		return served_shmctl(served, first, second & ~IPC_64, compat_ptr(ptr), second & IPC_64 ? COMPAT_64 : COMPAT_OLD);
+		return served_old_shmctl(served, first, second, ptr);
 	}
 }
 
@@ -386,47 +403,74 @@ noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at)
 	return error;
 }
 
-/* The functions that the kernel's are replaced by. The name is that of the kernel's. */
+/*
+ * The functions that the kernel's are replaced by. The name is that of the kernel's. Nothing sleeps between the last look at what is
+ * served and the kernel's own function: has_segments() waits for what is on its way there.
+ */
 #define SERVED(name, call)                                                                     \
 	static long name(const struct pt_regs *regs)                                           \
 	{                                                                                      \
-		int section = srcu_read_lock(&running);                                          \
-		const struct rust_shm_served *served = served_for_call();                      \
-		long result = !served ? RUST_SHM_PASS :                                        \
-			      IS_ERR(served) ? PTR_ERR(served) : (call);                       \
+		int section = srcu_read_lock(&running);                                        \
+		const struct rust_shm_served *served;                                          \
+		long result;                                                                   \
                                                                                                \
+		do {                                                                           \
+			served = served_for_call();                                            \
+			result = !served ? RUST_SHM_PASS :                                     \
+				 IS_ERR(served) ? PTR_ERR(served) : (call);                    \
+		} while (result == RUST_SHM_PASS && served != served_here());                  \
 		if (result == RUST_SHM_PASS)                                                   \
 			result = rust_shm_pass(regs, at_##name);                               \
-		srcu_read_unlock(&running, section);                                             \
+		srcu_read_unlock(&running, section);                                           \
 		return result;                                                                 \
 	}
 
+/* The registers with the first arguments, and the names of the kernel's functions. */
+#ifdef CONFIG_X86_64
+#define PREFIX "__x64_sys_"
+#define A0 (regs->di)
+#define A1 (regs->si)
+#define A2 (regs->dx)
+#else
+#define PREFIX "__arm64_sys_"
+/* What seccomp and audit have seen; which of two registers that is, differs between kernels. */
+#define A0 (SC_ARM64_REGS_TO_ARGS(1))
+#define A1 (regs->regs[1])
+#define A2 (regs->regs[2])
+#endif
+
 enum {
-	at_x64_shmget,
-	at_x64_shmat,
-	at_x64_shmdt,
-	at_x64_shmctl,
+	at_native_shmget,
+	at_native_shmat,
+	at_native_shmdt,
+	at_native_shmctl,
 #ifdef CONFIG_IA32_EMULATION
 	at_ia32_shmget,
 	at_ia32_shmat,
 	at_ia32_shmdt,
 	at_ia32_shmctl,
 	at_ia32_ipc,
+#elif defined(CONFIG_ARM64) && defined(CONFIG_COMPAT)
+	at_arm_shmat,
+	at_arm_shmctl,
 #endif
 	AT_PASS,
 	PROBES,
 };
 
-SERVED(x64_shmget, served->calls->get(served, regs->di, regs->si, regs->dx))
-SERVED(x64_shmat, served_shmat(served, regs->di, regs->si, regs->dx, false))
-SERVED(x64_shmdt, served_shmdt(served, regs->di))
-SERVED(x64_shmctl, served_shmctl(served, regs->di, regs->si, (void __user *)regs->dx, NATIVE))
+SERVED(native_shmget, served->calls->get(served, A0, A1, A2))
+SERVED(native_shmat, served_shmat(served, A0, A1, A2, false))
+SERVED(native_shmdt, served_shmdt(served, A0))
+SERVED(native_shmctl, served_shmctl(served, A0, A1, (void __user *)A2, NATIVE))
 #ifdef CONFIG_IA32_EMULATION
 SERVED(ia32_shmget, served->calls->get(served, regs->bx, (u32)regs->cx, regs->dx))
 SERVED(ia32_shmat, served_shmat(served, regs->bx, (u32)regs->cx, regs->dx, true))
 SERVED(ia32_shmdt, served_shmdt(served, (u32)regs->bx))
 SERVED(ia32_shmctl, served_shmctl(served, regs->bx, regs->cx, compat_ptr(regs->dx), COMPAT_64))
 SERVED(ia32_ipc, served_ipc(served, regs->bx, regs->cx, regs->dx, regs->si, regs->di))
+#elif defined(CONFIG_ARM64) && defined(CONFIG_COMPAT)
+SERVED(arm_shmat, served_shmat(served, regs->regs[0], (u32)A1, A2, true))
+SERVED(arm_shmctl, served_old_shmctl(served, regs->regs[0], A1, A2))
 #endif
 
 static struct {
@@ -435,16 +479,20 @@ static struct {
 	/* Where ftrace's call is, in the kernel's function. */
 	unsigned long ip;
 } probes[PROBES] = {
-	[at_x64_shmget] = { "__x64_sys_shmget", x64_shmget },
-	[at_x64_shmat] = { "__x64_sys_shmat", x64_shmat },
-	[at_x64_shmdt] = { "__x64_sys_shmdt", x64_shmdt },
-	[at_x64_shmctl] = { "__x64_sys_shmctl", x64_shmctl },
+	[at_native_shmget] = { PREFIX "shmget", native_shmget },
+	[at_native_shmat] = { PREFIX "shmat", native_shmat },
+	[at_native_shmdt] = { PREFIX "shmdt", native_shmdt },
+	[at_native_shmctl] = { PREFIX "shmctl", native_shmctl },
 #ifdef CONFIG_IA32_EMULATION
 	[at_ia32_shmget] = { "__ia32_sys_shmget", ia32_shmget },
 	[at_ia32_shmat] = { "__ia32_compat_sys_shmat", ia32_shmat },
 	[at_ia32_shmdt] = { "__ia32_sys_shmdt", ia32_shmdt },
 	[at_ia32_shmctl] = { "__ia32_compat_sys_shmctl", ia32_shmctl },
 	[at_ia32_ipc] = { "__ia32_compat_sys_ipc", ia32_ipc },
+#elif defined(CONFIG_ARM64) && defined(CONFIG_COMPAT)
+	/* 32-bit programs share the other two, as the kernel's own. */
+	[at_arm_shmat] = { "__arm64_compat_sys_shmat", arm_shmat },
+	[at_arm_shmctl] = { "__arm64_compat_sys_old_shmctl", arm_shmctl },
 #endif
 	[AT_PASS] = { "rust_shm_pass" },
 };
@@ -478,7 +526,23 @@ static struct ftrace_ops send_ops = {
 	.flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT,
 };
 
-/* Where ftrace's call is in a function. ftrace finds functions by name, too, but looks at all that there are. */
+/* Where ftrace's call is in the function at an address, or 0. */
+static unsigned long ftrace_call_of(const struct kprobe *function)
+{
+	unsigned long ip = (unsigned long)function->addr;
+
+#ifdef CONFIG_X86_64
+	/* A kprobe on entry is past the landing pad. */
+	return function->flags & KPROBE_FLAG_FTRACE ? ip : 0;
+#else
+	/* As ftrace_call_adjust(): perhaps a landing pad, MOV X9, LR, and the call. ftrace_set_filter_ip() checks it. */
+	if (aarch64_insn_is_bti(le32_to_cpu(function->opcode)))
+		ip += AARCH64_INSN_SIZE;
+	return ip + AARCH64_INSN_SIZE;
+#endif
+}
+
+/* The same by name. ftrace finds functions by name, too, but looks at all that there are. */
 static int find_ftrace_call(const char *name, unsigned long *ip)
 {
 	/* A disabled kprobe changes nothing: it knows the address. */
@@ -487,16 +551,14 @@ static int find_ftrace_call(const char *name, unsigned long *ip)
 
 	if (error)
 		return error;
-	*ip = (unsigned long)probe.addr;
-	if (!(probe.flags & KPROBE_FLAG_FTRACE))
-		error = -EOPNOTSUPP;
+	*ip = ftrace_call_of(&probe);
 	unregister_kprobe(&probe);
-	return error;
+	return *ip ? 0 : -EOPNOTSUPP;
 }
 
 static int probe(void)
 {
-	int error = 0, at;
+	int error = 0, at, tries;
 
 	for (at = 0; at < PROBES && !error; at++) {
 		error = find_ftrace_call(probes[at].name, &probes[at].ip);
@@ -506,7 +568,9 @@ static int probe(void)
 			pr_err_ratelimited("rust_shm: %s cannot be probed (%d)\n", probes[at].name, error);
 	}
 	if (!error) {
-		error = register_ftrace_function(&send_ops);
+		/* A BPF trampoline that changes at this moment is -EAGAIN. */
+		for (tries = 0; (error = register_ftrace_function(&send_ops)) == -EAGAIN && tries < 10; tries++)
+			msleep(1);
 		if (error && error != -ENOMEM)
 			pr_err_ratelimited("rust_shm: the system calls cannot be probed (%d)\n", error);
 	}
@@ -582,6 +646,24 @@ static bool has_segments(struct ipc_namespace *ns)
 }
 #endif
 
+/* Inserts served, or waits until what another thread has inserted before is ready (-EEXIST), or gone. */
+static int insert(u64 number, struct rust_shm_served *served)
+{
+	struct rust_shm_served *other;
+	int error;
+
+	while ((error = xa_insert(&served_namespaces, number, served, GFP_KERNEL)) == -EBUSY) {
+		other = xa_load(&served_namespaces, number);
+		if (!other)
+			continue;
+		if (wait_event_killable(ready, smp_load_acquire(&other->is_ready) || xa_load(&served_namespaces, number) != other))
+			return -EINTR;
+		if (smp_load_acquire(&other->is_ready))
+			return -EEXIST;
+	}
+	return error;
+}
+
 /* Serves a namespace. Returns whether it takes served, also where it fails. */
 static bool serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served, int *error)
 {
@@ -591,12 +673,9 @@ static bool serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *
 	*error = get();
 	if (*error)
 		return false;
-	*error = xa_insert(&served_namespaces, number, served, GFP_KERNEL);
+	*error = insert(number, served);
 	if (*error) {
 		put();
-		/* Another thread was faster. */
-		if (*error == -EBUSY)
-			*error = -EEXIST;
 		return false;
 	}
 	/* From here on another thread may end it, but it is not freed in a critical section. */
@@ -654,7 +733,7 @@ void rust_shm_wait_for_calls(void)
 	int i;
 
 	/* srcu_barrier() would wait for what others end meanwhile, without a limit. */
-	for (i = 0; i < 100 && atomic_read(&ending); i++)
+	for (i = 0; i < 100 && atomic_read(&ending) && !fatal_signal_pending(current); i++)
 		msleep(10);
 }
 

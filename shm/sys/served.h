@@ -15,14 +15,15 @@ struct rust_shm_stat;
 struct rust_shm_usage;
 
 /* Other architectures, and kernels without ftrace, answer EOPNOTSUPP. */
-#if defined(CONFIG_X86_64) && defined(CONFIG_KPROBES_ON_FTRACE) && defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS)
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && \
+	(defined(CONFIG_X86_64) && defined(CONFIG_KPROBES_ON_FTRACE) || defined(CONFIG_ARM64) && defined(CONFIG_KPROBES))
 #define RUST_SHM_CAN_SERVE 1
 #else
 #define RUST_SHM_CAN_SERVE 0
 #endif
 
-/* An answer: the call belongs to the kernel's own function. User space never sees it. */
-#define RUST_SHM_PASS (-ERESTARTNOINTR)
+/* An answer: the call belongs to the kernel's own function. User space never sees it, and nothing else here answers it. */
+#define RUST_SHM_PASS (-ENOIOCTLCMD)
 
 /*
  * The calls, with their arguments as the kernel's own functions have them, and structures as the ioctls have them. Each returns what
@@ -52,12 +53,12 @@ struct rust_shm_served {
 
 /*
  * Serves a namespace from now on; the system calls are probed with the first. -EEXIST if it is served, -EBUSY if the built-in has
- * segments in it, -EOPNOTSUPP if the calls cannot be probed. May sleep. The caller keeps the namespace from ending. Takes served,
+ * segments in it, -EOPNOTSUPP if the calls cannot be probed, -EINTR if the caller is killed. May sleep. The caller keeps the namespace from ending. Takes served,
  * and frees it after an error.
  */
 int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served);
 
-/* Whether a namespace is served. */
+/* Whether a namespace is served: not before that can no longer fail. */
 bool rust_shm_serves(u64 number);
 
 /* No longer serves the namespace with a number. Returns what it had, or null. Does not sleep. */

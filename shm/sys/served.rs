@@ -32,7 +32,7 @@ pub(crate) const CAN_SERVE: bool = c::RUST_SHM_HEADER_CAN_SERVE != 0;
 
 /// The answer to a call that belongs to the kernel's own function, as the namespace is not served any
 /// more.
-pub(crate) const PASS: Error = ERESTARTNOINTR;
+pub(crate) const PASS: Error = ENOIOCTLCMD;
 
 /// The system calls in a namespace, with the arguments of the kernel's functions. Called by a task in
 /// it. Any may return [`PASS`].
@@ -224,8 +224,8 @@ impl<T: SystemCalls> Served<T> {
 }
 
 /// Serves a namespace with `calls` from now on; does nothing if it is served. `EBUSY` if the built-in has
-/// segments in it; `EOPNOTSUPP` on a kernel where the system calls cannot be probed. The module stays
-/// loaded until that ends.
+/// segments in it; `EOPNOTSUPP` on a kernel where the system calls cannot be probed; `EINTR` for a caller
+/// that is killed. The module stays loaded until that ends.
 pub(crate) fn serve<T: SystemCalls>(namespace: &IpcNamespace, calls: T) -> Result {
     // INVARIANT: The head has `CALLS`.
     let served = KBox::new(

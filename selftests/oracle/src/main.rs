@@ -69,6 +69,7 @@ const PARAMETERS: &[(&str, &[&str], &[&str])] = &[
         &["0", "16777216", "4096"],
         &["16777217", "4096 1"],
     ),
+    ("unprivileged_serve", &["0", "1"], &["2", ""]),
 ];
 
 /// Each takes what it should, and says what it has taken. The last value is the one that it has otherwise.

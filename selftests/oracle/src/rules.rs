@@ -78,8 +78,7 @@ pub const RULES: &[Rule] = &[
         "Calls",
         Seen::No("the workers have one thread each, and memory enough"),
         "Detach unmaps an attach piece by piece, as `do_munmap()` is not exported. Another thread that unmaps and maps in that range \
-         may come between. A signal while another thread detaches is EINTR. If the kernel has no memory to unmap, detach fails with \
-         ENOMEM, where `shmdt` returns 0.",
+         may come between. If the kernel has no memory to unmap, detach fails with ENOMEM, where `shmdt` returns 0.",
     ),
     rule(
         Name::LargestBlock,

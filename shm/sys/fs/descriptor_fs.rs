@@ -77,7 +77,7 @@ struct MountPin(());
 impl MountPin {
     /// Mounts the filesystem, if it is not.
     fn new() -> Result<Self> {
-        // SAFETY: The three are as the function has left them, and are its own while it runs.
+        // SAFETY: The three are as the function has left them; it has a lock for them.
         to_result(unsafe {
             bindings::simple_pin_fs(
                 FILESYSTEM.kind.get(),
@@ -91,7 +91,7 @@ impl MountPin {
 
     /// The mount.
     fn mount(&self) -> *mut bindings::vfsmount {
-        // SAFETY: By the type invariant it is mounted: the word stays.
+        // SAFETY: By the type invariant it is mounted: nobody changes the word.
         unsafe { FILESYSTEM.mount.get().read_volatile() }
     }
 }
@@ -163,7 +163,8 @@ impl Node {
         if inode.is_null() {
             return Err(ENOMEM);
         }
-        // SAFETY: The inode is new: nobody else knows it. Its pages are never used.
+        // SAFETY: The inode is new: nobody else looks at it. Who goes through the list of the filesystem
+        // (drop_caches) only holds it, and not longer than this does. Its pages are never used.
         unsafe {
             // CAST: A size is not negative.
             (*inode).i_size = self.size() as i64;

@@ -53,7 +53,8 @@ impl MmTurns {
     }
 
     /// Waits for the turn of the caller's address space; a caller that shares it with nobody needs
-    /// none. `ERESTARTSYS` where a signal comes first.
+    /// none. `ERESTARTNOINTR` where a signal comes first: the call begins anew after its handler, as
+    /// `shmdt(2)` knows no `EINTR`.
     pub(crate) fn take(&self) -> Result<Option<Turn<'_>>> {
         if MmId::is_exclusive() {
             return Ok(None);
@@ -65,7 +66,7 @@ impl MmTurns {
         let mut taken = share.taken.lock();
         while taken.get(&mm).is_some() {
             if share.given_back.wait_interruptible(&mut taken) {
-                return Err(ERESTARTSYS);
+                return Err(ERESTARTNOINTR);
             }
         }
         taken.insert(node);

@@ -29,6 +29,17 @@ pub(crate) fn in_group(gid: Gid) -> bool {
     unsafe { bindings::in_group_p(bindings::kgid_t { val: gid.0 }) != 0 }
 }
 
+/// Returns whether the caller has CAP_SYS_ADMIN in the first user namespace: over the machine.
+pub(crate) fn is_sys_admin() -> bool {
+    // SAFETY: The first user namespace is never freed.
+    unsafe {
+        bindings::ns_capable(
+            &raw mut bindings::init_user_ns,
+            bindings::CAP_SYS_ADMIN as i32,
+        )
+    }
+}
+
 /// The credentials of the calling task.
 ///
 /// # Invariants

@@ -370,7 +370,7 @@ impl Error {
                 "there is not as much memory, or it is locked and larger than what you may lock (ulimit -l)"
             }
             (Call::Serve | Call::EndServing, libc::EPERM) => {
-                "it takes root of the user namespace that owns it: use sudo, or unshare --user --map-current-user --keep-caps --ipc"
+                "it takes root of the user namespace that owns it: use sudo, or unshare --user --map-current-user --keep-caps --ipc; where the module's parameter unprivileged_serve is 0, it takes sudo"
             }
             (Call::Serve, libc::EBUSY) => "the kernel's own has segments in it: ipcs -m lists them, ipcrm removes them",
             (Call::EndServing, libc::EBUSY) => "the module has segments in it: rshm ls lists them, rshm rm removes them",

@@ -16,7 +16,7 @@ pub mod code {
     pub const EINTR: Error = Error(4);
     pub const ENOMEM: Error = Error(12);
     pub const EINVAL: Error = Error(22);
-    pub const ERESTARTSYS: Error = Error(512);
+    pub const ERESTARTNOINTR: Error = Error(513);
 }
 
 impl From<Infallible> for Error {
