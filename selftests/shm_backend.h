@@ -181,6 +181,12 @@ static inline bool shm_has_huge(void)
 	return !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 }
 
+/* Whether an id is the first of this IPC namespace. Where the kernel has but one, that was used before, and it may be any. */
+static inline bool shm_is_first(int id)
+{
+	return access("/proc/self/ns/ipc", F_OK) ? id >= 0 : id == 0;
+}
+
 /* Has the kernel NUMA policies? */
 static inline bool shm_has_numa(void)
 {

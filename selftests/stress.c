@@ -1279,6 +1279,8 @@ static bool is_left_out(enum op op)
 {
 	if (op == HUGEPAGE || op == NOHUGEPAGE)
 		return !shm_has_huge();
+	if (op == MBIND)
+		return !shm_has_numa();
 	if (op == NAMESPACE)
 		return namespaces == 1;
 	return (op == NAMESPACE_FORCED || op == NAMESPACE_LIMITS) && shm_limits_are_parameters();
