@@ -825,14 +825,32 @@ TEST_F(attach, above_the_address_space)
 }
 
 #ifdef __LP64__
+/* The end of the addresses that programs have: on arm64 the kernel is built for a number of bits. */
+static char *end_of_addresses(void)
+{
+#ifdef __x86_64__
+	return (char *)0x7ffffffff000UL;
+#else
+	static const int bits[] = { 36, 39, 42, 47 };
+	char *end, *probe;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		end = (char *)(1UL << bits[i]);
+		probe = mmap(end, shm_page_size(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (probe == MAP_FAILED && errno == ENOMEM)
+			return end;
+		if (probe != MAP_FAILED)
+			munmap(probe, shm_page_size());
+	}
+	return (char *)(1UL << 48);
+#endif
+}
+
 /* On x86 the last page below the non-canonical hole is kept free. A segment must end below the end. */
 TEST_F(attach, at_the_end_of_the_address_space)
 {
-#ifdef __x86_64__
-	char *end = (char *)0x7ffffffff000UL;
-#else
-	char *end = (char *)(1UL << 48);
-#endif
+	char *end = end_of_addresses();
 	char *probe = mmap(end, self->page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	char *top;
 
