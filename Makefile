@@ -8,14 +8,14 @@ OUT ?= build/module
 ifdef CMD
 override CMD := $(value CMD)
 endif
-export CMD WITH SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KERNELS KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V QUICK STAGES MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT ARCH
+export CMD WITH SHARE PROGRAMS RUST_SHM_OFFLINE GUESTS CPUS MEM SMALL KERNEL KERNELS KDIR ACCEL TIMEOUT SEEDS STEPS APPEND QEMU_ARGS MODULE_PARAMS NOMODULE T V QUICK STAGES MIRROR RUST_SHM_CACHE RUST_SHM_SLOW MINUTES REPLAY TIMES SEED ROW SIDE PLOT ARCH FORMAT
 export DESTDIR PREFIX LIBDIR LIB32DIR ZSHDIR KVER
 # What make was given on its command line or by a parent make is not for the makes below.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 
 TOOLBOX := qemu/toolbox
 
-.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs test-kernels tools oracle fuzz coverage failures bench profile help kernel module toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
+.PHONY: docs rust-project.json install uninstall install-dkms deb test-install test-programs test-configs test-kernels tools oracle fuzz coverage failures bench profile help kernel module symbols toolbox toolbox-shell vm shell test test-all stress check run clean clean-cache
 .DEFAULT_GOAL := module
 
 help:
@@ -25,6 +25,11 @@ help:
 ## make KDIR=tree         build it with this host's tools for a prepared kernel tree (DKMS does this)
 module:
 	@$(if $(KDIR),scripts/module "$(KDIR)" "$(OUT)",scripts/for-kernel module)
+
+## make symbols           the kernel's symbols that the module imports, one a line, and how they are exported; KERNEL=..., ARCH=arm64
+##     FORMAT=abi_symbollist   as a list of symbols for Android's kernels has them
+symbols:
+	@scripts/for-kernel symbols
 
 ## make tools             build what is in tools/ for user space: build/tools/; and build/programs/no-sysv
 tools:

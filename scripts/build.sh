@@ -103,6 +103,7 @@ helpers() { # prints what went wrong
 	locked_make selftests/programs build/programs M32=1 >build/programs.log 2>&1 ||
 		{ sed 's/^/# /' build/programs.log; echo "not ok - selftests/programs does not build"; return 1; }
 	sysv_ipc >build/programs/sysv_ipc.reason
+	criu >build/programs/criu.reason
 	unreachable >build/programs/system-calls.reason
 }
 
@@ -110,7 +111,7 @@ helpers() { # prints what went wrong
 # driver says why: our last line.
 unreachable() {
 	local dir=build/programs/debian log=build/programs/system-calls.log go
-	[ -z "${ARCH:-}" ] || { echo "SKIP only on x86-64"; return; }
+	[ "${ARCH:-$(dpkg --print-architecture)}" = amd64 ] || { echo "SKIP only on x86-64"; return; }
 	if ! { [ -d $dir ] || scripts/debian $dir bubblewrap podman crun sudo; } >$log 2>&1; then
 		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and bubblewrap, podman, sudo are not in the cache"
 		else echo "apt cannot download bubblewrap, podman, sudo (with RUST_SHM_OFFLINE=1 their tests are skipped): $(tail -n 1 $log)"; fi
@@ -119,6 +120,7 @@ unreachable() {
 	# No container here has a network.
 	rm -rf $dir/usr/lib/cni $dir/usr/share/{doc,man,locale}
 	[ selftests/programs/raw.go -nt build/programs/raw ] || return 0
+	rm -f build/programs/raw
 	go=$(mktemp -d)
 	if ! scripts/debian "$go/unpacked" golang-go >$log 2>&1; then
 		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and Go is not in the cache"
@@ -150,6 +152,43 @@ sysv_ipc() {
 	if tar -C $dir -xf "$archive" --strip-components=1 && (cd $dir && python3 setup.py -q build_ext --inplace) >$log 2>&1
 	then touch $dir/sysv_ipc.built
 	else echo "sysv_ipc does not build: see $log"; fi
+}
+
+# CRIU, with libraries that the toolbox has not, or not so new; and its own tests of System V shared memory. As sysv_ipc.
+criu() {
+	local dir=build/programs/criu log=build/programs/criu.log got=build/programs/criu.unpacked test flags
+	[ "${ARCH:-$(dpkg --print-architecture)}" = amd64 ] || { echo "SKIP only on x86-64"; return; }
+	[ ! -e $dir/criu.built ] || [ tools/criu/rust_shm_plugin.c -nt $dir/criu.built ] || return 0
+	rm -rf $dir
+	if ! scripts/debian --of forky $got criu libcompel1 libnet9 libnftables1 libnftnl11 libnl-3-200 libprotobuf-c1 >$log 2>&1; then
+		echo "SKIP criu of Debian's next release cannot be had (scripts/build.sh has the list of its packages): $(tail -n 1 $log)"
+		return
+	fi
+	mkdir -p $dir/lib
+	mv $got/usr/sbin/criu $dir/
+	cp -P $got/usr/lib/*/lib*.so.* $dir/lib/
+	if ! LD_LIBRARY_PATH=$dir/lib $dir/criu --version >$log 2>&1; then
+		echo "SKIP criu of Debian's next release does not run with this one's libraries (scripts/build.sh has the list of its own): $(tail -n 1 $log)"
+		return
+	fi
+	# Its makefiles build all of the tests, and what they take.
+	got=/src/$got/source/test/zdtm
+	mkdir -p $dir/include/common $dir/include/compel/plugins/std
+	: >$dir/include/common/config.h
+	ln -s "$got/../../include/common/arch/x86/asm" $dir/include/common/asm
+	echo '#include <sys/syscall.h>' >$dir/include/compel/plugins/std/syscall-codes.h
+	for test in shm shm-unaligned shm-mp ipc_namespace; do
+		flags=''
+		[ $test != shm-unaligned ] || flags=-DZDTM_SHM_UNALIGNED
+		# shellcheck disable=SC2046
+		cc -O2 -g -w -D_GNU_SOURCE $flags -o $dir/zdtm-$test -I "$got/lib" -I $dir/include -I "$got/../../include" \
+			-iquote "$got/lib/arch/x86/include" -iquote "$got/../../criu/include" -iquote "$got/../.." "$got/static/$test.c" \
+			$(printf "$got/lib/%s.c " datagen msg parseargs test streamutil lock ns tcp unix fs sysctl mem file mountinfo) 2>$log ||
+			{ echo "zdtm's $test does not build: see $log"; return; }
+	done
+	if cc -shared -fPIC -O2 -Wall -Wextra -Werror -o $dir/rust_shm_plugin.so tools/criu/rust_shm_plugin.c 2>$log
+	then rm -rf build/programs/criu.unpacked && touch $dir/criu.built
+	else echo "the plugin for CRIU does not build: see $log"; fi
 }
 
 build_all() { # prints what went wrong

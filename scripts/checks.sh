@@ -76,6 +76,7 @@ checks() {
 	check "the crates in tools/ can be published" packaging/crates
 	check "the public interface of the crates in tools/ is what their api.txt say" cargo_in tools test -p rshm --test api
 	check "licences of the project's own files in tools/ and the examples" own_licences
+	check "scripts/symbols lists what an object imports, and fails for what the kernel does not export" imports
 	check "qemu/kernel-log tells a complaint of the kernel from what looks like one" qemu/kernel-log-test
 	check "scripts/dependencies.py, which checks these, is right itself" scripts/dependencies.py test
 	echo "1..$n"
@@ -98,6 +99,17 @@ own_licences() {
 			grep -qE '"license":"MIT OR Apache-2.0"' || { echo "tools/$file/Cargo.toml"; status=1; }
 	done
 	return $status
+}
+
+imports() {
+	local dir
+	dir=$(mktemp -d)
+	echo 'extern int b, a; int *both[] = { &b, &a };' | gcc -c -x c -o "$dir/object" - || return
+	printf '0x0\tb\tvmlinux\tEXPORT_SYMBOL_GPL\tNS\n' >"$dir/symvers"
+	if scripts/symbols "$dir/object" "$dir/symvers" 2>"$dir/said" >/dev/null || ! grep -q 'has no a$' "$dir/said"; then cat "$dir/said"; return 1; fi
+	printf '0x0\ta\tvmlinux\tEXPORT_SYMBOL\t\n' >>"$dir/symvers"
+	diff <(scripts/symbols "$dir/object" "$dir/symvers") <(printf 'a\tEXPORT_SYMBOL\nb\tEXPORT_SYMBOL_GPL\tNS\n') &&
+		diff <(scripts/symbols "$dir/object" "$dir/symvers" abi_symbollist) <(printf '[abi_symbol_list]\n  a\n  b\n')
 }
 
 # The page lists just those differences that the tester lets pass.

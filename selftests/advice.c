@@ -94,6 +94,16 @@ FIXTURE_TEARDOWN(advice)
 }
 
 /* Each number there is, and some that there are not. */
+static bool has_ksm(void)
+{
+	return !access("/sys/kernel/mm/ksm", F_OK);
+}
+
+#define NEEDS_POISON() do { \
+	if (meminfo("HardwareCorrupted") < 0) \
+		SKIP(return, "this kernel does not handle failures of memory"); \
+} while (0)
+
 TEST_F(advice, answers)
 {
 	static const int bad[] = { 5, 6, 7, MADV_FREE, MADV_WIPEONFORK, 26, 50, 99, 104, 1000, -1 };
@@ -105,7 +115,8 @@ TEST_F(advice, answers)
 
 	pattern_fill(self->addr, self->size, 1);
 	for (i = 0; i < ARRAY_SIZE(good); i++) {
-		bool there = shm_has_huge() || (good[i] != MADV_HUGEPAGE && good[i] != MADV_NOHUGEPAGE);
+		bool there = (shm_has_huge() || (good[i] != MADV_HUGEPAGE && good[i] != MADV_NOHUGEPAGE)) &&
+			     (has_ksm() || (good[i] != MADV_MERGEABLE && good[i] != MADV_UNMERGEABLE));
 
 		EXPECT_EQ(there ? 0 : -1, madvise(self->addr, self->size, good[i]))
 			TH_LOG("advice %d: %s", good[i], strerror(errno));
@@ -187,6 +198,8 @@ TEST_F(advice, merging_leaves_it_alone)
 {
 	int i;
 
+	if (!has_ksm())
+		SKIP(return, "this kernel has no KSM");
 	SHM_IN_CHILD({
 		ASSERT_EQ(0, prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0));
 		for (i = 0; i < PAGES; i++)
@@ -404,6 +417,7 @@ TEST_F(advice, poisoned_page_is_sigbus_for_all)
 	long before = corrupted();
 	int pipefd[2], fd;
 
+	NEEDS_POISON();
 	ASSERT_EQ(0, pipe(pipefd));
 	ASSERT_EQ(0, shm_small_pages(self->addr, self->size));
 	pattern_fill(self->addr, self->size, 1);
@@ -453,6 +467,7 @@ TEST_F(advice, poisoned_page_of_a_removed_segment)
 	int id;
 	char *addr = shm_new_segment(self->shm, 4 * self->page, NULL, &id);
 
+	NEEDS_POISON();
 	ASSERT_NE(SHM_FAILED, addr);
 	memset(addr, 1, 4 * self->page);
 	ASSERT_EQ(0, self->shm->rmid(id));
@@ -467,6 +482,7 @@ TEST_F(advice, soft_offline_moves_the_page)
 {
 	int i;
 
+	NEEDS_POISON();
 	pattern_fill(self->addr, self->size, 3);
 	for (i = 0; i < PAGES; i += 5) {
 		ASSERT_EQ(0, madvise(self->addr + i * self->page, self->page, MADV_SOFT_OFFLINE))
@@ -768,6 +784,7 @@ TEST_F(huge, poisoned_page)
 	char *addr, *again;
 	size_t offset;
 
+	NEEDS_POISON();
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
 	addr = shm_new_segment(self->shm, 4 * MIB, vma_hole(4 * MIB), &id);
 	again = self->shm->attach(id, vma_hole(4 * MIB), 0);

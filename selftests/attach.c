@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "shm_backend.h"
@@ -646,6 +647,26 @@ TEST_F(attach, map_files_link)
 	EXPECT_STREQ("/SYSV52534d31 (deleted)", target);
 }
 
+/* CRIU knows an attach by its name, and by the device number that anonymous shared memory has; and its segment by the inode's number. */
+TEST_F(attach, map_files_is_on_the_device_of_shared_memory)
+{
+	char *addr = self->shm->attach(self->id, NULL, 0), path[96];
+	void *anonymous = mmap(NULL, self->page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct stat of_attach, of_anonymous;
+
+	ASSERT_NE(SHM_FAILED, addr);
+	ASSERT_NE(MAP_FAILED, anonymous);
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + self->size);
+	ASSERT_EQ(0, stat(path, &of_attach));
+	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)anonymous, (unsigned long)anonymous + self->page);
+	ASSERT_EQ(0, stat(path, &of_anonymous));
+	EXPECT_EQ(of_anonymous.st_dev, of_attach.st_dev);
+	EXPECT_EQ((ino_t)self->id, of_attach.st_ino);
+	EXPECT_EQ((off_t)self->size, of_attach.st_size);
+	EXPECT_TRUE(S_ISREG(of_attach.st_mode));
+	EXPECT_EQ(0, munmap(anonymous, self->page));
+}
+
 /* A privileged process can open the file behind an attach; whatever it does to it, the segment's life is not disturbed. */
 TEST_F(attach, map_files_open_does_no_harm)
 {
@@ -804,14 +825,32 @@ TEST_F(attach, above_the_address_space)
 }
 
 #ifdef __LP64__
+/* The end of the addresses that programs have: on arm64 the kernel is built for a number of bits. */
+static char *end_of_addresses(void)
+{
+#ifdef __x86_64__
+	return (char *)0x7ffffffff000UL;
+#else
+	static const int bits[] = { 36, 39, 42, 47 };
+	char *end, *probe;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++) {
+		end = (char *)(1UL << bits[i]);
+		probe = mmap(end, shm_page_size(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (probe == MAP_FAILED && errno == ENOMEM)
+			return end;
+		if (probe != MAP_FAILED)
+			munmap(probe, shm_page_size());
+	}
+	return (char *)(1UL << 48);
+#endif
+}
+
 /* On x86 the last page below the non-canonical hole is kept free. A segment must end below the end. */
 TEST_F(attach, at_the_end_of_the_address_space)
 {
-#ifdef __x86_64__
-	char *end = (char *)0x7ffffffff000UL;
-#else
-	char *end = (char *)(1UL << 48);
-#endif
+	char *end = end_of_addresses();
 	char *probe = mmap(end, self->page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	char *top;
 

@@ -393,6 +393,7 @@ TEST_F(ctl, both_infos_return_the_highest_index)
 	struct rust_shm_usage usage;
 	int ids[4], i;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	EXPECT_EQ(0, self->shm->ipc_info(&limits));
 	EXPECT_EQ(0, self->shm->shm_info(&usage));
 	for (i = 0; i < 4; i++) {
@@ -418,6 +419,7 @@ TEST_F(ctl, highest_index_has_no_sequence_number)
 	struct rust_shm_usage usage;
 	int i, id;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	for (i = 0; i < MIN_CYCLE; i++) {
 		id = self->shm->get(IPC_PRIVATE, 4096, 0600);
 		ASSERT_LE(0, id);
@@ -483,6 +485,7 @@ TEST_F(ctl, shm_stat_returns_the_whole_id)
 	struct rust_shm_stat by_id, by_index, any;
 	int i, id;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	for (i = 0; i < MIN_CYCLE + 5; i++) {
 		id = self->shm->get(SHM_KEY, 12345, IPC_CREAT | 0640);
 		ASSERT_LE(0, id);
@@ -506,6 +509,7 @@ TEST_F(ctl, shm_stat_looks_at_the_index_in_any_id)
 	int id = self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0600);
 	struct rust_shm_stat stat;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	/* The built-in takes the low bits of the number and does not check the rest. */
 	ASSERT_EQ(0, id);
 	EXPECT_EQ(id, self->shm->stat_index(1 << INDEX_BITS, &stat));
@@ -518,6 +522,7 @@ TEST_F(ctl, shm_stat_of_a_hole_is_einval)
 	struct rust_shm_stat stat;
 	int i;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	for (i = 0; i < 3; i++)
 		ASSERT_EQ(i, self->shm->get(IPC_PRIVATE, 4096, 0600));
 	ASSERT_EQ(0, self->shm->rmid(1));
@@ -580,8 +585,8 @@ TEST_F(ctl, infos_need_no_permission)
 	ASSERT_LE(0, self->shm->get(SHM_KEY, 12345, IPC_CREAT));
 	SHM_CHILD {
 		ASSERT_EQ(0, setresuid(STRANGER, STRANGER, STRANGER));
-		EXPECT_EQ(0, self->shm->ipc_info(&limits));
-		EXPECT_EQ(0, self->shm->shm_info(&usage));
+		EXPECT_LE(0, self->shm->ipc_info(&limits));
+		EXPECT_LE(0, self->shm->shm_info(&usage));
 		EXPECT_EQ(1, usage.used_ids);
 	}
 }

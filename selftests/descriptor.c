@@ -869,6 +869,8 @@ TEST_F(descriptor, other_users_and_namespaces_can_use_it)
 	int sockets[2], fd;
 	char text[16] = "", *addr;
 
+	SHM_NEEDS_NAMESPACE("ipc");
+	SHM_NEEDS_NAMESPACE("user");
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
 	ASSERT_EQ(6, pwrite(self->fd, "hello", 6, 0));
 	ASSERT_EQ(0, send_fd(sockets[0], self->reader));
@@ -911,6 +913,7 @@ TEST_F(descriptor, the_end_of_its_namespace_is_not_its_own)
 	int sockets[2], fd;
 	char text[8] = "", *addr;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
 	SHM_CHILD {
 		int id;

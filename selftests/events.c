@@ -43,8 +43,8 @@ FIXTURE_SETUP(events)
 	self->page = shm_page_size();
 	if (stat(TRACEFS "/instances", &st))
 		ASSERT_EQ(0, mount("tracefs", TRACEFS, "tracefs", 0, NULL));
-	ASSERT_EQ(0, stat("/proc/self/ns/ipc", &st));
-	self->ns = st.st_ino;
+	/* A kernel without IPC namespaces shows 0. */
+	self->ns = stat("/proc/self/ns/ipc", &st) ? 0 : st.st_ino;
 	snprintf(self->dir, sizeof(self->dir), TRACEFS "/instances/rust_shm-%d", getpid());
 	ASSERT_EQ(0, mkdir(self->dir, 0700));
 	ASSERT_EQ(0, write_in(self->dir, "set_event_pid", "%d", getpid()));

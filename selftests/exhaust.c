@@ -57,6 +57,8 @@ FIXTURE_SETUP(exhaust)
 {
 	const char *mib = getenv("RUST_SHM_EXHAUST_MIB");
 
+	SHM_NEEDS_NAMESPACE("ipc");
+	SHM_NEEDS_NAMESPACE("user");
 	self->shm = variant->shm;
 	SHM_ENTER(self->shm);
 	self->max = (mib ? atol(mib) : 64) * (long)MIB;

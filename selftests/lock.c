@@ -484,6 +484,7 @@ TEST_F(lock, limit_holds_across_processes_and_namespaces)
 {
 	int first = make(_metadata, self->shm, 5), second = make(_metadata, self->shm, 4), third;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	SHM_CHILD {
 		become(_metadata, USER, GROUP, 0);
 		ASSERT_EQ(0, lock(self->shm, first));
@@ -718,6 +719,7 @@ TEST_F(lock, ends_with_a_creator_where_removal_is_forced)
 
 TEST_F(lock, ends_with_the_namespace)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
 	SHM_CHILD {
 		int id, attached;
 
@@ -773,7 +775,7 @@ TEST_F(lock, ids_are_checked_first)
 		EXPECT_ERRNO(EINVAL, unlock(self->shm, stale));
 		EXPECT_ERRNO(EINVAL, lock(self->shm, id + 4000));
 		/* Another sequence number. */
-		EXPECT_ERRNO(EINVAL, lock(self->shm, id | 1 << 16));
+		EXPECT_ERRNO(EINVAL, lock(self->shm, id ^ 1 << 16));
 		EXPECT_ERRNO(EINVAL, lock(self->shm, INT_MAX));
 		EXPECT_ERRNO(EPERM, lock(self->shm, id));
 		EXPECT_ERRNO(EPERM, unlock(self->shm, id));
@@ -789,6 +791,7 @@ TEST_F(lock, root_of_a_user_namespace_is_nobody_in_the_parents)
 {
 	int theirs = make(_metadata, self->shm, 1), mine = make(_metadata, self->shm, 1);
 
+	SHM_NEEDS_NAMESPACE("user");
 	ASSERT_EQ(0, self->shm->set(mine, 1000, 1000, 0600));
 	SHM_CHILD {
 		enter_user_namespace(_metadata);
@@ -804,6 +807,8 @@ TEST_F(lock, root_of_a_user_namespace_is_nobody_in_the_parents)
 
 TEST_F(lock, root_of_a_user_namespace_may_in_its_own_but_is_bound)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
+	SHM_NEEDS_NAMESPACE("user");
 	SHM_CHILD {
 		int id;
 
@@ -833,6 +838,7 @@ TEST_F(lock, user_namespace_counts_towards_who_made_it)
 {
 	int first, second;
 
+	SHM_NEEDS_NAMESPACE("user");
 	SHM_CHILD {
 		/*
 		 * The limit at the making of the namespace holds for all of it. Linux takes its number of bytes for one of pages.

@@ -22,6 +22,7 @@ SHM_BOTH(namespace)
 
 FIXTURE_SETUP(namespace)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
 	self->shm = variant->shm;
 	SHM_ENTER(self->shm);
 	self->id = self->shm->get(SHM_KEY, 4096, IPC_CREAT | 0644);
@@ -217,6 +218,7 @@ TEST_F(namespace, owners_are_shown_as_the_reader_knows_them)
 	struct rust_shm_stat stat;
 	struct shm_row row;
 
+	SHM_NEEDS_NAMESPACE("user");
 	ASSERT_EQ(0, self->shm->set(self->id, 1003, 1004, 0644));
 	SHM_CHILD {
 		enter_user_namespace(_metadata);
@@ -242,6 +244,7 @@ TEST_F(namespace, creators_of_a_user_namespace_are_known_outside)
 	struct rust_shm_stat stat;
 	int id;
 
+	SHM_NEEDS_NAMESPACE("user");
 	SHM_CHILD {
 		enter_user_namespace(_metadata);
 		id = self->shm->get(SHM_KEY + 1, 4096, IPC_CREAT | 0600);
@@ -265,6 +268,7 @@ TEST_F(namespace, set_takes_only_ids_the_caller_has_names_for)
 {
 	struct rust_shm_stat before, after;
 
+	SHM_NEEDS_NAMESPACE("user");
 	ASSERT_EQ(0, self->shm->set(self->id, 1000, 1000, 0644));
 	ASSERT_EQ(0, self->shm->stat(self->id, &before));
 	SHM_CHILD {
@@ -281,6 +285,7 @@ TEST_F(namespace, root_of_a_user_namespace_is_nobody_in_the_parents)
 {
 	struct rust_shm_stat stat;
 
+	SHM_NEEDS_NAMESPACE("user");
 	ASSERT_EQ(0, self->shm->set(self->id, 1003, 1003, 0600));
 	SHM_CHILD {
 		enter_user_namespace(_metadata);
@@ -296,6 +301,7 @@ TEST_F(namespace, root_of_a_user_namespace_is_nobody_in_the_parents)
 
 TEST_F(namespace, owner_keeps_its_rights_in_a_user_namespace)
 {
+	SHM_NEEDS_NAMESPACE("user");
 	ASSERT_EQ(0, self->shm->set(self->id, 1000, 1000, 0600));
 	SHM_CHILD {
 		enter_user_namespace(_metadata);
@@ -312,6 +318,7 @@ TEST_F(namespace, root_of_a_user_namespace_rules_its_own_ipc_namespace)
 	struct rust_shm_stat stat;
 	int id;
 
+	SHM_NEEDS_NAMESPACE("user");
 	SHM_CHILD {
 		enter_user_namespace(_metadata);
 		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
@@ -345,6 +352,7 @@ TEST_F(namespace, pids_are_shown_as_the_reader_knows_them)
 	char *memory;
 	int id;
 
+	SHM_NEEDS_NAMESPACE("pid");
 	memory = self->shm->attach(self->id, NULL, 0);
 	ASSERT_NE(SHM_FAILED, memory);
 	ASSERT_EQ(0, self->shm->stat(self->id, &stat));
@@ -424,6 +432,7 @@ static bool references_fall_to(int count)
 
 FIXTURE_SETUP(device_namespace)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
 	SHM_ENTER(&shm_rust);
 	self->fd = shm_rust_fd();
 	self->baseline = settled_references();
@@ -523,6 +532,7 @@ TEST_F(device_namespace, table_shows_pids_as_the_reader_knows_them)
 	pid_t pid;
 	int id;
 
+	SHM_NEEDS_NAMESPACE("pid");
 	id = shm_rust.get(SHM_KEY, 4096, IPC_CREAT | 0600);
 	ASSERT_LE(0, id);
 	ASSERT_EQ(0, unshare(CLONE_NEWPID));

@@ -154,13 +154,14 @@ TEST_F(restore, key_exists)
 	EXPECT_ERRNO(EEXIST, restore(&other));
 	EXPECT_EQ(1, shm_count(&shm_rust));
 	ASSERT_EQ(0, shm_rust.rmid(self->good.id));
-	EXPECT_EQ(0, restore(&other));
+	EXPECT_TRUE(shm_is_first(restore(&other)));
 }
 
 TEST_F(restore, next_free_id_is_that_of_the_cycle)
 {
 	struct rust_shm_restore other = { .id = -1, .size = 1 };
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	ASSERT_EQ(0, shm_rust.get(IPC_PRIVATE, 1, 0600));
 	EXPECT_EQ(1, restore(&other));
 	EXPECT_EQ(2, shm_rust.get(IPC_PRIVATE, 1, 0600));
@@ -226,7 +227,7 @@ TEST_F(restore, bad_values_are_einval_and_change_nothing)
 	given.flags |= 20 << RUST_SHM_HUGE_SHIFT;
 	EXPECT_ERRNO(EINVAL, restore(&given));
 	expect_nothing(_metadata);
-	EXPECT_EQ(0, shm_rust.get(SHM_KEY, 1, IPC_CREAT | IPC_EXCL | 0600));
+	EXPECT_TRUE(shm_is_first(shm_rust.get(SHM_KEY, 1, IPC_CREAT | IPC_EXCL | 0600)));
 }
 
 TEST_F(restore, limits_hold)
@@ -282,6 +283,8 @@ TEST_F(restore, takes_a_capability)
 /* Root in a user namespace has no say in the IPC namespace of its parent, and in one of its own sees its own ids. */
 TEST_F(restore, in_a_user_namespace)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
+	SHM_NEEDS_NAMESPACE("user");
 	SHM_CHILD {
 		struct rust_shm_restore given = self->good;
 		struct rust_shm_stat stat;
@@ -356,7 +359,7 @@ TEST_F(restore, close_refuses_what_it_cannot)
 	struct rust_shm_restore given = self->good, bad;
 	int ordinary = shm_rust.get(IPC_PRIVATE, 1, 0600);
 
-	ASSERT_EQ(0, ordinary);
+	ASSERT_TRUE(shm_is_first(ordinary));
 	given.flags = RUST_SHM_RESTORE_CLOSE;
 	EXPECT_ERRNO(EINVAL, restore(&given));
 	given.id = ordinary;
@@ -519,6 +522,7 @@ TEST_F(restore, end_of_the_namespace_takes_them)
 {
 	int before = module_references();
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	SHM_CHILD {
 		struct rust_shm_restore given = self->good;
 
@@ -561,6 +565,51 @@ TEST_F(restore, locked_counts_for_the_caller)
 		given.mode &= ~RUST_SHM_MODE_LOCKED;
 		ASSERT_EQ(given.id, restore(&given));
 	}
+	given.flags = 0;
+	expect_restored(_metadata, given.id, &given);
+}
+
+/* Which error wins: the segment's and the caller's before that of the limit. */
+TEST_F(restore, close_asks_before_it_counts)
+{
+	struct rust_shm_restore given = self->good;
+	struct rlimit none = { 0, 0 };
+
+	given.flags = RUST_SHM_RESTORE_OPEN;
+	ASSERT_EQ(given.id, restore(&given));
+	given.mode |= RUST_SHM_MODE_LOCKED;
+	given.flags = RUST_SHM_RESTORE_CLOSE;
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
+		with_capability(_metadata, CAP_CHECKPOINT_RESTORE);
+		EXPECT_ERRNO(EPERM, restore(&given));
+	}
+	ASSERT_EQ(given.id, restore(&given));
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
+		with_capability(_metadata, CAP_CHECKPOINT_RESTORE);
+		EXPECT_ERRNO(EINVAL, restore(&given));
+	}
+}
+
+/* What SHM_LOCK has counted is not counted twice, not even for a moment. */
+TEST_F(restore, locked_while_it_is_open_counts_once)
+{
+	struct rust_shm_restore given = self->good;
+	struct rlimit one = { 16 * self->page, 16 * self->page };
+
+	given.size = one.rlim_cur;
+	SHM_CHILD {
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &one));
+		with_capability(_metadata, CAP_CHECKPOINT_RESTORE);
+		given.flags = RUST_SHM_RESTORE_OPEN;
+		ASSERT_EQ(given.id, restore(&given));
+		ASSERT_EQ(0, shm_rust.ctl(given.id, SHM_LOCK, NULL));
+		given.mode |= RUST_SHM_MODE_LOCKED;
+		given.flags = RUST_SHM_RESTORE_CLOSE;
+		ASSERT_EQ(given.id, restore(&given));
+	}
+	given.mode |= RUST_SHM_MODE_LOCKED;
 	given.flags = 0;
 	expect_restored(_metadata, given.id, &given);
 }
@@ -634,6 +683,7 @@ TEST_F(restore, pids_in_another_pid_namespace)
 {
 	struct rust_shm_restore given = self->good;
 
+	SHM_NEEDS_NAMESPACE("pid");
 	given.cpid = getpid();
 	given.lpid = GONE;
 	given.mode = 0666;

@@ -181,6 +181,18 @@ static inline bool shm_has_huge(void)
 	return !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 }
 
+/* Whether an id is the first of this IPC namespace. Where the kernel has but one, that was used before, and it may be any. */
+static inline bool shm_is_first(int id)
+{
+	return access("/proc/self/ns/ipc", F_OK) ? id >= 0 : id == 0;
+}
+
+/* Has the kernel NUMA policies? */
+static inline bool shm_has_numa(void)
+{
+	return !access("/proc/self/numa_maps", F_OK);
+}
+
 /*
  * Whether an ordinary segment can have a folio that a PMD maps. The module gives it none of more than 2 MiB, which pages of 16 KiB or more
  * would make.
@@ -243,6 +255,13 @@ static inline char *shm_new_segment(const struct shm_backend *shm, size_t size, 
 do { \
 	if (!shm_has_huge()) \
 		SKIP(return, "this kernel has no transparent huge pages"); \
+} while (0)
+
+/* For a test with a namespace of its own: "ipc" (also where the first ids matter), "pid", "user". A kernel may be built without. */
+#define SHM_NEEDS_NAMESPACE(name) \
+do { \
+	if (access("/proc/self/ns/" name, F_OK)) \
+		SKIP(return, "this kernel has no " name " namespaces"); \
 } while (0)
 
 /* For a test of ordinary segments with large folios. */

@@ -103,6 +103,7 @@ struct shared {
 static struct shared *shared;
 static const struct shm_backend *shm;
 static int namespace_fd[NAMESPACES];
+static unsigned int namespaces = NAMESPACES;	/* one where the kernel has but one */
 
 /* This process. */
 static unsigned int me, group;
@@ -1088,6 +1089,11 @@ static int do_fork_exec(void)
 	return child_end("exec", pid, false);
 }
 
+static int go_to(unsigned int namespace)
+{
+	return namespaces > 1 ? setns(namespace_fd[namespace], CLONE_NEWIPC) : 0;
+}
+
 /* In a child: a namespace of its own, which ends with it. What it inherits stays attached to the old one. */
 static bool enter_own_namespace(void)
 {
@@ -1268,11 +1274,15 @@ static const struct {
 	[MOVE_MEMORY] = { "drop_caches, compact", NULL, 0 },
 };
 
-/* A kernel without SYSVIPC has no sysctls for it, and no limits for each namespace. */
+/* A kernel without IPC namespaces ends none; one without SYSVIPC has no sysctls for it, and no limits for each namespace. */
 static bool is_left_out(enum op op)
 {
 	if (op == HUGEPAGE || op == NOHUGEPAGE)
 		return !shm_has_huge();
+	if (op == MBIND)
+		return !shm_has_numa();
+	if (op == NAMESPACE)
+		return namespaces == 1;
 	return (op == NAMESPACE_FORCED || op == NAMESPACE_LIMITS) && shm_limits_are_parameters();
 }
 
@@ -1307,9 +1317,9 @@ static void work(unsigned int number, uint64_t seed)
 	seed_with(seed);
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
-	group = number % 4 ? 0 : 1;
+	group = number % 4 ? 0 : namespaces - 1;
 	ids = shared->ids[group];
-	if (group && setns(namespace_fd[group], CLONE_NEWIPC)) {
+	if (group && go_to(group)) {
 		failure("setns: %s", strerror(errno));
 		_exit(1);
 	}
@@ -1510,7 +1520,7 @@ static void count_attaches(pid_t pid, void *arg)
 	FILE *maps;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/ipc", pid);
-	if (readlink(path, link, sizeof(link) - 1) < 0 || strcmp(link, attaches->link))
+	if (namespaces > 1 && (readlink(path, link, sizeof(link) - 1) < 0 || strcmp(link, attaches->link)))
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	maps = fopen(path, "re");
@@ -1545,7 +1555,7 @@ static void count_all(unsigned int namespace)
 	struct shm_row row;
 	int highest, index, id;
 
-	if (readlink("/proc/self/ns/ipc", attaches.link, sizeof(attaches.link) - 1) < 0)
+	if (namespaces > 1 && readlink("/proc/self/ns/ipc", attaches.link, sizeof(attaches.link) - 1) < 0)
 		failure("readlink: %s", strerror(errno));
 	each_process(count_attaches, &attaches);
 	highest = shm->shm_info(&usage);
@@ -1666,6 +1676,11 @@ FIXTURE_SETUP(stress)
 	ASSERT_NE(MAP_FAILED, shared);
 	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 	/* The test is in the first namespace. */
+	if (access("/proc/self/ns/ipc", F_OK)) {
+		namespaces = 1;
+		ASSERT_EQ(0, shm_sysctl_write("shmmni", SEGMENTS));
+		return;
+	}
 	for (i = NAMESPACES - 1; i >= 0; i--) {
 		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 		ASSERT_EQ(0, shm_sysctl_write("shmmni", SEGMENTS));
@@ -1734,8 +1749,8 @@ static bool run(double seconds, unsigned int workers, uint64_t seed, double limi
 			return false;
 		usleep(20000);
 	}
-	for (i = 0; i < NAMESPACES; i++) {
-		if (setns(namespace_fd[i], CLONE_NEWIPC))
+	for (i = 0; i < namespaces; i++) {
+		if (go_to(i))
 			failure("setns: %s", strerror(errno));
 		else
 			count_all(i);
@@ -1751,12 +1766,12 @@ static bool run(double seconds, unsigned int workers, uint64_t seed, double limi
 			usleep(10000);
 		}
 	}
-	for (i = 0; i < NAMESPACES; i++) {
+	for (i = 0; i < namespaces; i++) {
 		struct rust_shm_usage usage;
 		char line[512];
 		FILE *file;
 
-		if (setns(namespace_fd[i], CLONE_NEWIPC)) {
+		if (go_to(i)) {
 			failure("setns: %s", strerror(errno));
 			continue;
 		}
@@ -1770,7 +1785,7 @@ static bool run(double seconds, unsigned int workers, uint64_t seed, double limi
 		if (file)
 			fclose(file);
 	}
-	if (setns(namespace_fd[0], CLONE_NEWIPC))
+	if (go_to(0))
 		failure("setns: %s", strerror(errno));
 	return true;
 }

@@ -297,6 +297,7 @@ TEST_F_TIMEOUT(unload, while_rcu_frees_segments, 60)
 /* A namespace that ends takes its segments along, and with them its hold on the module. */
 TEST_F(unload, segments_of_an_ended_namespace_let_it_go)
 {
+	SHM_NEEDS_NAMESPACE("ipc");
 	SHM_IN_CHILD({
 		char *addr;
 		int id, i;
@@ -323,6 +324,7 @@ TEST_F(unload, attach_from_an_ended_namespace_keeps_it)
 	char *addr;
 	int id;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	ASSERT_EQ(0, unshare(CLONE_NEWIPC));
 	id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
 	addr = shm_rust.attach(id, NULL, 0);
@@ -472,7 +474,8 @@ TEST_F(unload, files_opened_by_proc_outlive_it)
 {
 	const size_t sizes[] = { SIZE, 2 * 1024 * 1024 };
 	char path[96], byte, *addr, *raw[2];
-	int id, fd[2];
+	int id, fd[2], known[2];
+	struct stat before[2], after;
 	size_t i;
 
 	for (i = 0; i < 2; i++) {
@@ -483,6 +486,9 @@ TEST_F(unload, files_opened_by_proc_outlive_it)
 		snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)addr, (unsigned long)addr + sizes[i]);
 		fd[i] = open(path, O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, fd[i]);
+		known[i] = open(path, O_PATH | O_CLOEXEC);
+		ASSERT_LE(0, known[i]);
+		ASSERT_EQ(0, fstat(known[i], &before[i]));
 		raw[i] = mmap(NULL, sizes[i], PROT_READ | PROT_WRITE, MAP_SHARED, fd[i], 0);
 		ASSERT_NE(MAP_FAILED, raw[i]);
 		ASSERT_EQ(0, shm_rust.rmid(id));
@@ -496,6 +502,13 @@ TEST_F(unload, files_opened_by_proc_outlive_it)
 		raw[i][sizes[i] / 2] = 'q';
 		EXPECT_EQ(1, pread(fd[i], &byte, 1, sizes[i] / 2));
 		EXPECT_EQ('q', byte);
+		/* stat(2) was the module's. */
+		ASSERT_EQ(0, fstat(fd[i], &after));
+		EXPECT_EQ(before[i].st_ino, after.st_ino);
+		ASSERT_EQ(0, fstat(known[i], &after));
+		EXPECT_EQ(before[i].st_ino, after.st_ino);
+		EXPECT_NE(before[i].st_dev, after.st_dev);
+		EXPECT_EQ(0, close(known[i]));
 		EXPECT_EQ(0, munmap(raw[i], sizes[i]));
 		EXPECT_EQ(0, close(fd[i]));
 	}
@@ -646,8 +659,8 @@ TEST_F(unload, served_from_the_start)
 	int first = open("/proc/1/ns/ipc", O_RDONLY | O_CLOEXEC), id;
 	struct stat st;
 
-	ASSERT_LE(0, first);
 	SERVE_OR_SKIP();
+	ASSERT_LE(0, first);
 	ASSERT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
 	close_device();
 	ASSERT_EQ(0, module_unload_soon());

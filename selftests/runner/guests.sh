@@ -22,8 +22,8 @@ guest_has() {
 }
 
 # "fault": it makes allocations fail; "numa": it makes two nodes of the memory; "balancing": it moves pages between them; "huge": it has
-# folios larger than a page.
-declare -A OPTIONS=([fault]=FAULT_INJECTION_USERCOPY [numa]=$([ -n "${ARCH:-}" ] && echo NUMA || echo NUMA_EMU) [balancing]=NUMA_BALANCING [huge]=TRANSPARENT_HUGEPAGE)
+# folios larger than a page; "ipcns", "pidns": it has such namespaces.
+declare -A OPTIONS=([ipcns]=IPC_NS [pidns]=PID_NS [fault]=FAULT_INJECTION_USERCOPY [numa]=$([ -n "${ARCH:-}" ] && echo NUMA || echo NUMA_EMU) [balancing]=NUMA_BALANCING [huge]=TRANSPARENT_HUGEPAGE)
 
 kernel_words() {
 	local word

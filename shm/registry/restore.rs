@@ -23,7 +23,10 @@ use crate::shm::{
         restore::Record,
         state::Life, //
     },
-    sys::task::pid::Recorded, //
+    sys::{
+        mm::memlock::LockedPages,
+        task::pid::Recorded, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -63,13 +66,18 @@ impl Registry {
         Self::create(this, caller, limits, context, wanted, key, || id, restored)
     }
 
-    /// Sets the rest of a segment that was made open. `EINVAL` if there is none; `EPERM`, `ENOMEM`.
+    /// Sets the rest of a segment that was made open. `EINVAL` if there is none; then `EPERM`; `ENOMEM` as
+    /// SHM_LOCK.
     pub(crate) fn close(&self, caller: &impl Caller, id: i32, mut record: Record) -> Result<Id> {
         let segment = self.find(id)?;
         if record.is_locked && segment.is_huge() {
             return Err(EINVAL);
         }
-        record.lock(segment.pages())?;
+        // Allocated before the locks are taken, and freed after them.
+        let room = record
+            .is_locked
+            .then(|| KBox::new_uninit(GFP_KERNEL_ACCOUNT))
+            .transpose()?;
         let mut table = self.table.lock();
         let mut state = segment.lock();
         // One that is removed meanwhile stays so.
@@ -78,6 +86,10 @@ impl Registry {
         }
         if !state.ownership.allows_control(caller) {
             return Err(EPERM);
+        }
+        if record.is_locked && state.locked.is_none() {
+            let pages = LockedPages::new(segment.pages())?;
+            record.locked = room.map(|room| room.write(pages));
         }
         state.restore(&mut record);
         drop(state);

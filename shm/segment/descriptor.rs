@@ -32,6 +32,7 @@ use crate::shm::{
                 SealRequests, //
             },
             file::{
+                Change,
                 MappedObject,
                 NewMapping, //
             },
@@ -142,8 +143,8 @@ impl DescribedObject for Descriptor {
         self.segment.alignment()
     }
 
-    fn write(&self, f: &mut dyn FnMut() -> Result<isize>) -> Result<isize> {
-        MappedObject::write(&*self.segment, f)
+    fn write(&self, change: &mut dyn Change) -> Result<isize> {
+        MappedObject::write(&*self.segment, change)
     }
 
     fn punch(&self, bytes: Range<usize>) -> Range<usize> {

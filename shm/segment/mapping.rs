@@ -12,7 +12,10 @@ use crate::shm::sys::{
     events,
     fs::{
         fault::Fault,
-        file::MappedObject,
+        file::{
+            Change,
+            MappedObject, //
+        },
         mapping::Use,
         shmem::Shmem,
         shmem_file::ShmemRef, //
@@ -101,7 +104,7 @@ impl MappedObject for Shared {
         });
     }
 
-    fn write(&self, f: &mut dyn FnMut() -> Result<isize>) -> Result<isize> {
+    fn write(&self, change: &mut dyn Change) -> Result<isize> {
         {
             let mut state = self.state.lock();
             if state.is_sealed() {
@@ -109,7 +112,7 @@ impl MappedObject for Shared {
             }
             state.writers += 1;
         }
-        let done = f();
+        let done = change.make();
         self.state.lock().writers -= 1;
         done
     }

@@ -11,6 +11,7 @@
 #include <linux/memory_hotplug.h>
 #include <linux/mmzone.h>
 #include <linux/pagemap.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
@@ -150,3 +151,57 @@ void rust_shm_drain_cpus(void)
 {
 }
 #endif
+
+/* What shmem has for a regular file, that with another getattr, and the number that it tells. */
+static const struct inode_operations *shmem_operations __ro_after_init;
+static struct inode_operations segment_operations __ro_after_init;
+static dev_t builtin_device __ro_after_init;
+
+/* Does not sleep: see rust_shm_stat_as_mount(). So it is not shmem's, which takes a lock to count blocks again. */
+static int segment_getattr(struct mnt_idmap *idmap, const struct path *path, struct kstat *stat, u32 wanted, unsigned int flags)
+{
+	generic_fillattr(idmap, wanted, d_inode(path->dentry), stat);
+	stat->dev = builtin_device;
+	return 0;
+}
+
+int rust_shm_stat_init(void)
+{
+	/* Where the built-in's segments are. */
+	struct file *file = shmem_file_setup("rust_shm", 0, EMPTY_VMA_FLAGS);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	shmem_operations = file_inode(file)->i_op;
+	segment_operations = *shmem_operations;
+	segment_operations.getattr = segment_getattr;
+	builtin_device = file_inode(file)->i_sb->s_dev;
+	fput(file);
+	return 0;
+}
+
+void rust_shm_stat_as_builtin(struct inode *inode)
+{
+	/* Without one of these, nothing waits for a task that is preempted there. */
+	if (IS_ENABLED(CONFIG_TASKS_RCU) || !IS_ENABLED(CONFIG_PREEMPTION))
+		inode->i_op = &segment_operations;
+}
+
+void rust_shm_stat_as_mount(struct vfsmount *mount)
+{
+	struct super_block *sb = mount->mnt_sb;
+	struct inode *inode;
+	bool found = false;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (inode->i_op != &segment_operations)
+			continue;
+		WRITE_ONCE(inode->i_op, shmem_operations);
+		found = true;
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	/* Who stats one holds it, and does not sleep between the look at its operations and the end of segment_getattr(). */
+	if (found)
+		synchronize_rcu_tasks();
+}

@@ -4,6 +4,7 @@
 
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
 #include <linux/uio.h>
 
 /* flush_dcache_folio() */
@@ -25,5 +26,22 @@ size_t rust_shm_iter_limit(struct iov_iter *iter, size_t limit);
  * writable, or if a page is pinned: somebody may still write to it without a mapping. May sleep.
  */
 int rust_shm_seal(struct inode *inode, unsigned int seals);
+
+/*
+ * stat(2) of a segment's file, which root comes to by /proc/PID/map_files, tells the device number that the kernel's own shared memory
+ * has: by that, and by the name, CRIU knows an attach. /proc/PID/maps goes on to tell that of the mount.
+ */
+
+/* Looks up what it takes. To be called before the next. May sleep. */
+int rust_shm_stat_init(void);
+
+/* For an inode of shmem that is new, on a mount of the module's. */
+void rust_shm_stat_as_builtin(struct inode *inode);
+
+/*
+ * For all inodes of a mount, on which no more are made: what somebody has open outlives the module, and tells the mount's number from now
+ * on. May sleep.
+ */
+void rust_shm_stat_as_mount(struct vfsmount *mount);
 
 #endif

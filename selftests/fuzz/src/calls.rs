@@ -299,7 +299,8 @@ pub const CALLS: &[Call] = &[
     plain("copy_file_range", 3, libc::SYS_copy_file_range, &[File, Pick(&[0]), File, Pick(&[0]), Len, Pick(&[0])]),
     by("poll", 3, &[File, Flags(&[1, 2, 4, 0x10])], |a, v| {
         let mut wanted = libc::pollfd { fd: v[0] as i32, events: v[1] as i16, revents: 0 };
-        a.call(libc::SYS_poll, &[&raw mut wanted as u64, 1, 0])
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        a.call(libc::SYS_ppoll, &[&raw mut wanted as u64, 1, &raw const at_once as u64, 0, 0])
     }),
     plain("fstat", 2, libc::SYS_fstat, &[File, Where]),
     plain("sendfile", 2, libc::SYS_sendfile, &[File, File, Where, Len]),

@@ -14,7 +14,10 @@
 use super::mapping::find_area;
 use super::{
     descriptor_fs::Node,
-    file::NewMapping,
+    file::{
+        Change,
+        NewMapping, //
+    },
     mapping::{
         Access,
         PUNCH_HOLE, //
@@ -82,8 +85,8 @@ pub(crate) trait DescribedObject: Send + Sync {
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     fn alignment(&self) -> usize;
 
-    /// Calls `f`, which writes to the pages, or frees some. `EPERM` if that is sealed.
-    fn write(&self, f: &mut dyn FnMut() -> Result<isize>) -> Result<isize>;
+    /// Makes a change. `EPERM` if that is sealed.
+    fn write(&self, change: &mut dyn Change) -> Result<isize>;
 
     /// Prepares that shmem frees a range of bytes, and returns what of it shmem is to free.
     fn punch(&self, bytes: Range<usize>) -> Range<usize>;

@@ -76,11 +76,25 @@ pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
     /// Prepares a fault that shmem serves next.
     fn fault(&self, fault: &Fault<'_>);
 
-    /// Calls `f`, which writes to the pages, or frees some. `EPERM` if that is sealed.
-    fn write(&self, f: &mut dyn FnMut() -> Result<isize>) -> Result<isize>;
+    /// Makes a change. `EPERM` if that is sealed.
+    fn write(&self, change: &mut dyn Change) -> Result<isize>;
 
     /// Prepares that shmem frees a range of bytes, and returns what of it shmem is to free.
     fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize>;
+}
+
+/// What writes to the pages of an object, or frees some: a closure.
+///
+/// Not `dyn FnMut`: rustc 1.85 gives a closure and its caller different types for `CONFIG_CFI`.
+pub(crate) trait Change {
+    /// Makes the change.
+    fn make(&mut self) -> Result<isize>;
+}
+
+impl<F: FnMut() -> Result<isize>> Change for F {
+    fn make(&mut self) -> Result<isize> {
+        self()
+    }
 }
 
 /// A counted file that maps an object of type `T`. It may be dropped in any context: the last count

@@ -74,6 +74,8 @@ impl TmpfsMount {
     /// Mounts tmpfs with `huge=` as given: `never`, `within_size` or `always`. A kernel without
     /// transparent huge pages has no such option, and no use for it: there it is left out.
     pub(crate) fn new(huge: &CStr) -> Result<Self> {
+        // SAFETY: Mounts are made before there is a file on one.
+        error::to_result(unsafe { bindings::rust_shm_stat_init() }).map_err(shmem_error)?;
         // SAFETY: The name is a string.
         let fs_type = unsafe { bindings::get_fs_type(c"tmpfs".as_char_ptr()) };
         if fs_type.is_null() {
@@ -116,7 +118,11 @@ impl TmpfsMount {
 
 impl Drop for TmpfsMount {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the first reference is ours. Open files have their own.
-        unsafe { bindings::kern_unmount(self.0.as_ptr()) };
+        // SAFETY: By the type invariant the first reference is ours. Open files have their own. No more files
+        // are made: that takes a reference to this.
+        unsafe {
+            bindings::rust_shm_stat_as_mount(self.0.as_ptr());
+            bindings::kern_unmount(self.0.as_ptr());
+        };
     }
 }

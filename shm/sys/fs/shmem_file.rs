@@ -81,6 +81,7 @@ impl ShmemFile {
             let inode = (*file.as_ptr()).f_inode;
             (*inode).i_flags |= bindings::S_PRIVATE;
             (*inode).i_size = size;
+            bindings::rust_shm_stat_as_builtin(inode);
         }
         // INVARIANT: The file was just made.
         Ok(Self {
