@@ -127,7 +127,8 @@ pub const RULES: &[Rule] = &[
         Name::DeviceNumber,
         "Memory",
         Seen::Here,
-        "`/proc/PID/maps` shows the device number of the module's own mount; name and inode are those of the built-in.",
+        "`/proc/PID/maps` shows the device number of the module's own mount; name and inode are those of the built-in. `stat(2)` of \
+         `/proc/PID/map_files` tells that of ordinary shared memory, also with SHM_HUGETLB.",
     ),
     rule(
         Name::Orphans,
