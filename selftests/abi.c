@@ -809,7 +809,8 @@ TEST_F(abi, thirty_two_bit_programs_need_no_translation)
 }
 #endif
 
-TEST_F(abi, random_structures_do_no_harm)
+/* Some of them switch system calls on, which waits until every task that is ready to run has had its turn. */
+TEST_F_TIMEOUT(abi, random_structures_do_no_harm, 150)
 {
 	struct rust_shm_stat good;
 	unsigned int round, i;
@@ -821,7 +822,7 @@ TEST_F(abi, random_structures_do_no_harm)
 
 	/* In a child with a time limit: whatever it attaches, and wherever, goes with it. */
 	SHM_CHILD {
-		alarm(20 * shm_slow());
+		alarm(120 * shm_slow());
 		srandom(1);
 		for (round = 0; round < 20000; round++) {
 			unsigned long request = requests[round % ARRAY_SIZE(requests)];
