@@ -78,29 +78,30 @@ impl permission::Caller for CurrentIpcNamespace<'_> {
     }
 }
 
-/// The size of huge pages, its logarithm or 0, if flags ask for them. `EINVAL` if they have others than
-/// those of memory and `known`.
-pub(super) fn huge_pages(flags: u32, known: u32) -> Result<Option<u32>> {
-    const SIZE: u32 = uapi::SHM_HUGE_MASK << uapi::SHM_HUGE_SHIFT;
+/// The size of huge pages, its logarithm or 0, if flags ask for them.
+fn huge_size(flags: u32) -> Option<u32> {
+    (flags & uapi::SHM_HUGETLB != 0).then_some(flags >> uapi::SHM_HUGE_SHIFT & uapi::SHM_HUGE_MASK)
+}
 
-    let is_huge = flags & uapi::SHM_HUGETLB != 0;
-    let size = if is_huge { SIZE } else { 0 };
+/// The same. `EINVAL` if the flags have others than those of memory and `known`.
+pub(super) fn huge_pages(flags: u32, known: u32) -> Result<Option<u32>> {
+    let huge = huge_size(flags);
+    let size = huge.map_or(0, |_| uapi::SHM_HUGE_MASK << uapi::SHM_HUGE_SHIFT);
     if flags & !(known | uapi::SHM_HUGETLB | uapi::SHM_NORESERVE | size) != 0 {
         return Err(EINVAL);
     }
-    Ok(is_huge.then_some((flags & SIZE) >> uapi::SHM_HUGE_SHIFT))
+    Ok(huge)
 }
 
 /// Decodes the flags of `shmget(2)`; others are ignored.
 pub(super) fn wanted(key: i32, size: usize, flags: u32) -> create::Wanted {
-    let huge = flags & uapi::SHM_HUGETLB != 0;
     create::Wanted {
         key: Key(key),
         size,
         mode: flags & permission::PERMISSION_BITS,
         create: flags & uapi::IPC_CREAT != 0,
         exclusive: flags & uapi::IPC_EXCL != 0,
-        huge: huge.then_some(flags >> uapi::SHM_HUGE_SHIFT & uapi::SHM_HUGE_MASK),
+        huge: huge_size(flags),
         no_reserve: flags & uapi::SHM_NORESERVE != 0,
         if_served: false,
     }

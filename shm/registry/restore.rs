@@ -87,7 +87,7 @@ impl Registry {
         if !state.ownership.allows_control(caller) {
             return Err(EPERM);
         }
-        if record.is_locked && state.locked.is_none() {
+        if record.is_locked && !state.is_locked() {
             let pages = LockedPages::new(segment.pages())?;
             record.locked = room.map(|room| room.write(pages));
         }

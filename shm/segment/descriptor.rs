@@ -31,12 +31,12 @@ use crate::shm::{
                 Events,
                 SealRequests, //
             },
-            file::{
+            file::NewMapping,
+            mapping::{
+                Access,
                 Change,
-                MappedObject,
-                NewMapping, //
+                MappedObject, //
             },
-            mapping::Access,
             shmem_file::ShmemRef, //
         },
         sync::poll_queue::PollQueue, //

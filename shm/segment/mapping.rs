@@ -12,11 +12,11 @@ use crate::shm::sys::{
     events,
     fs::{
         fault::Fault,
-        file::{
+        mapping::{
             Change,
-            MappedObject, //
+            MappedObject,
+            Use, //
         },
-        mapping::Use,
         shmem::Shmem,
         shmem_file::ShmemRef, //
     },

@@ -300,10 +300,7 @@ impl Segment {
             return Ok(());
         }
         if let Some(room) = room {
-            state.locked = Some(room.write(LockedPages::new(self.pages())?));
-            if let Some(pages) = &state.pages {
-                pages.view().set_locked(true);
-            }
+            state.lock_in_memory(room.write(LockedPages::new(self.pages())?));
             return Ok(());
         }
         let locked = state.locked.take();

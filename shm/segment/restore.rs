@@ -56,11 +56,21 @@ impl State {
         if record.is_destroyed {
             self.mark_destroyed();
         }
-        if self.locked.is_none() && record.locked.is_some() {
-            self.locked = record.locked.take();
-            if let Some(pages) = &self.pages {
-                pages.view().set_locked(true);
-            }
+        if let Some(locked) = record.locked.take() {
+            self.lock_in_memory(locked);
         }
+    }
+
+    /// Locks what is counted (SHM_LOCK).
+    pub(super) fn lock_in_memory(&mut self, locked: KBox<LockedPages>) {
+        self.locked = Some(locked);
+        if let Some(pages) = &self.pages {
+            pages.view().set_locked(true);
+        }
+    }
+
+    /// Whether it is locked.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.locked.is_some()
     }
 }

@@ -110,7 +110,7 @@ pub(crate) struct State {
     /// Who made it, for `kernel.shm_rmid_forced`: nobody, if it is restored. Until [`Life::Gone`], as all below.
     pub(super) creator: Option<creator::CreatorRef>,
     /// Set while it is locked in memory (SHM_LOCK): whose limit it counts against.
-    pub(crate) locked: Option<KBox<LockedPages>>,
+    pub(super) locked: Option<KBox<LockedPages>>,
     /// Its namespace, while anybody holds it: as on the built-in, that does not end before.
     pub(super) namespace: Option<IpcNamespace>,
     /// Its pages: made by the first attach, or by get where it is large or of huge pages.

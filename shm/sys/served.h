@@ -53,8 +53,8 @@ struct rust_shm_served {
 
 /*
  * Serves a namespace from now on; the system calls are probed with the first. -EEXIST if it is served, -EBUSY if the built-in has
- * segments in it, -EOPNOTSUPP if the calls cannot be probed, -EINTR if the caller is killed. May sleep. The caller keeps the namespace from ending. Takes served,
- * and frees it after an error.
+ * segments in it, -EOPNOTSUPP if the calls cannot be probed, -EINTR if the caller is killed. May sleep. The caller keeps the namespace from
+ * ending. Takes served, and frees it after an error.
  */
 int rust_shm_serve(struct ipc_namespace *ns, u64 number, struct rust_shm_served *served);
 

@@ -14,12 +14,10 @@
 use super::mapping::find_area;
 use super::{
     descriptor_fs::Node,
-    file::{
-        Change,
-        NewMapping, //
-    },
+    file::NewMapping,
     mapping::{
         Access,
+        Change,
         PUNCH_HOLE, //
     },
     shmem_file::ShmemRef, //

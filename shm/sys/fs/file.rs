@@ -13,6 +13,7 @@ use super::{
     fault::Fault,
     mapping::{
         Access,
+        MappedObject,
         Use,
         PUNCH_HOLE, //
     },
@@ -31,7 +32,6 @@ use crate::shm::sys::{
 };
 use core::{
     marker::PhantomData,
-    ops::Range,
     ptr, //
 };
 use kernel::{
@@ -54,48 +54,6 @@ use kernel::{
     },
     types::ForeignOwnable, //
 };
-
-/// What an [`AttachFile`] maps.
-///
-/// `mapped` and `opened` are called with the lock of the address space held for writing, `closed`
-/// with it held.
-pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
-    /// Counts a mapping that is being made, and returns the file with its pages. An error refuses
-    /// the mapping. It may take away that the mapping can be made writable later.
-    fn mapped(&self, use_of: &mut Use) -> Result<ShmemRef>;
-
-    /// Counts a mapping that was made by copying or splitting another.
-    fn opened(&self, use_of: Use);
-
-    /// Counts a mapping that goes.
-    fn closed(this: ArcBorrow<'_, Self>, use_of: Use);
-
-    /// What the address of a mapping should be a multiple of, in bytes: a page or more.
-    fn alignment(&self) -> usize;
-
-    /// Prepares a fault that shmem serves next.
-    fn fault(&self, fault: &Fault<'_>);
-
-    /// Makes a change. `EPERM` if that is sealed.
-    fn write(&self, change: &mut dyn Change) -> Result<isize>;
-
-    /// Prepares that shmem frees a range of bytes, and returns what of it shmem is to free.
-    fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize>;
-}
-
-/// What writes to the pages of an object, or frees some: a closure.
-///
-/// Not `dyn FnMut`: rustc 1.85 gives a closure and its caller different types for `CONFIG_CFI`.
-pub(crate) trait Change {
-    /// Makes the change.
-    fn make(&mut self) -> Result<isize>;
-}
-
-impl<F: FnMut() -> Result<isize>> Change for F {
-    fn make(&mut self) -> Result<isize> {
-        self()
-    }
-}
 
 /// A counted file that maps an object of type `T`. It may be dropped in any context: the last count
 /// goes when the task returns to user space, or by a work item.

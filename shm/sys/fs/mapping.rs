@@ -1,13 +1,65 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the module's files may be mapped for, and where.
+//! What the module's files map, for which use, and where.
 
+use super::{
+    fault::Fault,
+    shmem::Shmem,
+    shmem_file::ShmemRef, //
+};
 use crate::shm::sys::bindings;
+use core::ops::Range;
 use kernel::{
     mm::virt::flags,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::ArcBorrow, //
 };
+
+#[cfg(doc)]
+use super::file::AttachFile;
+
+/// What an [`AttachFile`] maps.
+///
+/// `mapped` and `opened` are called with the lock of the address space held for writing, `closed`
+/// with it held.
+pub(crate) trait MappedObject: Send + Sync + Sized + 'static {
+    /// Counts a mapping that is being made, and returns the file with its pages. An error refuses
+    /// the mapping. It may take away that the mapping can be made writable later.
+    fn mapped(&self, use_of: &mut Use) -> Result<ShmemRef>;
+
+    /// Counts a mapping that was made by copying or splitting another.
+    fn opened(&self, use_of: Use);
+
+    /// Counts a mapping that goes.
+    fn closed(this: ArcBorrow<'_, Self>, use_of: Use);
+
+    /// What the address of a mapping should be a multiple of, in bytes: a page or more.
+    fn alignment(&self) -> usize;
+
+    /// Prepares a fault that shmem serves next.
+    fn fault(&self, fault: &Fault<'_>);
+
+    /// Makes a change. `EPERM` if that is sealed.
+    fn write(&self, change: &mut dyn Change) -> Result<isize>;
+
+    /// Prepares that shmem frees a range of bytes, and returns what of it shmem is to free.
+    fn punch(&self, pages: Shmem<'_>, bytes: Range<usize>) -> Range<usize>;
+}
+
+/// What writes to the pages of an object, or frees some: a closure.
+///
+/// Not `dyn FnMut`: rustc 1.85 gives a closure and its caller different types for `CONFIG_CFI`.
+pub(crate) trait Change {
+    /// Makes the change.
+    fn make(&mut self) -> Result<isize>;
+}
+
+impl<F: FnMut() -> Result<isize>> Change for F {
+    fn make(&mut self) -> Result<isize> {
+        self()
+    }
+}
 
 /// What a file may be mapped for.
 #[derive(Clone, Copy, PartialEq, Eq)]

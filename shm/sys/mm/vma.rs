@@ -6,10 +6,8 @@ use crate::shm::rules::address::Placement;
 use crate::shm::sys::{
     bindings,
     fs::{
-        file::{
-            AttachFile,
-            MappedObject, //
-        },
+        file::AttachFile,
+        mapping::MappedObject,
         mount::TmpfsMount, //
     },
     task::thread, //
