@@ -19,7 +19,9 @@
 //! | `fs/shmem_file.rs` | a shmem file on it |
 //! | `fs/shmem.rs` | the page cache of its inode |
 //! | `fs/file.rs` | another `struct file` of its inode for an attach: file and VMA operations |
-//! | `fs/descriptor.rs` | a file for a descriptor of user space, on a filesystem of the module's own |
+//! | `fs/mapping.rs` | what these files map, for which use, and where |
+//! | `fs/descriptor.rs` | a file for a descriptor of user space |
+//! | `fs/descriptor_fs.rs` | the filesystem of those, with an inode for each |
 //! | `fs/fault.rs` | a page fault (`struct vm_fault`) in a mapping of that |
 //! | `fs/misc.rs` | a misc device with a mode and a context |
 //! | `fs/parameter.rs` | a module parameter in sysfs |
