@@ -14,7 +14,7 @@ use kernel::prelude::*;
 
 /// The version in `modinfo(8)` and `/sys/module/rust_shm/version`, as `MODULE_VERSION()` defines
 /// it. `module!` has no field for it.
-#[used]
+#[used(compiler)]
 #[link_section = ".modinfo"]
 static VERSION: [u8; 14] = *b"version=0.1.0\0";
 
