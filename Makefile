@@ -57,7 +57,7 @@ test-install:
 ##     SMALL=512M         memory of the guest for tests with little memory; T=pressure has its full size with 1G
 test:
 	@scripts/for-kernel test
-##     KERNEL=7.2         on Debian's newest 7.2; 7.3-rt and 7.3-cloud are its flavours; see KERNEL below
+##     KERNEL=7.2         on Debian's newest 7.2; 7.3-rt and 7.3-cloud are its flavours; testing: on that of Debian's next release; see KERNEL below
 ## make test-kernels      the suite on each of Debian's kernels that the module supports; writes their table in README.md; KERNELS='7.2 7.3-rt'
 test-kernels:
 	@selftests/runner/test-kernels
@@ -74,6 +74,7 @@ test-configs:
 stress:
 	@STRESS_SECONDS="$(SECONDS)" scripts/for-kernel stress
 ## make kernel KERNEL=7.2-rt   fetch one of Debian's kernels (series, and -rt or -cloud) and prepare it for building modules (once)
+## make kernel KERNEL=testing   the newest of Debian's next release, by its rustc and gcc, which come with it: once, 5 minutes, 2 GB; testing-rt, -cloud
 ## make kernel KERNEL=name   build a kernel of our own (once, 10 to 15 minutes; it is kept in the cache), for KERNEL=name below and for
 ##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races), fault (failures)
 kernel:
