@@ -10,7 +10,8 @@ use crate::program::{Arg, Program, Step};
 use crate::shared::{Shared, Worker, ACTORS, BARRIERS};
 use crate::sys;
 use std::ffi::{CStr, CString};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 pub const BUFFER_PAGES: usize = 4;
 const PAGE: usize = 4096;
@@ -59,7 +60,12 @@ pub fn idle() -> ! {
     }
 }
 
-pub fn run(program: &Program, context: &Context) -> ! {
+/// Adds the time since then.
+pub fn spend(to: &AtomicU64, since: Instant) {
+    to.fetch_add(since.elapsed().as_micros() as u64, Relaxed);
+}
+
+pub fn run(program: &Program, context: &Context, since: Instant) -> ! {
     // SAFETY: All of these change this process alone, and the handler does nothing that a signal must not do.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
@@ -92,6 +98,9 @@ pub fn run(program: &Program, context: &Context) -> ! {
     let actors = if others && sys::call(libc::SYS_clone, &FORK) == 0 { [2, 3] } else { [0, 1] };
     context.me.processes[actors[0] / 2].store(std::process::id(), Relaxed);
     let count = used.iter().filter(|used| **used).count() as u32;
+    if actors[0] == 0 {
+        spend(&context.shared.started, since);
+    }
     std::thread::scope(|scope| {
         let mut second = Actor::new(context, actors[1]);
         let mut first = Actor::new(context, actors[0]);
@@ -231,14 +240,16 @@ impl<'a> Actor<'a> {
         if self.left.is_some() {
             return;
         }
+        let since = Instant::now();
         let arrived = &self.context.me.arrived[barrier];
         arrived.fetch_add(1, Relaxed);
         for _ in 0..200 {
             if arrived.load(Relaxed) >= actors {
-                return;
+                break;
             }
             self.sleep(50);
         }
+        spend(&self.context.shared.waited, since);
     }
 
     fn step(&mut self, call: usize, args: &[Arg]) {
@@ -266,10 +277,12 @@ impl<'a> Actor<'a> {
         };
         let values = &values[usize::from(slots.is_some())..args.len()];
         shared.made[call].fetch_add(1, Relaxed);
+        let since = Instant::now();
         let result = match call_of.run {
             Run::Plain(number) => self.call(number, values),
             Run::By(run) => run(self, values),
         };
+        spend(&shared.spent[call], since);
         if result >= 0 {
             shared.succeeded[call].fetch_add(1, Relaxed);
             if let (Some(slots), Some(Arg::Id(slot) | Arg::At(slot, _) | Arg::File(slot))) = (slots, args.first()) {

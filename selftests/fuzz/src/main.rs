@@ -302,6 +302,7 @@ impl Run {
             let calls = calls::CALLS.iter().zip(count);
             calls.filter(|(_, count)| count.load(Relaxed) == 0).map(|(call, _)| call.name).collect()
         };
+        println!("fuzz: time: {}", shared.times(calls::CALLS.iter().map(|call| call.name)));
         println!("fuzz: never succeeded: {}", never(&shared.succeeded).join(" "));
         for error in &self.failed {
             println!("fuzz: FAILED: {error}");

@@ -96,6 +96,11 @@ pub struct Shared {
     /// Calls that were made and that succeeded, by `calls::CALLS`.
     pub made: [AtomicU64; MAX_CALLS],
     pub succeeded: [AtomicU64; MAX_CALLS],
+    /// What they took, in microseconds; and the same of what is no call.
+    pub spent: [AtomicU64; MAX_CALLS],
+    pub waited: AtomicU64,
+    pub started: AtomicU64,
+    pub ran: AtomicU64,
     /// Programs in the corpus.
     pub entries: AtomicU32,
     pub covered: Coverage,
@@ -107,6 +112,16 @@ impl Shared {
         sys::map_shared(ADDRESS, size_of::<Self>())?;
         // SAFETY: It was just mapped, stays so, is full of zeros, and all of it is atomics.
         Ok(unsafe { &*(ADDRESS as *const Self) })
+    }
+
+    /// Where the time goes: the most first, as shares of what all programs took. Calls of several threads go on at the same time.
+    pub fn times(&self, names: impl Iterator<Item = &'static str>) -> String {
+        let others = [("(start of a program)", &self.started), ("(sync)", &self.waited)];
+        let mut all: Vec<_> = names.zip(&self.spent).chain(others).map(|(name, spent)| (spent.load(Relaxed), name)).collect();
+        all.sort_by(|a, b| b.cmp(a));
+        let ran = self.ran.load(Relaxed).max(1);
+        let shares = all.iter().take(12).map(|(spent, name)| format!("{name} {}%", spent * 100 / ran));
+        shares.collect::<Vec<_>>().join(", ")
     }
 
     pub fn calls(&self) -> u64 {
