@@ -11,13 +11,15 @@ use crate::shared::{Shared, Worker, ACTORS, BARRIERS};
 use crate::sys;
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub const BUFFER_PAGES: usize = 4;
 const PAGE: usize = 4096;
 /// Each actor's buffer is this far from the one before.
 const BUFFERS: usize = 0x1800_0000_0000;
 const BUFFER_DISTANCE: usize = 0x10_0000;
+/// How long an actor waits for the others.
+const MEETING: Duration = Duration::from_millis(3);
 /// Touches in a call.
 const TOUCHES: u64 = 1024;
 
@@ -222,6 +224,7 @@ impl<'a> Actor<'a> {
         if self.left.is_some() {
             self.end();
         }
+        self.context.me.gone.fetch_add(1, Relaxed);
     }
 
     /// Ends the thread.
@@ -235,19 +238,16 @@ impl<'a> Actor<'a> {
         unsafe { libc::_exit(0) }
     }
 
-    /// Waits for the other actors, but not for long: they may be gone.
+    /// Waits for the other actors, but not for long: they may have died, or do something that takes long.
     fn wait(&self, barrier: usize, actors: u32) {
         if self.left.is_some() {
             return;
         }
         let since = Instant::now();
-        let arrived = &self.context.me.arrived[barrier];
+        let (arrived, gone) = (&self.context.me.arrived[barrier], &self.context.me.gone);
         arrived.fetch_add(1, Relaxed);
-        for _ in 0..200 {
-            if arrived.load(Relaxed) >= actors {
-                break;
-            }
-            self.sleep(50);
+        while arrived.load(Relaxed) + gone.load(Relaxed) < actors && since.elapsed() < MEETING {
+            sys::call(libc::SYS_sched_yield, &[]);
         }
         spend(&self.context.shared.waited, since);
     }

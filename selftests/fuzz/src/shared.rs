@@ -79,6 +79,8 @@ pub struct Worker {
     pub threads: [AtomicU32; ACTORS],
     pub processes: [AtomicU32; 2],
     pub arrived: [AtomicU32; BARRIERS],
+    /// Actors that have come to their end.
+    pub gone: AtomicU32,
     /// Whether the program has changed the limits of its memory cgroup.
     pub limits_changed: AtomicU32,
     /// Whether the worker waits, as `Shared::pause` asks for.
@@ -110,6 +112,8 @@ pub struct Shared {
 impl Shared {
     pub fn new() -> Result<&'static Self, String> {
         sys::map_shared(ADDRESS, size_of::<Self>())?;
+        // All of it is there from now on: it does not count as left over.
+        sys::call(libc::SYS_madvise, &[ADDRESS as u64, size_of::<Self>() as u64, libc::MADV_POPULATE_WRITE as u64]);
         // SAFETY: It was just mapped, stays so, is full of zeros, and all of it is atomics.
         Ok(unsafe { &*(ADDRESS as *const Self) })
     }

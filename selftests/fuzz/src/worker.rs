@@ -244,7 +244,7 @@ impl<'a> Worker<'a> {
         let slots = me.ids.iter().chain(&me.addresses).chain(&me.files);
         slots.for_each(|slot| slot.store(0, Relaxed));
         me.files.iter().for_each(|file| file.store(-1, Relaxed));
-        me.arrived.iter().for_each(|arrived| arrived.store(0, Relaxed));
+        me.arrived.iter().chain([&me.gone]).for_each(|count| count.store(0, Relaxed));
         if me.limits_changed.swap(0, Relaxed) != 0 {
             self.cgroup.iter().for_each(Cgroup::reset);
         }
