@@ -5,7 +5,10 @@
 //! [`kernel::miscdevice`] has neither: the node would be accessible to root only, and an open file
 //! could reach only statics of the module.
 
-use crate::shm::sys::bindings;
+use crate::shm::sys::{
+    bindings,
+    compat::this_module, //
+};
 use core::marker::PhantomData;
 use kernel::{
     error::to_result,
@@ -95,6 +98,8 @@ impl<D: DeviceFile> Device<D> {
                 // `slot` is valid for writes.
                 unsafe {
                     slot.write(bindings::file_operations {
+                        // An open file holds the module. The table of 7.2's kernel crate has none.
+                        owner: this_module(),
                         llseek: Some(bindings::default_llseek),
                         ..*template.fops
                     })
