@@ -6,7 +6,10 @@
 #include "kselftest_harness.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -970,6 +973,34 @@ TEST_F(attach, failure_keeps_nothing_alive)
 }
 
 /* The answer is where it really is, also when the address space has only one hole left near by. */
+/* Who asks for the build ID of a mapping has the kernel read its file: an attach has none, and the kernel does not warn of it. */
+TEST_F(attach, has_no_build_id)
+{
+	int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct procmap_query query = { .size = sizeof(query) };
+	char id[64], line[1024];
+	ssize_t length;
+	char *addr = self->shm->attach(self->id, NULL, 0);
+
+	ASSERT_NE(SHM_FAILED, addr);
+	memset(addr, 1, self->size);
+	ASSERT_LE(0, maps);
+	ASSERT_LE(0, lseek(log, 0, SEEK_END));
+	query.query_addr = (uintptr_t)addr;
+	query.build_id_addr = (uintptr_t)id;
+	query.build_id_size = sizeof(id);
+	ASSERT_EQ(0, ioctl(maps, PROCMAP_QUERY, &query));
+	EXPECT_EQ((uintptr_t)addr, query.vma_start);
+	EXPECT_EQ(0, query.build_id_size);
+	while ((length = read(log, line, sizeof(line) - 1)) > 0) {
+		line[length] = '\0';
+		EXPECT_EQ(NULL, strstr(line, "read not supported"))
+			TH_LOG("%s", line);
+	}
+	close(maps);
+	close(log);
+}
+
 TEST_F(attach, fills_the_only_hole)
 {
 	char *anon = mmap(self->hole, 3 * self->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);

@@ -10,13 +10,16 @@ use crate::program::{Arg, Program, Step};
 use crate::shared::{Shared, Worker, ACTORS, BARRIERS};
 use crate::sys;
 use std::ffi::{CStr, CString};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 pub const BUFFER_PAGES: usize = 4;
 const PAGE: usize = 4096;
 /// Each actor's buffer is this far from the one before.
 const BUFFERS: usize = 0x1800_0000_0000;
 const BUFFER_DISTANCE: usize = 0x10_0000;
+/// How long an actor waits for the others.
+const MEETING: Duration = Duration::from_millis(3);
 /// Touches in a call.
 const TOUCHES: u64 = 1024;
 
@@ -59,12 +62,19 @@ pub fn idle() -> ! {
     }
 }
 
-pub fn run(program: &Program, context: &Context) -> ! {
+/// Adds the time since then.
+pub fn spend(to: &AtomicU64, since: Instant) {
+    to.fetch_add(since.elapsed().as_micros() as u64, Relaxed);
+}
+
+pub fn run(program: &Program, context: &Context, since: Instant) -> ! {
     // SAFETY: All of these change this process alone, and the handler does nothing that a signal must not do.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::signal(libc::SIGCHLD, libc::SIG_IGN);
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        // Core files would count as left over.
+        libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 });
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_fault as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
@@ -92,6 +102,9 @@ pub fn run(program: &Program, context: &Context) -> ! {
     let actors = if others && sys::call(libc::SYS_clone, &FORK) == 0 { [2, 3] } else { [0, 1] };
     context.me.processes[actors[0] / 2].store(std::process::id(), Relaxed);
     let count = used.iter().filter(|used| **used).count() as u32;
+    if actors[0] == 0 {
+        spend(&context.shared.started, since);
+    }
     std::thread::scope(|scope| {
         let mut second = Actor::new(context, actors[1]);
         let mut first = Actor::new(context, actors[0]);
@@ -213,6 +226,7 @@ impl<'a> Actor<'a> {
         if self.left.is_some() {
             self.end();
         }
+        self.context.me.gone.fetch_add(1, Relaxed);
     }
 
     /// Ends the thread.
@@ -226,19 +240,18 @@ impl<'a> Actor<'a> {
         unsafe { libc::_exit(0) }
     }
 
-    /// Waits for the other actors, but not for long: they may be gone.
+    /// Waits for the other actors, but not for long: they may have died, or do something that takes long.
     fn wait(&self, barrier: usize, actors: u32) {
         if self.left.is_some() {
             return;
         }
-        let arrived = &self.context.me.arrived[barrier];
+        let since = Instant::now();
+        let (arrived, gone) = (&self.context.me.arrived[barrier], &self.context.me.gone);
         arrived.fetch_add(1, Relaxed);
-        for _ in 0..200 {
-            if arrived.load(Relaxed) >= actors {
-                return;
-            }
-            self.sleep(50);
+        while arrived.load(Relaxed) + gone.load(Relaxed) < actors && since.elapsed() < MEETING {
+            sys::call(libc::SYS_sched_yield, &[]);
         }
+        spend(&self.context.shared.waited, since);
     }
 
     fn step(&mut self, call: usize, args: &[Arg]) {
@@ -266,10 +279,12 @@ impl<'a> Actor<'a> {
         };
         let values = &values[usize::from(slots.is_some())..args.len()];
         shared.made[call].fetch_add(1, Relaxed);
+        let since = Instant::now();
         let result = match call_of.run {
             Run::Plain(number) => self.call(number, values),
             Run::By(run) => run(self, values),
         };
+        spend(&shared.spent[call], since);
         if result >= 0 {
             shared.succeeded[call].fetch_add(1, Relaxed);
             if let (Some(slots), Some(Arg::Id(slot) | Arg::At(slot, _) | Arg::File(slot))) = (slots, args.first()) {

@@ -211,7 +211,10 @@ impl Log {
                 Ok(bytes) => {
                     let text = String::from_utf8_lossy(&record[..bytes]);
                     let text = text.split_once(';').map_or(&*text, |(_, text)| text).trim();
+                    // A line of a stack trace may have a function such as lockdep_hardirqs_on_prepare().
+                    let is_frame = text.trim_start_matches("? ").split(' ').next().is_some_and(|word| word.contains("+0x"));
                     if !text.contains("BUG: KCSAN")
+                        && !is_frame
                         && COMPLAINTS.iter().any(|complaint| text.contains(complaint))
                         && self.seen.insert(text.to_string())
                     {

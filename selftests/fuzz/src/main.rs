@@ -135,7 +135,7 @@ impl Run {
             times: if options.seconds.is_some() { None } else { Some(options.times.unwrap_or(1)) },
             workers: cpus.min(WORKERS),
             seed: options.seed.unwrap_or(1),
-            limit: Duration::from_millis(2000 * slow),
+            limit: Duration::from_millis(1000 + 500 * slow),
             patience: Duration::from_secs(60 * slow),
             directory: options.directory.clone(),
             corpus,
@@ -302,6 +302,7 @@ impl Run {
             let calls = calls::CALLS.iter().zip(count);
             calls.filter(|(_, count)| count.load(Relaxed) == 0).map(|(call, _)| call.name).collect()
         };
+        println!("fuzz: time: {}", shared.times(calls::CALLS.iter().map(|call| call.name)));
         println!("fuzz: never succeeded: {}", never(&shared.succeeded).join(" "));
         for error in &self.failed {
             println!("fuzz: FAILED: {error}");

@@ -79,6 +79,8 @@ pub struct Worker {
     pub threads: [AtomicU32; ACTORS],
     pub processes: [AtomicU32; 2],
     pub arrived: [AtomicU32; BARRIERS],
+    /// Actors that have come to their end.
+    pub gone: AtomicU32,
     /// Whether the program has changed the limits of its memory cgroup.
     pub limits_changed: AtomicU32,
     /// Whether the worker waits, as `Shared::pause` asks for.
@@ -96,6 +98,11 @@ pub struct Shared {
     /// Calls that were made and that succeeded, by `calls::CALLS`.
     pub made: [AtomicU64; MAX_CALLS],
     pub succeeded: [AtomicU64; MAX_CALLS],
+    /// What they took, in microseconds; and the same of what is no call.
+    pub spent: [AtomicU64; MAX_CALLS],
+    pub waited: AtomicU64,
+    pub started: AtomicU64,
+    pub ran: AtomicU64,
     /// Programs in the corpus.
     pub entries: AtomicU32,
     pub covered: Coverage,
@@ -105,8 +112,20 @@ pub struct Shared {
 impl Shared {
     pub fn new() -> Result<&'static Self, String> {
         sys::map_shared(ADDRESS, size_of::<Self>())?;
+        // All of it is there from now on: it does not count as left over.
+        sys::call(libc::SYS_madvise, &[ADDRESS as u64, size_of::<Self>() as u64, libc::MADV_POPULATE_WRITE as u64]);
         // SAFETY: It was just mapped, stays so, is full of zeros, and all of it is atomics.
         Ok(unsafe { &*(ADDRESS as *const Self) })
+    }
+
+    /// Where the time goes: the most first, as shares of what all programs took. Calls of several threads go on at the same time.
+    pub fn times(&self, names: impl Iterator<Item = &'static str>) -> String {
+        let others = [("(start of a program)", &self.started), ("(sync)", &self.waited)];
+        let mut all: Vec<_> = names.zip(&self.spent).chain(others).map(|(name, spent)| (spent.load(Relaxed), name)).collect();
+        all.sort_by(|a, b| b.cmp(a));
+        let ran = self.ran.load(Relaxed).max(1);
+        let shares = all.iter().take(12).map(|(spent, name)| format!("{name} {}%", spent * 100 / ran));
+        shares.collect::<Vec<_>>().join(", ")
     }
 
     pub fn calls(&self) -> u64 {

@@ -15,7 +15,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The programs that ran last are kept in a file, each in so many bytes, so that they outlive the kernel.
 const RING: u64 = 32;
@@ -244,7 +244,7 @@ impl<'a> Worker<'a> {
         let slots = me.ids.iter().chain(&me.addresses).chain(&me.files);
         slots.for_each(|slot| slot.store(0, Relaxed));
         me.files.iter().for_each(|file| file.store(-1, Relaxed));
-        me.arrived.iter().for_each(|arrived| arrived.store(0, Relaxed));
+        me.arrived.iter().chain([&me.gone]).for_each(|count| count.store(0, Relaxed));
         if me.limits_changed.swap(0, Relaxed) != 0 {
             self.cgroup.iter().for_each(Cgroup::reset);
         }
@@ -266,9 +266,10 @@ impl<'a> Worker<'a> {
         };
         // struct clone_args
         let args = [flags | into, &raw mut pidfd as u64, 0, 0, libc::SIGCHLD as u64, 0, 0, 0, 0, 0, cgroup];
+        let since = Instant::now();
         let child = sys::call(libc::SYS_clone3, &[args.as_ptr() as u64, size_of_val(&args) as u64]);
         if child == 0 {
-            child::run(program, &self.context);
+            child::run(program, &self.context, since);
         }
         if child < 0 {
             return Err(format!("clone3: errno {}", -child).into());
@@ -288,6 +289,7 @@ impl<'a> Worker<'a> {
         // SAFETY: It has ended, and is ours.
         unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), 0) };
         sys::close(pidfd.into());
+        child::spend(&shared.ran, since);
         Ok(in_time)
     }
 

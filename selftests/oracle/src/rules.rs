@@ -87,7 +87,9 @@ pub const RULES: &[Rule] = &[
         "The first touch brings in the largest aligned block that fits into the segment, up to 2 MiB, if memory has it in one piece. \
          This takes more memory and less time. The block is swapped and moved as one (if it was only read, it is freed, and \
          `MADV_COLLAPSE` finds nothing to bring back), and lies on one NUMA node: where `mbind` gives its parts different nodes, the \
-         policy of the first page holds for attaches on which `mbind` was not called. The parameter `huge` (`never`, `within_size`, \
+         policy of the first page holds for attaches on which `mbind` was not called. A block that root allocates beyond the end \
+         (`/proc/PID/map_files`), or `huge=always` makes there, is mapped as a whole, as in tmpfs: where `mremap` has made a mapping \
+         longer, a page of it that lies beyond the end is zeros, not SIGBUS. The parameter `huge` (`never`, `within_size`, \
          `always`, as tmpfs's mount option) decides for segments that get their file from then on: at the first attach, or at get \
          from 1 MiB on. Of `/sys/kernel/mm/transparent_hugepage/shmem_enabled`, `deny` and `force` hold. \
          With pages of 16 KiB or more, the first touch brings in one page.",
@@ -259,6 +261,14 @@ impl Applied {
             self.note(Name::LargestBlock);
         }
         found
+    }
+
+    /// `LargestBlock`: a touch beyond the end of a file that was made longer is not made, as the page may be part of a block.
+    pub fn block_beyond_the_end(&mut self) -> bool {
+        if !self.small_pages {
+            self.note(Name::LargestBlock);
+        }
+        !self.small_pages
     }
 
     /// The same, where the call does nothing but fail by it: it is not made.

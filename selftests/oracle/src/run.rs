@@ -97,6 +97,8 @@ struct Model {
     huge: HashSet<(u32, i32)>,
     /// Those with SHM_LOCK.
     locked: HashSet<(u32, i32)>,
+    /// Those whose file was made longer.
+    longer: HashSet<(u32, i32)>,
     attaches: [Vec<Attach>; SLOTS],
     /// The IPC namespace of each process.
     namespaces: [u32; SLOTS],
@@ -113,6 +115,7 @@ impl Model {
         self.sizes.retain(|key, _| is_left(key));
         self.huge.retain(is_left);
         self.locked.retain(is_left);
+        self.longer.retain(is_left);
     }
 }
 
@@ -168,6 +171,7 @@ impl<'a> Run<'a> {
                 sizes: HashMap::new(),
                 huge: HashSet::new(),
                 locked: HashSet::new(),
+                longer: HashSet::new(),
                 attaches: Default::default(),
                 namespaces: [0; SLOTS],
                 last_namespace: 0,
@@ -294,6 +298,18 @@ impl<'a> Run<'a> {
                 _ => false,
             };
         }
+        if let Call::File {
+            start,
+            access: Access::Allocate(_) | Access::Write(_),
+            ..
+        } = call
+        {
+            let id = self.model.attaches[slot]
+                .iter()
+                .find(|attach| attach.start == *start)
+                .map(|attach| attach.id);
+            self.model.longer.extend(id.map(|id| (0, id)));
+        }
         if let (Call::Get { size, flags, .. }, Some(id)) = (call, outcomes[0].ok()) {
             let id = id as i32;
             let key = (self.model.namespaces[slot], id);
@@ -395,6 +411,7 @@ impl<'a> Run<'a> {
             || applied.strict_bind(&call)
             || applied.last_remap(&call, at_home)
             || self.is_of_huge(slot, &call)
+            || self.is_beyond(&call)
         {
             return Ok(false);
         }
@@ -683,6 +700,33 @@ impl<'a> Run<'a> {
                 ranges.iter().any(touches)
             });
         found && self.stage.applied.huge_mapping()
+    }
+
+    /// Whether a call touches what a block may cover beyond the end of a file that was made longer, which is the rule `LargestBlock`.
+    fn is_beyond(&mut self, call: &Call) -> bool {
+        let (address, length) = match *call {
+            Call::Load { address }
+            | Call::Store { address, .. }
+            | Call::Run { address }
+            | Call::ReadOther { address, .. } => (address, 1),
+            Call::Lock {
+                address, length, ..
+            } => (address, length),
+            Call::Advise {
+                address,
+                length,
+                advice: libc::MADV_POPULATE_READ | libc::MADV_POPULATE_WRITE,
+            } => (address, length),
+            _ => return false,
+        };
+        let end = address.saturating_add(length);
+        let found = self.model.attaches.iter().flatten().any(|attach| {
+            let key = (0, attach.id);
+            let size = self.model.sizes.get(&key).and_then(|size| page_up(*size));
+            let beyond = attach.start + size.unwrap_or(0).saturating_sub(attach.offset);
+            self.model.longer.contains(&key) && address < attach.end && beyond < end
+        });
+        found && self.stage.applied.block_beyond_the_end()
     }
 
     /// The call that an action is now; none if it has no meaning now.

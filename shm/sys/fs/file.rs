@@ -118,6 +118,8 @@ impl<T: MappedObject> AttachFile<T> {
         // module; `fput()` drops the reference to this one.
         unsafe {
             (*file.as_ptr()).f_op = &Self::FILE_OPS;
+            // Those read and write; who asks for a build ID tries it.
+            (*file.as_ptr()).f_mode &= !bindings::RUST_SHM_FMODE_CAN_READ_WRITE;
             (*file.as_ptr()).private_data = object.into_foreign().cast();
         }
         module_ref.into_raw();

@@ -98,7 +98,7 @@ impl<D: DeviceFile> Device<D> {
                 // `slot` is valid for writes.
                 unsafe {
                     slot.write(bindings::file_operations {
-                        // An open file keeps the module loaded. 7.2's kernel crate leaves it out.
+                        // An open file holds the module. The table of 7.2's kernel crate has none.
                         owner: this_module(),
                         llseek: Some(bindings::default_llseek),
                         ..*template.fops
