@@ -129,7 +129,7 @@ shell:
 ##     KERNEL=tree        a built kernel tree, an image (with NOMODULE=1 or KDIR=tree), or a name as for make kernel
 ##     ARCH=arm64         for that architecture, as make, make tools, run, test and kernel too: 7.3-16k has pages of 16 KiB; build/arm64/
 ##     ACCEL=kvm|tcg|icount   default: kvm where it works, otherwise tcg (software)
-##     CPUS=2 MEM=2G TIMEOUT=3600 BOOT_TIMEOUT=600 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
+##     CPUS=2 MEM=2G TIMEOUT=3600 BOOT_TIMEOUT=300 APPEND='kernel arguments' QEMU_ARGS='...' MODULE_PARAMS='...' NOMODULE=1
 
 ## make toolbox           set up the build environment (every target does it when needed)
 ## make toolbox-shell     a prompt in it, or CMD='...' in it

@@ -46,6 +46,7 @@
 //! | `events.rs` | tracepoints, which `events.c` makes |
 //! | `compat.rs` | what differs between kernels |
 //! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |
+//! | `layout.rs` | compile-time checks of the kernel's structures against its headers |
 
 #![allow(unsafe_code)]
 
@@ -53,6 +54,7 @@ pub(crate) mod compat;
 pub(crate) mod events;
 pub(crate) mod fs;
 mod header;
+mod layout;
 pub(crate) mod mm;
 pub(crate) mod served;
 pub(crate) mod sync;

@@ -5,8 +5,8 @@
 //! `user_shm_lock()` is not exported. This uses the same counters, so that segments of the built-in
 //! and of this module count together.
 
+use crate::shm::sys::bindings;
 use kernel::{
-    bindings,
     cred::Credential,
     prelude::*,
     sync::aref::ARef, //
@@ -89,7 +89,8 @@ fn add(credentials: &Credential, pages: i64) -> Option<i64> {
     let mut sum = None;
     let mut fits = true;
     // SAFETY: Credentials hold a reference to their `ucounts`, these to their user namespace, and
-    // that one to the `ucounts` of its owner. The words change concurrently; each is read once.
+    // that one to the `ucounts` of its owner. The offsets are C's: bindgen does not lay out a user
+    // namespace of 7.2. The words change concurrently; each is read once.
     unsafe {
         let mut counts = (*credentials.as_ptr()).ucounts;
         while !counts.is_null() {
@@ -97,8 +98,12 @@ fn add(credentials: &Credential, pages: i64) -> Option<i64> {
             // CAST: A `long` is as wide as these.
             fits &= (0..=max as i64).contains(&count);
             sum.get_or_insert(count);
-            max = (&raw const (*(*counts).ns).rlimit_max[MEMLOCK]).read_volatile();
-            counts = (*(*counts).ns).ucounts;
+            let ns = (*counts).ns;
+            let limits = ns.byte_add(bindings::RUST_SHM_OFFSET_USER_NS_RLIMIT_MAX);
+            max = limits.cast::<isize>().add(MEMLOCK).read_volatile();
+            counts = *ns
+                .byte_add(bindings::RUST_SHM_OFFSET_USER_NS_UCOUNTS)
+                .cast();
         }
     }
     sum.filter(|_| fits)
