@@ -135,7 +135,7 @@ impl Run {
             times: if options.seconds.is_some() { None } else { Some(options.times.unwrap_or(1)) },
             workers: cpus.min(WORKERS),
             seed: options.seed.unwrap_or(1),
-            limit: Duration::from_millis(1000 + 500 * slow),
+            limit: Duration::from_millis(1000 + 1000 * slow),
             patience: Duration::from_secs(60 * slow),
             directory: options.directory.clone(),
             corpus,
