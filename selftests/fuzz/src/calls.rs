@@ -257,7 +257,7 @@ pub const CALLS: &[Call] = &[
         "restore",
         10,
         &[NewId, Dev, Where, Pick(&[u64::MAX, 0, 1, 5, 0x8005, 0x7fff_ffff]), KEY, Size, RESTORE, SAVED_MODE, Pick(&[0, 0, 1000])],
-        |a, v| restore(a, v[1], v[2], [v[3], v[4], v[5], v[6], v[7], v[8]]),
+        |a, v| restore(a, v[0], v[1], [v[2], v[3], v[4], v[5], v[6], v[7]]),
     ),
     by("restore_close", 8, &[Dev, Where, Id, SAVED_MODE, Pick(&[0, 0, 1000])], |a, v| {
         restore(a, v[0], v[1], [v[2], 0, 0, abi::RESTORE_CLOSE.into(), v[3], v[4]])

@@ -82,6 +82,13 @@ pub fn run(program: &Program, context: &Context, since: Instant) -> ! {
             libc::sigaction(signal, &action, std::ptr::null_mut());
         }
     }
+    // A process that is init of its namespace survives an abort. It is a mistake of ours, or the program has taken away what we stand on.
+    let panics = &context.shared.panics;
+    std::panic::set_hook(Box::new(|_| {
+        panics.fetch_add(1, Relaxed);
+        // SAFETY: Ends the process.
+        unsafe { libc::_exit(1) }
+    }));
     // A program may come upon the numbers of files that are open.
     let null = sys::open(c"/dev/null", libc::O_RDWR);
     for fd in 0..3 {

@@ -135,7 +135,7 @@ impl Run {
             times: if options.seconds.is_some() { None } else { Some(options.times.unwrap_or(1)) },
             workers: cpus.min(WORKERS),
             seed: options.seed.unwrap_or(1),
-            limit: Duration::from_millis(1000 + 500 * slow),
+            limit: Duration::from_millis(1000 + 1000 * slow),
             patience: Duration::from_secs(60 * slow),
             directory: options.directory.clone(),
             corpus,
@@ -268,12 +268,13 @@ impl Run {
             (true, None) => format!("{} places", shared.covered.places.count()),
         };
         println!(
-            "fuzz: {seconds} s: {programs} programs ({}/s), {} calls, {places}, {} pairs, corpus {}, {} too long, {} failures injected",
+            "fuzz: {seconds} s: {programs} programs ({}/s), {} calls, {places}, {} pairs, corpus {}, {} too long, {} panicked, {} failures injected",
             programs / seconds.max(1),
             shared.calls(),
             shared.covered.pairs.count(),
             shared.entries.load(Relaxed),
             shared.timeouts.load(Relaxed),
+            shared.panics.load(Relaxed),
             shared.injected.load(Relaxed),
         );
     }
@@ -319,15 +320,23 @@ impl Run {
         };
         println!("# {} programs, {} calls", shared.executions.load(Relaxed), shared.calls());
         let count = |name| calls::by_name(name).map_or(0, |call| shared.succeeded[call].load(Relaxed));
-        let missing = ["get", "attach_anywhere", "touch", "detach", "remove", "fork"].into_iter().filter(|name| count(name) == 0);
+        let each = [
+            ["get", "attach_anywhere", "touch", "detach", "remove", "fork"],
+            ["fd", "seal", "pwrite", "serve", "shmat", "shmdt"],
+            ["restore", "restore_close", "shmget", "shmctl", "dup", "mmap"],
+        ];
+        let missing = each.into_iter().flatten().filter(|name| count(name) == 0);
         let missing = missing.map(|name| format!("no {name} has succeeded")).collect();
         let (kernel, mut own): (Vec<_>, Vec<_>) = self.failed.iter().cloned().partition(|error| error.starts_with("the kernel"));
         let (ran, all) = (shared.executions.load(Relaxed), self.job.programs.len() as u64 * self.job.times.unwrap_or(1));
         if ran < all {
             own.push(format!("{ran} of {all} programs ran"));
         }
+        if shared.panics.load(Relaxed) > 0 {
+            own.push("the fuzzer has panicked in a program".to_string());
+        }
         let mut ok = say(1, "the programs of the corpus run", own);
-        ok &= say(2, "they get, attach, touch, detach and remove segments", missing);
+        ok &= say(2, "the calls that they are for succeed", missing);
         ok &= say(3, "the kernel does not complain", kernel);
         ok & say(4, "nothing of them is left over", rest.err().into_iter().collect())
     }

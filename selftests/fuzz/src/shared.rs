@@ -94,6 +94,8 @@ pub struct Shared {
     pub ready: AtomicU32,
     pub executions: AtomicU64,
     pub timeouts: AtomicU64,
+    /// Processes of programs that have panicked.
+    pub panics: AtomicU64,
     pub injected: AtomicU64,
     /// Calls that were made and that succeeded, by `calls::CALLS`.
     pub made: [AtomicU64; MAX_CALLS],

@@ -140,7 +140,7 @@ impl<'a> Worker<'a> {
     /// A program of the corpus, changed; or a new one.
     fn draw(&mut self) -> Program {
         let pool = if self.guided() { &self.programs } else { &self.job.programs };
-        let mut program = if pool.is_empty() || self.rng.one_in(12) {
+        let mut program = if pool.is_empty() || self.rng.one_in(5) {
             Program::draw(&mut self.rng)
         } else {
             // The newer ones more often.
