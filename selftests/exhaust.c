@@ -259,4 +259,83 @@ TEST_KIND(attached_segments, 25, ENOMEM, ENFILE)
 TEST_KIND(attaches, 25, ENOMEM, ENFILE)
 TEST_KIND(readers_of_the_table, 25, ENOMEM, ENFILE)
 
+/* Time. */
+
+#define NAMESPACES 6000
+
+/* Makes a segment in each, and ends when it is told to. */
+static _Noreturn void create_and_leave(const struct shm_backend *shm, const int *namespaces, int count, struct gate *made, struct gate *leave)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		if (setns(namespaces[i], CLONE_NEWIPC) || shm->get(IPC_PRIVATE, 4096, 0600) < 0)
+			_exit(1);
+	gate_open(made);
+	gate_wait(leave);
+	_exit(0);
+}
+
+/* Wakes up many times a millisecond until a child has ended: the longest time between two. */
+static double longest_wait(pid_t child, int *status)
+{
+	double last = shm_now(), longest = 0, now;
+
+	while (!waitpid(child, status, WNOHANG)) {
+		usleep(200);
+		now = shm_now();
+		if (now - last > longest)
+			longest = now - last;
+		last = now;
+	}
+	return longest;
+}
+
+/*
+ * A thread that ends leaves all namespaces in which it has segments, as many as it likes: others get its CPU meanwhile, if they are more
+ * urgent. Anything may stop an emulated CPU for a while, but not each time.
+ */
+TEST_F_TIMEOUT(exhaust, others_run_while_a_thread_leaves_its_namespaces, 300)
+{
+	const struct sched_param urgent = { .sched_priority = 10 }, ordinary = {};
+	const struct rlimit files = { NAMESPACES + 100, NAMESPACES + 100 };
+	static int namespaces[NAMESPACES];
+	struct gate made, leave;
+	double begin, longest, total, part = 1;
+	cpu_set_t cpu;
+	int count, i, status;
+	pid_t child;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(sched_getcpu(), &cpu);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu), &cpu));
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
+	/* As many as a machine of this size allows. */
+	for (count = 0; count < NAMESPACES && !unshare(CLONE_NEWIPC); count++) {
+		namespaces[count] = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, namespaces[count]);
+	}
+	ASSERT_LT(1000, count);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, gate_make(&made));
+		ASSERT_EQ(0, gate_make(&leave));
+		SHM_FORK(child)
+			create_and_leave(self->shm, namespaces, count, &made, &leave);
+		gate_wait(&made);
+		ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &urgent));
+		begin = shm_now();
+		gate_open(&leave);
+		longest = longest_wait(child, &status);
+		total = shm_now() - begin;
+		ASSERT_EQ(0, sched_setscheduler(0, SCHED_OTHER, &ordinary));
+		EXPECT_EQ(0, status);
+		TH_LOG("%s: it ends in %.1f ms, and holds its CPU for %.1f ms", self->shm->name, total * 1000, longest * 1000);
+		if (longest / total < part)
+			part = longest / total;
+		gate_close(&made);
+		gate_close(&leave);
+	}
+	EXPECT_GT(0.5, part);
+}
+
 TEST_HARNESS_MAIN
