@@ -514,6 +514,81 @@ TEST_F(unload, files_opened_by_proc_outlive_it)
 	}
 }
 
+/* What others look at. */
+struct looked_at {
+	char path[96];
+	_Atomic int round;	/* -1 is the end */
+	_Atomic int opened;	/* by so many of them */
+	_Atomic long by_path, by_file;
+};
+
+/* Calls stat(2) without end for an attach, and for the file that it has opened there, until there is another. */
+static _Noreturn void look(struct looked_at *at)
+{
+	struct stat st;
+	int round, fd;
+
+	while ((round = at->round) >= 0) {
+		if (!round)
+			continue;
+		fd = open(at->path, O_PATH | O_CLOEXEC);
+		if (fd < 0)
+			_exit(1);
+		at->opened++;
+		while (at->round == round) {
+			at->by_path += !stat(at->path, &st);
+			if (fstat(fd, &st))
+				_exit(2);
+			at->by_file++;
+		}
+		close(fd);
+	}
+	_exit(0);
+}
+
+/* stat(2) of the files that map_files leads to is the module's code while it is there. */
+TEST_F_TIMEOUT(unload, while_others_look_at_map_files, 120)
+{
+	struct looked_at *at = mmap(NULL, shm_page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t lookers[2] = {};
+	long looks = 0;
+	struct stat st;
+	int round, id;
+	char *addr;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, at);
+	/* They have neither the attach nor the device, which would keep the module. */
+	for (i = 0; i < 2; i++)
+		SHM_FORK(lookers[i])
+			look(at);
+	for (round = 1; round <= 20; round++) {
+		id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+		addr = shm_rust.attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, addr);
+		snprintf(at->path, sizeof(at->path), "/proc/%d/map_files/%lx-%lx", getpid(), (unsigned long)addr, (unsigned long)addr + SIZE);
+		at->opened = 0;
+		at->round = round;
+		while (at->opened < 2)
+			for (i = 0; i < 2; i++)
+				ASSERT_EQ(0, waitpid(lookers[i], NULL, WNOHANG));
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		ASSERT_EQ(0, shm_rust.detach(addr));
+		close_device();
+		looks -= at->by_file;
+		ASSERT_EQ(0, module_unload_soon());
+		looks += at->by_file;
+		ASSERT_EQ(0, module_load());
+		ASSERT_TRUE(device_appears(&st));
+	}
+	at->round = -1;
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, shm_wait(lookers[i]));
+	TH_LOG("%ld looks by the path, %ld at open files while the module went", at->by_path, looks);
+	EXPECT_LT(0, at->by_path);
+	EXPECT_LT(0, looks);
+}
+
 /* 100 times in a row, while another process opens the device whenever it is there and works on it. */
 /* A hundred times, or thirty on a machine that others use, which takes longer. */
 TEST_F_TIMEOUT(unload, a_hundred_times_under_load, 280)
