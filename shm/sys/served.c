@@ -112,8 +112,14 @@ noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at)
 			result = !served ? RUST_SHM_PASS :                                     \
 				 IS_ERR(served) ? PTR_ERR(served) : (call);                    \
 		} while (result == RUST_SHM_PASS && served != served_here());                  \
-		if (result == RUST_SHM_PASS)                                                   \
+		if (result == RUST_SHM_PASS) {                                                 \
+			/* It may sleep as long as its user wants: who unloads gets EBUSY. */  \
+			bool is_held = try_module_get(THIS_MODULE);                            \
+                                                                                               \
 			result = rust_shm_pass(regs, at_##name);                               \
+			if (is_held)                                                           \
+				module_put(THIS_MODULE);                                       \
+		}                                                                              \
 		srcu_read_unlock(&running, section);                                           \
 		return result;                                                                 \
 	}
