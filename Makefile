@@ -65,6 +65,7 @@ test-kernels:
 test-all:
 	@scripts/for-kernel test-all
 ## make test-programs [T=program]   real programs, unchanged, on rust_shm: PostgreSQL, X, ipcs, stress-ng, ...
+##     RUST_SHM_OFFLINE=1   downloads nothing; tests of what is not in the cache are skipped
 test-programs:
 	@scripts/for-kernel test-programs
 ## make test-configs [T=NUMA=n]   the module builds for kernels of other configurations, or says why not: selftests/runner/configs

@@ -107,14 +107,23 @@ helpers() { # prints what went wrong
 	unreachable >build/programs/system-calls.reason
 }
 
+# Why a driver has not got what it needs from elsewhere: it fails, but is skipped where nothing may be downloaded.
+not_downloaded() { # what, log of scripts/debian or scripts/pypi
+	local last
+	last=$(grep -v '^ ' "$2" | tail -n 1)
+	case $last in
+	'RUST_SHM_OFFLINE is set'*) echo "SKIP $last" ;;
+	*) echo "$1 cannot be downloaded: try again, or skip these tests with RUST_SHM_OFFLINE=1; $2 ends with: $last" ;;
+	esac
+}
+
 # Programs that no library reaches: one in Go, linked statically, and Debian's that the toolbox has not. Where they are not to be had, their
 # driver says why: our last line.
 unreachable() {
 	local dir=build/programs/debian log=build/programs/system-calls.log go
 	[ "${ARCH:-$(dpkg --print-architecture)}" = amd64 ] || { echo "SKIP only on x86-64"; return; }
 	if ! { [ -d $dir ] || scripts/debian $dir bubblewrap podman crun sudo; } >$log 2>&1; then
-		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and bubblewrap, podman, sudo are not in the cache"
-		else echo "apt cannot download bubblewrap, podman, sudo (with RUST_SHM_OFFLINE=1 their tests are skipped): $(tail -n 1 $log)"; fi
+		not_downloaded "bubblewrap, podman, sudo" $log
 		return
 	fi
 	# No container here has a network.
@@ -123,8 +132,7 @@ unreachable() {
 	rm -f build/programs/raw
 	go=$(mktemp -d)
 	if ! scripts/debian "$go/unpacked" golang-go >$log 2>&1; then
-		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and Go is not in the cache"
-		else echo "apt cannot download Go (with RUST_SHM_OFFLINE=1 its tests are skipped): $(tail -n 1 $log)"; fi
+		not_downloaded Go $log
 	elif ! (
 		export GOROOT=$go/unpacked/usr/lib/go GOCACHE=$go/cache GOPATH=$go/path GOTOOLCHAIN=local GOTELEMETRY=off GO111MODULE=off CGO_ENABLED=0
 		"$GOROOT/bin/go" build -o build/programs/raw selftests/programs/raw.go
@@ -144,8 +152,7 @@ sysv_ipc() {
 	if ! { setuptools=$(scripts/pypi setuptools-80.9.0-py3-none-any.whl setuptools==80.9.0 062d34222ad13e0cc312a4c02d73f059e86a4acbfbdea8f8f76b28c99f306922) &&
 		python3 -m zipfile -e "$setuptools" "$PYTHONPATH" &&
 		archive=$(scripts/pypi sysv_ipc-1.2.0.tar.gz sysv_ipc==1.2.0 ef96ab33bb62e4d14142f0be0524dcc0c3c70c96442df2fc773c67b7c7514199); } 2>$log; then
-		if [ -n "${RUST_SHM_OFFLINE:-}" ]; then echo "SKIP RUST_SHM_OFFLINE is set, and sysv_ipc is not in the cache"
-		else echo "pip cannot download sysv_ipc (with RUST_SHM_OFFLINE=1 its tests are skipped): $(grep -v '^ ' $log | tail -n 1)"; fi
+		not_downloaded sysv_ipc $log
 		return
 	fi
 	mkdir -p $dir
@@ -161,14 +168,14 @@ criu() {
 	[ ! -e $dir/criu.built ] || [ tools/criu/rust_shm_plugin.c -nt $dir/criu.built ] || return 0
 	rm -rf $dir
 	if ! scripts/debian --of forky $got criu libcompel1 libnet9 libnftables1 libnftnl11 libnl-3-200 libprotobuf-c1 >$log 2>&1; then
-		echo "SKIP criu of Debian's next release cannot be had (scripts/build.sh has the list of its packages): $(tail -n 1 $log)"
+		not_downloaded "CRIU of Debian's next release" $log
 		return
 	fi
 	mkdir -p $dir/lib
 	mv $got/usr/sbin/criu $dir/
 	cp -P $got/usr/lib/*/lib*.so.* $dir/lib/
 	if ! LD_LIBRARY_PATH=$dir/lib $dir/criu --version >$log 2>&1; then
-		echo "SKIP criu of Debian's next release does not run with this one's libraries (scripts/build.sh has the list of its own): $(tail -n 1 $log)"
+		echo "CRIU of Debian's next release does not run with this one's libraries: add what it misses to its packages in scripts/build.sh: $(tail -n 1 $log)"
 		return
 	fi
 	# Its makefiles build all of the tests, and what they take.

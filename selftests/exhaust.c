@@ -49,7 +49,15 @@ FIXTURE(exhaust) {
 	struct cgroup cgroup;
 	long max;
 	int references;
+	bool rcu_is_normal;
 };
+
+/*
+ * With CONFIG_PREEMPT_RT a namespace takes three grace periods to end, one for each rhashtable (irq_work_sync()), and none is expedited:
+ * thousands of namespaces, one after the other, take minutes.
+ */
+#define RCU_NORMAL "/sys/kernel/rcu_normal"
+#define RCU_EXPEDITED "/sys/kernel/rcu_expedited"
 
 SHM_BOTH(exhaust)
 
@@ -64,11 +72,16 @@ FIXTURE_SETUP(exhaust)
 	self->max = (mib ? atol(mib) : 64) * (long)MIB;
 	self->references = module_references();
 	ASSERT_EQ(0, cgroup_make(&self->cgroup, self->max));
+	self->rcu_is_normal = number_at(RCU_NORMAL, NULL) == 1;
+	ASSERT_EQ(0, shm_write_file(RCU_NORMAL, "0"));
+	ASSERT_EQ(0, shm_write_file(RCU_EXPEDITED, "1"));
 }
 
 FIXTURE_TEARDOWN(exhaust)
 {
 	SHM_LEAVE(self->shm);
+	EXPECT_EQ(0, shm_write_file(RCU_EXPEDITED, "0"));
+	EXPECT_EQ(0, shm_write_file(RCU_NORMAL, self->rcu_is_normal ? "1" : "0"));
 	EXPECT_EQ(0, cgroup_remove(&self->cgroup));
 }
 
@@ -173,13 +186,13 @@ static long used_memory(void)
 	return used;
 }
 
-/* The same, without slabs that are empty. */
+/* The same, without slabs that are empty. With KASAN, which looks through all freed objects for each kind, that takes half a minute. */
 static long settled_memory(void)
 {
 	glob_t slabs;
 	size_t slab;
 
-	if (!glob("/sys/kernel/slab/*/shrink", GLOB_NOSORT, NULL, &slabs)) {
+	if (memory_is_plain() && !glob("/sys/kernel/slab/*/shrink", GLOB_NOSORT, NULL, &slabs)) {
 		for (slab = 0; slab < slabs.gl_pathc; slab++)
 			shm_write_file(slabs.gl_pathv[slab], "1");
 		globfree(&slabs);
@@ -187,11 +200,49 @@ static long settled_memory(void)
 	return used_memory();
 }
 
-/* Runs it to its end, by an error of the kind's or by the cgroup's OOM killer. */
-static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *self, const struct kind *kind)
+/* References to the module, once they are as many as wanted, or do not become fewer: each namespace with segments has one until it ends. */
+static int references_settle(int wanted)
+{
+	int references, least = INT_MAX;
+	unsigned int i;
+
+	for (i = 0; i < 100 * shm_slow() && (references = module_references()) > wanted; i++) {
+		if (references < least) {
+			least = references;
+			i = 0;
+		}
+		usleep(100000);
+	}
+	return module_references();
+}
+
+/* Waits for the end of what has used memory, and returns how much is not freed, if that can be told. */
+static long not_freed(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *self, long before)
+{
+	double begin = shm_now();
+	long now, least = LONG_MAX;
+	int i;
+
+	/* Namespaces end in a work item, one after the other. That takes its time, but it comes on. */
+	for (now = settled_memory() - before, i = 0; i < 100 && memory_is_plain() && now > SLACK; i++) {
+		if (now < least - least / 100) {
+			least = now;
+			i = 0;
+		}
+		usleep(100000);
+		now = settled_memory() - before;
+	}
+	TH_LOG("%s: %.1f s later, %ld KiB are not freed", self->shm->name, shm_now() - begin, now / 1024);
+	if (self->shm == &shm_rust)
+		EXPECT_EQ(self->references, references_settle(self->references));
+	return memory_is_plain() ? now : 0;
+}
+
+/* Runs it to its end, by an error of the kind's or by the cgroup's OOM killer. Returns how much memory is not freed after that. */
+static long exhaust_once(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *self, const struct kind *kind)
 {
 	long before, used, now, charged = 0, most = 0, looks = 0;
-	int status = 0, kills, i;
+	int status = 0, kills = -cgroup_read(&self->cgroup, "memory.events", "oom_kill"), i;
 	pid_t pid;
 
 	ASSERT_EQ(0, shm_write_file("/proc/sys/vm/drop_caches", "3"));
@@ -214,7 +265,7 @@ static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *se
 	}
 	EXPECT_LE(used, may_be_used(kind, charged))
 		TH_LOG("%ld KiB are used, %ld are charged", used / 1024, charged / 1024);
-	kills = cgroup_read(&self->cgroup, "memory.events", "oom_kill");
+	kills += cgroup_read(&self->cgroup, "memory.events", "oom_kill");
 	TH_LOG("%s: %s; %ld KiB charged, %ld used", self->shm->name, kills ? "killed" : "an error", charged / 1024, most / 1024);
 	if (WIFSTOPPED(status)) {
 		kill(pid, SIGCONT);
@@ -236,13 +287,18 @@ static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *se
 		waitpid(pid, &status, 0);
 	for (i = 0; i < 500 && cgroup_read(&self->cgroup, "cgroup.events", "populated"); i++)
 		usleep(20000);
-	/* Namespaces end in a work item. */
-	for (i = 0; i < 100 && memory_is_plain() && settled_memory() - before > SLACK; i++)
-		usleep(100000);
-	EXPECT_TRUE(!memory_is_plain() || settled_memory() - before <= SLACK)
-		system("grep -E '^(Slab|KernelStack|PageTables|Percpu|AnonPages|Shmem):' /proc/meminfo | sed 's/^/# /'");
-	if (self->shm == &shm_rust)
-		EXPECT_EQ(self->references, module_settles(self->references));
+	return not_freed(_metadata, self, before);
+}
+
+/*
+ * All is freed. After hundreds of megabytes some slabs are left with one object of somebody else's in each: the next time these are used
+ * again, while what leaks is lost once more.
+ */
+static void exhaust(struct __test_metadata *_metadata, FIXTURE_DATA(exhaust) *self, const struct kind *kind)
+{
+	if (exhaust_once(_metadata, self, kind) > SLACK)
+		EXPECT_GE(SLACK, exhaust_once(_metadata, self, kind))
+			system("grep -E '^(Slab|KernelStack|PageTables|Percpu|AnonPages|Shmem):' /proc/meminfo | sed 's/^/# /'");
 }
 
 #define TEST_KIND(name, uncharged, ...) \
@@ -258,5 +314,89 @@ TEST_KIND(namespaces, 200, ENOMEM, ENOSPC)
 TEST_KIND(attached_segments, 25, ENOMEM, ENFILE)
 TEST_KIND(attaches, 25, ENOMEM, ENFILE)
 TEST_KIND(readers_of_the_table, 25, ENOMEM, ENFILE)
+
+/* Time. */
+
+#define NAMESPACES 6000
+
+/* Makes a segment in each, and ends when it is told to. */
+static _Noreturn void create_and_leave(const struct shm_backend *shm, const int *namespaces, int count, struct gate *made, struct gate *leave)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		if (setns(namespaces[i], CLONE_NEWIPC) || shm->get(IPC_PRIVATE, 4096, 0600) < 0)
+			_exit(1);
+	gate_open(made);
+	gate_wait(leave);
+	_exit(0);
+}
+
+/* Wakes up many times a millisecond until a child has ended: the longest time between two. */
+static double longest_wait(pid_t child, int *status)
+{
+	double last = shm_now(), longest = 0, now;
+
+	while (!waitpid(child, status, WNOHANG)) {
+		usleep(200);
+		now = shm_now();
+		if (now - last > longest)
+			longest = now - last;
+		last = now;
+	}
+	return longest;
+}
+
+/*
+ * A thread that ends leaves all namespaces in which it has segments, as many as it likes: others get its CPU meanwhile, if they are more
+ * urgent. A machine that is busy may stop an emulated CPU for a while, but not each time.
+ */
+TEST_F_TIMEOUT(exhaust, others_run_while_a_thread_leaves_its_namespaces, 300)
+{
+	const struct sched_param urgent = { .sched_priority = 10 }, ordinary = {};
+	const struct rlimit files = { NAMESPACES + 100, NAMESPACES + 100 };
+	static int namespaces[NAMESPACES];
+	struct gate made, leave;
+	double begin, longest, total, part = 1;
+	int home = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC), count, i, status;
+	long before = settled_memory();
+	cpu_set_t cpu;
+	pid_t child;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(sched_getcpu(), &cpu);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpu), &cpu));
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
+	/* As many as a machine of this size allows. */
+	for (count = 0; count < NAMESPACES && !unshare(CLONE_NEWIPC); count++) {
+		namespaces[count] = open("/proc/self/ns/ipc", O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, namespaces[count]);
+	}
+	ASSERT_LT(1000, count);
+	for (i = 0; i < 8 && part >= 0.5; i++) {
+		ASSERT_EQ(0, gate_make(&made));
+		ASSERT_EQ(0, gate_make(&leave));
+		SHM_FORK(child)
+			create_and_leave(self->shm, namespaces, count, &made, &leave);
+		gate_wait(&made);
+		ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &urgent));
+		begin = shm_now();
+		gate_open(&leave);
+		longest = longest_wait(child, &status);
+		total = shm_now() - begin;
+		ASSERT_EQ(0, sched_setscheduler(0, SCHED_OTHER, &ordinary));
+		EXPECT_EQ(0, status);
+		TH_LOG("%s: it ends in %.1f ms, and holds its CPU for %.1f ms", self->shm->name, total * 1000, longest * 1000);
+		if (longest / total < part)
+			part = longest / total;
+		gate_close(&made);
+		gate_close(&leave);
+	}
+	EXPECT_GT(0.5, part);
+	ASSERT_EQ(0, setns(home, CLONE_NEWIPC));
+	for (i = 0; i < count; i++)
+		close(namespaces[i]);
+	not_freed(_metadata, self, before);
+}
 
 TEST_HARNESS_MAIN

@@ -31,7 +31,8 @@ MIB = 1 << 20
 # A kernel with PREEMPT_RT has none.
 HUGE = os.path.exists("/sys/kernel/mm/transparent_hugepage")
 PAGE = 4096
-PATIENCE = 60 * int(os.environ.get("RUST_SHM_SLOW") or 1)  # seconds for a test; it takes one or two
+SLOW = int(os.environ.get("RUST_SHM_SLOW") or 1)  # how many times longer than usual things may take
+PATIENCE = 60 * SLOW  # seconds for a test; it takes one or two
 
 tests = []
 
@@ -241,7 +242,7 @@ def ls_does_not_take_a_younger_process_for_the_creator():
 def ls_json_is_json():
     id = create("4K", "-k", "-1")
     text = ok("ls", "--json", "-o", "all")
-    done = subprocess.run([sys.executable, "-m", "json.tool"], input=text, text=True, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "json.tool"], input=text, text=True, capture_output=True, timeout=PATIENCE)
     same((done.returncode, done.stderr), (0, ""))
     segment = json.loads(text)["segments"][0]
     same((segment["id"], segment["key"], segment["size"], segment["status"], segment["atime"]), (id, "0xffffffff", 4096, [], None))
@@ -369,10 +370,11 @@ def age_and_orphans():
         same(ids("--orphans"), [id, other])
         same(ids("--group", str(NOBODY)), [other])
         same((ids("--older", "1h"), ids("--older", "0s")), ([], [id, other, attached]))
-    time.sleep(2.1)
-    same(ids("--older", "2s", "--unattached"), [id, other, attached])
+    age = f"{2 * SLOW}s"
+    time.sleep(2 * SLOW + 0.1)
+    same(ids("--older", age, "--unattached"), [id, other, attached])
     ok("chmod", "0600", str(id))
-    same(ids("--older", "2s", "--orphans"), [other, attached])
+    same(ids("--older", age, "--orphans"), [other, attached])
     for wrong in "", "5", "d", "1y", "-1d", "1.5h", "99999999999999999999w":
         same(call(PROGRAM, "ls", f"--older={wrong}").status, 2)
     # A maker that runs.
@@ -512,7 +514,7 @@ def ls_watches_and_says_how_long_ago():
 @test
 def errors_say_what_they_are_about():
     with open("/dev/full", "w") as full:
-        done = subprocess.run([PROGRAM, "ls"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run([PROGRAM, "ls"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
     same((done.returncode, done.stderr), (1, "rshm: cannot write: No space left on device\n"))
     for arguments in (["ls", "--nonsense"], ["nonsense"], ["create"], ["create", "lots"]):
         result = rshm(*arguments)
@@ -585,7 +587,7 @@ def ls_on_a_terminal_and_into_a_closed_pipe():
     for arguments in (["ls", "-o", "all"], ["--help"], ["limits"], ["completions", "bash"], ["doctor"]):
         out, other = os.pipe()
         os.close(out)
-        done = subprocess.run([PROGRAM, *arguments], stdout=other, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run([PROGRAM, *arguments], stdout=other, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
         os.close(other)
         assert done.returncode in (0, 1) and "panicked" not in done.stderr, (arguments, done)
 
@@ -661,12 +663,12 @@ class Traced:
         begun = self.process.stdout.readline()
         assert begun.startswith("Attaching "), begun + self.process.stdout.read()
         # The last of its probes comes after that line.
-        time.sleep(3)
+        time.sleep(3 * SLOW)
         return self
 
     def __exit__(self, *_):
         # An interval has to pass.
-        time.sleep(2)
+        time.sleep(2 * SLOW)
         self.process.send_signal(signal.SIGINT)
         self.out = self.process.stdout.read()
         self.process.wait()
@@ -1190,7 +1192,7 @@ def run_does_not_keep_the_module():
         must("rmmod", "rust_shm")
         must("insmod", module)
         id = create("12K")
-        out, _ = shell.communicate("\n", timeout=20)
+        out, _ = shell.communicate("\n", timeout=PATIENCE)
     assert f" {id} " in out and shell.returncode == 0, out
 
 
@@ -1440,7 +1442,7 @@ def examples_wait_for_each_other():
     examples = os.path.join(TOOLS, "examples")
     consumer = subprocess.Popen([f"{examples}/consumer"], stdout=subprocess.PIPE, text=True)
     produced = call(f"{examples}/producer", "2000")
-    same((produced.status, consumer.communicate(timeout=30)[0], consumer.returncode), (0, "took 2000 numbers, sum 2001000\n", 0))
+    same((produced.status, consumer.communicate(timeout=PATIENCE)[0], consumer.returncode), (0, "took 2000 numbers, sum 2001000\n", 0))
     same(table(), {})
 
 
@@ -1475,12 +1477,12 @@ def an_example_whose_other_end_is_killed_ends():
         ends = {"consumer": start(f"{examples}/consumer"), "producer": start(f"{examples}/producer", str(10**15))}
         while [segment["nattch"] for segment in table().values()] != ["2"]:
             time.sleep(0.01)
-        time.sleep(1)  # each joins the ring as soon as it is attached
+        time.sleep(SLOW)  # each joins the ring as soon as it is attached
         other = ends.pop(victim)
         other.kill()
         other.communicate()
         name, process = ends.popitem()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
         same((process.returncode, out, err), (1, "", f"{name}: the process at the other end of the ring has died\n"))
         ok("rm", *table())
     same(table(), {})

@@ -514,6 +514,81 @@ TEST_F(unload, files_opened_by_proc_outlive_it)
 	}
 }
 
+/* What others look at. */
+struct looked_at {
+	char path[96];
+	_Atomic int round;	/* -1 is the end */
+	_Atomic int opened;	/* by so many of them */
+	_Atomic long by_path, by_file;
+};
+
+/* Calls stat(2) without end for an attach, and for the file that it has opened there, until there is another. */
+static _Noreturn void look(struct looked_at *at)
+{
+	struct stat st;
+	int round, fd;
+
+	while ((round = at->round) >= 0) {
+		if (!round)
+			continue;
+		fd = open(at->path, O_PATH | O_CLOEXEC);
+		if (fd < 0)
+			_exit(1);
+		at->opened++;
+		while (at->round == round) {
+			at->by_path += !stat(at->path, &st);
+			if (fstat(fd, &st))
+				_exit(2);
+			at->by_file++;
+		}
+		close(fd);
+	}
+	_exit(0);
+}
+
+/* stat(2) of the files that map_files leads to is the module's code while it is there. */
+TEST_F_TIMEOUT(unload, while_others_look_at_map_files, 120)
+{
+	struct looked_at *at = mmap(NULL, shm_page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t lookers[2] = {};
+	long looks = 0;
+	struct stat st;
+	int round, id;
+	char *addr;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, at);
+	/* They have neither the attach nor the device, which would keep the module. */
+	for (i = 0; i < 2; i++)
+		SHM_FORK(lookers[i])
+			look(at);
+	for (round = 1; round <= 20; round++) {
+		id = shm_rust.get(IPC_PRIVATE, SIZE, 0600);
+		addr = shm_rust.attach(id, NULL, 0);
+		ASSERT_NE(SHM_FAILED, addr);
+		snprintf(at->path, sizeof(at->path), "/proc/%d/map_files/%lx-%lx", getpid(), (unsigned long)addr, (unsigned long)addr + SIZE);
+		at->opened = 0;
+		at->round = round;
+		while (at->opened < 2)
+			for (i = 0; i < 2; i++)
+				ASSERT_EQ(0, waitpid(lookers[i], NULL, WNOHANG));
+		ASSERT_EQ(0, shm_rust.rmid(id));
+		ASSERT_EQ(0, shm_rust.detach(addr));
+		close_device();
+		looks -= at->by_file;
+		ASSERT_EQ(0, module_unload_soon());
+		looks += at->by_file;
+		ASSERT_EQ(0, module_load());
+		ASSERT_TRUE(device_appears(&st));
+	}
+	at->round = -1;
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, shm_wait(lookers[i]));
+	TH_LOG("%ld looks by the path, %ld at open files while the module went", at->by_path, looks);
+	EXPECT_LT(0, at->by_path);
+	EXPECT_LT(0, looks);
+}
+
 /* 100 times in a row, while another process opens the device whenever it is there and works on it. */
 /* A hundred times, or thirty on a machine that others use, which takes longer. */
 TEST_F_TIMEOUT(unload, a_hundred_times_under_load, 280)
@@ -613,42 +688,126 @@ static void *call_with(void *page)
 	return (void *)(result < 0 ? (long)errno : 0);
 }
 
-TEST_F(unload, served_it_stays_while_a_call_sleeps)
+/* That page, and a thread whose call sleeps for it. */
+struct sleeper {
+	struct uffdio_register area;
+	struct pollfd fault;
+	pthread_t thread;
+	char *page;
+};
+
+/* Returns -1 with errno: ENOSYS on a kernel without userfaultfd. */
+static int sleeper_page(struct sleeper *sleeper)
 {
 	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_zeropage zero;
-	struct uffdio_register area;
-	struct pollfd fault = { .events = POLLIN };
+
+	sleeper->fault = (struct pollfd) { .fd = syscall(SYS_userfaultfd, O_CLOEXEC), .events = POLLIN };
+	if (sleeper->fault.fd < 0 || ioctl(sleeper->fault.fd, UFFDIO_API, &api))
+		return -1;
+	sleeper->page = mmap(NULL, shm_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sleeper->page == MAP_FAILED)
+		return -1;
+	sleeper->area = (struct uffdio_register) {
+		.range = { (uintptr_t)sleeper->page, shm_page_size() }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	return ioctl(sleeper->fault.fd, UFFDIO_REGISTER, &sleeper->area);
+}
+
+static bool sleeper_sleeps(struct sleeper *sleeper)
+{
 	struct uffd_msg message;
-	pthread_t thread;
-	struct stat st;
+
+	return poll(&sleeper->fault, 1, 5000 * (int)shm_slow()) == 1 && read(sleeper->fault.fd, &message, sizeof(message)) == sizeof(message);
+}
+
+/* The page comes. Returns the error of the call, 0 if it has none, -1 if it cannot be told. */
+static long sleeper_ends(struct sleeper *sleeper)
+{
+	struct uffdio_zeropage zero = { .range = sleeper->area.range };
 	void *result;
-	char *page;
+
+	if (ioctl(sleeper->fault.fd, UFFDIO_ZEROPAGE, &zero) || pthread_join(sleeper->thread, &result))
+		return -1;
+	return (long)result;
+}
+
+TEST_F(unload, served_it_stays_while_a_call_sleeps)
+{
+	struct sleeper sleeper;
+	struct stat st;
 
 	SERVE_OR_SKIP();
-	fault.fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (fault.fd < 0 && errno == ENOSYS)
+	if (sleeper_page(&sleeper) && errno == ENOSYS)
 		SKIP(return, "this kernel has no userfaultfd");
-	ASSERT_LE(0, fault.fd);
-	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_API, &api));
-	page = mmap(NULL, shm_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, page);
-	area = (struct uffdio_register) {
-		.range = { (uintptr_t)page, shm_page_size() }, .mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_REGISTER, &area));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, call_with, page));
-	ASSERT_EQ(1, poll(&fault, 1, 5000 * (int)shm_slow()));
-	ASSERT_EQ(sizeof(message), read(fault.fd, &message, sizeof(message)));
-
+	ASSERT_EQ(0, pthread_create(&sleeper.thread, NULL, call_with, sleeper.page));
+	ASSERT_TRUE(sleeper_sleeps(&sleeper));
 	ASSERT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
 	close_device();
 	EXPECT_ERRNO(EWOULDBLOCK, module_unload());
-	zero = (struct uffdio_zeropage) { .range = area.range };
-	ASSERT_EQ(0, ioctl(fault.fd, UFFDIO_ZEROPAGE, &zero));
-	ASSERT_EQ(0, pthread_join(thread, &result));
-	EXPECT_EQ(EINVAL, (long)result);
+	EXPECT_EQ(EINVAL, sleeper_ends(&sleeper));
 	ASSERT_EQ(0, module_unload_soon());
+	ASSERT_EQ(0, module_load());
+	ASSERT_TRUE(device_appears(&st));
+}
+
+/*
+ * A call that comes while serving is switched on waits; as the built-in has a segment, that fails, and the call goes on to the built-in.
+ * There it sleeps, as long as its user wants. Who unloads the module gets an answer all the same.
+ */
+TEST_F(unload, is_not_held_up_by_a_call_that_was_passed_on)
+{
+	struct sleeper sleepers[12];
+	struct stat st;
+	pid_t child;
+	int i, id, status = -1;
+
+	if (!shm_can_serve() || !has_builtin())
+		SKIP(return, "the module serves no system calls, or there is no built-in");
+	for (i = 0; i < (int)ARRAY_SIZE(sleepers); i++)
+		if (sleeper_page(&sleepers[i])) {
+			ASSERT_EQ(ENOSYS, errno);
+			SKIP(return, "this kernel has no userfaultfd");
+		}
+	id = syscall(SYS_shmget, IPC_PRIVATE, 4096, 0600);
+	ASSERT_EQ(0, id);
+	child = fork();
+	if (!child) {
+		for (;;)
+			if (shm_serve(RUST_SHM_SERVE_ON) != -1 || errno != EBUSY)
+				_exit(1);
+	}
+	ASSERT_LT(0, child);
+	/* Most of the time it is being switched on; some come in between. */
+	for (i = 0; i < (int)ARRAY_SIZE(sleepers); i++) {
+		usleep(30000);
+		ASSERT_EQ(0, pthread_create(&sleepers[i].thread, NULL, call_with, sleepers[i].page));
+	}
+	for (i = 0; i < (int)ARRAY_SIZE(sleepers); i++)
+		ASSERT_TRUE(sleeper_sleeps(&sleepers[i]));
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	close_device();
+
+	child = fork();
+	if (!child)
+		_exit(module_unload() ? errno : 0);
+	ASSERT_LT(0, child);
+	for (i = 0; i < 200 * (int)shm_slow() && !waitpid(child, &status, WNOHANG); i++)
+		usleep(50000);
+	EXPECT_LT(i, 200 * (int)shm_slow())
+		TH_LOG("nobody can unload it, and who tries cannot be killed");
+	if (i == 200 * (int)shm_slow())
+		status = -1;
+	for (i = 0; i < (int)ARRAY_SIZE(sleepers); i++)
+		EXPECT_EQ(0, sleeper_ends(&sleepers[i]));
+	if (status == -1)
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(status == 0 || status == EWOULDBLOCK << 8)
+		TH_LOG("status %x", status);
+	EXPECT_EQ(0, syscall(SYS_shmctl, id, IPC_RMID, NULL));
+	if (status)
+		ASSERT_EQ(0, module_unload_soon());
 	ASSERT_EQ(0, module_load());
 	ASSERT_TRUE(device_appears(&st));
 }

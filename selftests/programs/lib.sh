@@ -150,6 +150,19 @@ watched() {
 	return 1
 }
 
+# built_or_end NAME WHAT FILE...: goes on if the files are there that scripts/build.sh makes for this driver. If not, it says why, in the
+# last line of NAME.reason. That is a failure, unless it is a SKIP: of another architecture, or where nothing may be downloaded.
+built_or_end() {
+	local reason what=$2 file missing=''
+	reason=$(tail -n 1 "$built/$1.reason" 2>/dev/null)
+	for file in "${@:3}"; do [ -e "$built/$file" ] || missing=1; done
+	[ -n "$missing" ] || return 0
+	echo "1..1"
+	case $reason in SKIP*) echo "ok 1 $what # $reason"; exit 0 ;; esac
+	echo "not ok 1 $what: ${reason:-nobody has built it}"
+	exit 1
+}
+
 # ratio A B: A / B
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
 

@@ -115,7 +115,6 @@ guests() { # label stream...
 	queue_list "$times" $# >"$queue/list"
 	[ "$label" != nosysv ] || command+='RUST_SHM_SYSVIPC=n '
 	[ "$tests" = build/selftests ] || command+='TIMEOUT=600 '
-	! kernel_has_faults || command+='TIMEOUT=900 '	# failnth makes some 2500 calls
 	for stream; do
 		{
 			SERIAL=$([ $# = 1 ] || [ "$kind" != plain ] || [ -n "${ALL:-}" ] || kernel_has KCSAN || echo 1)
@@ -148,7 +147,6 @@ named_tests() { # name...
 	local name kind names any=plain run="selftests/run /src/$tests"
 	local -A kinds
 	[ "$tests" = build/selftests ] || run="TIMEOUT=600 $run"
-	! kernel_has_faults || run="TIMEOUT=900 $run"
 	for name; do kinds[$name]=$(kind_of "$(needs_of "$name")"); done
 	if [[ " ${kinds[*]} " = *' more '* && " ${kinds[*]} " != *' plain '* ]]; then any='more'; fi
 	for kind in small plain more; do

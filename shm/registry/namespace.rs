@@ -161,21 +161,26 @@ impl kprobe::OnRmidForced for Arc<Namespaces> {
 #[cfg(CONFIG_SYSVIPC)]
 impl kprobe::OnCreatorLeaves for Arc<Namespaces> {
     fn creator_leaves(&self) {
-        /// For so many namespaces that happens at once: the rest takes memory.
-        const AT_ONCE: usize = if cfg!(CONFIG_PREEMPT_RT) {
-            usize::MAX
-        } else {
-            64
-        };
-        if !self.creator_leaves_some(AT_ONCE) {
-            let this = self.clone();
-            let rest = task_work::before_return(move || {
-                this.creator_leaves_some(usize::MAX);
-            });
-            if rest.is_err() {
-                self.creator_leaves_some(usize::MAX);
-            }
+        /// For so many namespaces that happens at once.
+        const AT_ONCE: usize = 64;
+        if self.creator_leaves_some(AT_ONCE) {
+            return;
         }
+        let Some(next) = self.creators.next() else {
+            return;
+        };
+        // Another task may remove the segments of `next` meanwhile: the work frees it then.
+        if task_work::before_return(&next, self).is_err() {
+            self.creator_leaves_some(usize::MAX);
+        }
+    }
+}
+
+/// What is left of [`kprobe::OnCreatorLeaves`].
+#[cfg(CONFIG_SYSVIPC)]
+impl task_work::BeforeReturn for Namespaces {
+    fn before_return(&self) {
+        self.creator_leaves_some(usize::MAX);
     }
 }
 

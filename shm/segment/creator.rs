@@ -14,6 +14,7 @@ use crate::shm::sys::{
     },
     task::{
         ipc_ns::NamespaceId,
+        task_work::WithWork,
         thread::ThreadId, //
     }, //
 };
@@ -38,8 +39,11 @@ pub(crate) type Moment = u64;
 /// The thread, the namespace, and when it left.
 type Key = (ThreadId, NamespaceId, Moment);
 
+/// A thread that created segments in a namespace; with room for what the thread does when it leaves.
+pub(crate) type CreatorWithWork = WithWork<Creator>;
+
 /// A thread that created segments in a namespace.
-struct Creator {
+pub(crate) struct Creator {
     thread: ThreadId,
     namespace: NamespaceId,
     /// When it left, or 0. Changed only with the lock of its [`Shard`] held.
@@ -50,7 +54,7 @@ struct Creator {
 }
 
 /// The reference of a segment to its creator.
-pub(crate) struct CreatorRef(Arc<Creator>);
+pub(crate) struct CreatorRef(Arc<CreatorWithWork>);
 
 impl CreatorRef {
     /// Returns whether the creator left at `at` or before.
@@ -95,13 +99,22 @@ struct Shard {
 /// The creators of a shard.
 struct Map {
     /// Those that have not left.
-    present: RBTree<Key, Arc<Creator>>,
+    present: RBTree<Key, Arc<CreatorWithWork>>,
     /// Those that have left, until their last segment goes: only for the memory of their nodes, which a
     /// kprobe handler cannot free.
-    left: RBTree<Key, Arc<Creator>>,
+    left: RBTree<Key, Arc<CreatorWithWork>>,
 }
 
 impl Map {
+    /// Returns the first creator of a thread that has not left.
+    #[cfg(CONFIG_SYSVIPC)]
+    fn next(&self, thread: ThreadId) -> Option<Arc<CreatorWithWork>> {
+        let first = (thread, NamespaceId::FIRST, 0);
+        let cursor = self.present.cursor_lower_bound(&first)?;
+        let creator = cursor.current().1;
+        (creator.thread == thread).then(|| creator.clone())
+    }
+
     /// Moves the first creator of a thread that has not left to those that have left at `moment`, and
     /// returns its namespace.
     #[cfg(CONFIG_SYSVIPC)]
@@ -121,7 +134,7 @@ impl Map {
         Some(namespace)
     }
 
-    fn remove(&mut self, creator: &Creator) -> Option<RBTreeNode<Key, Arc<Creator>>> {
+    fn remove(&mut self, creator: &Creator) -> Option<RBTreeNode<Key, Arc<CreatorWithWork>>> {
         let left = creator.left.load(Relaxed);
         let from = if left == 0 {
             &mut self.present
@@ -172,7 +185,7 @@ impl Creators {
             segments: Atomic::new(1),
             home: this.clone(),
         };
-        let creator = Arc::new(new, GFP_KERNEL_ACCOUNT)?;
+        let creator = Arc::new(WithWork::new(new), GFP_KERNEL_ACCOUNT)?;
         let node = RBTreeNode::new(key, creator.clone(), GFP_KERNEL_ACCOUNT)?;
         // Only the thread itself inserts its creator: there is none before.
         let before = shard.creators.lock().present.insert(node);
@@ -196,6 +209,15 @@ impl Creators {
             f(namespace, self.moment());
         }
         false
+    }
+
+    /// Returns what is left of the calling thread, if it has not left all namespaces. Does not sleep,
+    /// allocate or free memory; to drop the result may free memory.
+    #[cfg(CONFIG_SYSVIPC)]
+    pub(crate) fn next(&self) -> Option<Arc<CreatorWithWork>> {
+        let thread = ThreadId::current();
+        let creators = self.shard(thread).creators.lock();
+        creators.next(thread)
     }
 }
 

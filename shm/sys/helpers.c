@@ -167,9 +167,12 @@ static int segment_getattr(struct mnt_idmap *idmap, const struct path *path, str
 
 int rust_shm_stat_init(void)
 {
-	/* Where the built-in's segments are. */
-	struct file *file = shmem_file_setup("rust_shm", 0, EMPTY_VMA_FLAGS);
+	struct file *file;
 
+	if (shmem_operations)
+		return 0;
+	/* Where the built-in's segments are. */
+	file = shmem_file_setup("rust_shm", 0, EMPTY_VMA_FLAGS);
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	shmem_operations = file_inode(file)->i_op;

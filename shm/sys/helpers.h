@@ -32,7 +32,7 @@ int rust_shm_seal(struct inode *inode, unsigned int seals);
  * has: by that, and by the name, CRIU knows an attach. /proc/PID/maps goes on to tell that of the mount.
  */
 
-/* Looks up what it takes. To be called before the next. May sleep. */
+/* Looks up what it takes, the first time. To be called before the next. May sleep. */
 int rust_shm_stat_init(void);
 
 /* For an inode of shmem that is new, on a mount of the module's. */

@@ -42,7 +42,7 @@
 //! | `sync/poll_queue.rs` | a queue of those who poll a file |
 //! | `sync/queue.rs` | a workqueue |
 //! | `sync/module_ref.rs` | a reference to this module |
-//! | `served.rs` | the system calls of a namespace, which `served.c` probes |
+//! | `served.rs` | the system calls of a namespace, which `served.c` probes and `served_calls.c` decodes |
 //! | `events.rs` | tracepoints, which `events.c` makes |
 //! | `compat.rs` | what differs between kernels |
 //! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |

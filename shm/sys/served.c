@@ -1,42 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The system calls of System V shared memory, in the IPC namespaces that the module serves.
+ * The IPC namespaces that the module serves, and how the system calls of System V shared memory come to it there.
  *
  * ftrace calls send() on entry to the kernel's functions for these system calls, as it calls livepatch's handler. In a namespace that
- * is served it sends the call on to the function of the same kind below, which has the same arguments. What comes before a system call
- * (seccomp, ptrace, audit, tracepoints) sees nothing of that. Nothing is probed while no namespace is served.
+ * is served it sends the call on to the function of the same kind below, which has the same arguments and calls those of served_calls.c.
+ * What comes before a system call (seccomp, ptrace, audit, tracepoints) sees nothing of that. Nothing is probed while no namespace is
+ * served.
  *
  * A call is in an SRCU read-side critical section from end to end. What a namespace that is served has, a reference to this module among
  * it, is freed after a grace period. So the module is never unloaded under a call, however long that sleeps. The few instructions
  * before and after the critical section are never slept in: unregister_ftrace_function(), which comes before the grace period, and
  * rust_shm_end_calls() wait for tasks that are preempted there (synchronize_rcu_tasks()).
  */
-#include "served.h"
+#include "served_calls.h"
 
 #include <linux/compat.h>
 #include <linux/delay.h>
 #include <linux/ftrace.h>
-#include <linux/highuid.h>
 #include <linux/ipc.h>
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/nsproxy.h>
-#include <linux/ptrace.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
-#include <linux/shm.h>
 #include <linux/srcu.h>
 #include <linux/syscalls.h>
-#include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
 
 #ifdef CONFIG_ARM64
 #include <asm/insn.h>
 #endif
-#include <uapi/linux/shm.h>
-#include <uapi/rust_shm.h>
 
 /* ipc/util.h has it. */
 #define IPC_SHM_IDS 2
@@ -86,308 +81,6 @@ static struct rust_shm_served *served_for_call(void)
 	return served;
 }
 
-/* Structures: as copy_shmid_to_user() and its kin in ipc/shm.c, and those for 32-bit programs there and in ipc/compat.c. */
-
-enum layout {
-	NATIVE,
-	COMPAT_64,
-	COMPAT_OLD,
-};
-
-#ifdef CONFIG_COMPAT
-struct compat_ipc_perm {
-	key_t key;
-	__compat_uid_t uid;
-	__compat_gid_t gid;
-	__compat_uid_t cuid;
-	__compat_gid_t cgid;
-	compat_mode_t mode;
-	unsigned short seq;
-};
-
-struct compat_shmid_ds {
-	struct compat_ipc_perm shm_perm;
-	int shm_segsz;
-	old_time32_t shm_atime;
-	old_time32_t shm_dtime;
-	old_time32_t shm_ctime;
-	compat_ipc_pid_t shm_cpid;
-	compat_ipc_pid_t shm_lpid;
-	unsigned short shm_nattch;
-	unsigned short shm_unused;
-	compat_uptr_t shm_unused2;
-	compat_uptr_t shm_unused3;
-};
-
-struct compat_shminfo64 {
-	compat_ulong_t shmmax;
-	compat_ulong_t shmmin;
-	compat_ulong_t shmmni;
-	compat_ulong_t shmseg;
-	compat_ulong_t shmall;
-	compat_ulong_t __unused[4];
-};
-
-struct compat_shm_info {
-	compat_int_t used_ids;
-	compat_ulong_t shm_tot, shm_rss, shm_swp;
-	compat_ulong_t swap_attempts, swap_successes;
-};
-#endif
-
-/* The fields that all layouts have under the same names. A narrower one takes the lower bits. */
-
-#define FILL_STAT(out, from) do {					\
-	memset(&(out), 0, sizeof(out));					\
-	(out).shm_perm.key = (from)->key;				\
-	SET_UID((out).shm_perm.uid, (from)->uid);			\
-	SET_GID((out).shm_perm.gid, (from)->gid);			\
-	SET_UID((out).shm_perm.cuid, (from)->cuid);			\
-	SET_GID((out).shm_perm.cgid, (from)->cgid);			\
-	(out).shm_perm.mode = (from)->mode;				\
-	(out).shm_perm.seq = (from)->seq;				\
-	(out).shm_segsz = (from)->segsz;				\
-	(out).shm_atime = (from)->atime;				\
-	(out).shm_dtime = (from)->dtime;				\
-	(out).shm_ctime = (from)->ctime;				\
-	(out).shm_cpid = (from)->cpid;					\
-	(out).shm_lpid = (from)->lpid;					\
-	(out).shm_nattch = (from)->nattch;				\
-} while (0)
-
-#define FILL_LIMITS(out, from, most) do {				\
-	memset(&(out), 0, sizeof(out));					\
-	(out).shmmax = min_t(u64, (from)->shmmax, (most));		\
-	(out).shmmin = (from)->shmmin;					\
-	(out).shmmni = (from)->shmmni;					\
-	(out).shmseg = (from)->shmseg;					\
-	(out).shmall = (from)->shmall;					\
-} while (0)
-
-#define FILL_USAGE(out, from) do {					\
-	memset(&(out), 0, sizeof(out));					\
-	(out).used_ids = (from)->used_ids;				\
-	(out).shm_tot = (from)->shm_tot;				\
-	(out).shm_rss = (from)->shm_rss;				\
-	(out).shm_swp = (from)->shm_swp;				\
-} while (0)
-
-#define FILL_SET(to, perm) do {						\
-	(to)->uid = (perm).uid;						\
-	(to)->gid = (perm).gid;						\
-	(to)->mode = (perm).mode;					\
-} while (0)
-
-static bool put_stat(void __user *to, const struct rust_shm_stat *from, enum layout layout)
-{
-	if (layout == NATIVE) {
-		struct shmid64_ds out;
-
-		FILL_STAT(out, from);
-		return !copy_to_user(to, &out, sizeof(out));
-	}
-#ifdef CONFIG_COMPAT
-	if (layout == COMPAT_64) {
-		struct compat_shmid64_ds out;
-
-		FILL_STAT(out, from);
-		out.shm_atime_high = upper_32_bits(from->atime);
-		out.shm_dtime_high = upper_32_bits(from->dtime);
-		out.shm_ctime_high = upper_32_bits(from->ctime);
-		return !copy_to_user(to, &out, sizeof(out));
-	} else {
-		struct compat_shmid_ds out;
-
-		FILL_STAT(out, from);
-		return !copy_to_user(to, &out, sizeof(out));
-	}
-#endif
-	return false;
-}
-
-/* Reads what IPC_SET sets. */
-static bool get_stat(struct rust_shm_stat *to, const void __user *from, enum layout layout)
-{
-	memset(to, 0, sizeof(*to));
-	if (layout == NATIVE) {
-		struct shmid64_ds in;
-
-		if (copy_from_user(&in, from, sizeof(in)))
-			return false;
-		FILL_SET(to, in.shm_perm);
-		return true;
-	}
-#ifdef CONFIG_COMPAT
-	/* The rest of the structure is not read. */
-	if (layout == COMPAT_64) {
-		struct compat_ipc64_perm in;
-
-		if (copy_from_user(&in, from, sizeof(in)))
-			return false;
-		FILL_SET(to, in);
-		return true;
-	} else {
-		struct compat_ipc_perm in;
-
-		if (copy_from_user(&in, from, sizeof(in)))
-			return false;
-		FILL_SET(to, in);
-		return true;
-	}
-#endif
-	return false;
-}
-
-static bool put_limits(void __user *to, const struct rust_shm_limits *from, enum layout layout)
-{
-	if (layout == NATIVE) {
-		struct shminfo64 out;
-
-		FILL_LIMITS(out, from, U64_MAX);
-		return !copy_to_user(to, &out, sizeof(out));
-	}
-#ifdef CONFIG_COMPAT
-	if (layout == COMPAT_64) {
-		struct compat_shminfo64 out;
-
-		FILL_LIMITS(out, from, INT_MAX);
-		return !copy_to_user(to, &out, sizeof(out));
-	} else {
-		struct shminfo out;
-
-		FILL_LIMITS(out, from, INT_MAX);
-		return !copy_to_user(to, &out, sizeof(out));
-	}
-#endif
-	return false;
-}
-
-static bool put_usage(void __user *to, const struct rust_shm_usage *from, enum layout layout)
-{
-	if (layout == NATIVE) {
-		struct shm_info out;
-
-		FILL_USAGE(out, from);
-		return !copy_to_user(to, &out, sizeof(out));
-	}
-#ifdef CONFIG_COMPAT
-	{
-		struct compat_shm_info out;
-
-		FILL_USAGE(out, from);
-		return !copy_to_user(to, &out, sizeof(out));
-	}
-#endif
-	return false;
-}
-
-/* The calls, as the functions of ipc/shm.c and ipc/syscall.c. */
-
-/* As ksys_shmctl() and compat_ksys_shmctl(). */
-static long served_shmctl(const struct rust_shm_served *served, int id, int cmd, void __user *buf, enum layout layout)
-{
-	const struct rust_shm_calls *calls = served->calls;
-	union {
-		struct rust_shm_stat stat;
-		struct rust_shm_limits limits;
-		struct rust_shm_usage usage;
-	} u;
-	long result;
-
-	if (cmd < 0 || id < 0)
-		return -EINVAL;
-	switch (cmd) {
-	case IPC_INFO:
-		result = calls->limits(served, &u.limits);
-		if (result >= 0 && !put_limits(buf, &u.limits, layout))
-			result = -EFAULT;
-		return result;
-	case SHM_INFO:
-		result = calls->usage(served, &u.usage);
-		if (result >= 0 && !put_usage(buf, &u.usage, layout))
-			result = -EFAULT;
-		return result;
-	case IPC_STAT:
-	case SHM_STAT:
-	case SHM_STAT_ANY:
-		result = calls->stat(served, id, cmd, &u.stat);
-		if (result >= 0 && !put_stat(buf, &u.stat, layout))
-			result = -EFAULT;
-		return result;
-	case IPC_SET:
-		if (!get_stat(&u.stat, buf, layout))
-			return -EFAULT;
-		return calls->set(served, id, &u.stat);
-	case IPC_RMID:
-	case SHM_LOCK:
-	case SHM_UNLOCK:
-		return calls->control(served, id, cmd);
-	default:
-		return -EINVAL;
-	}
-}
-
-static long served_shmat(const struct rust_shm_served *served, int id, unsigned long at, int flags, bool compat)
-{
-	unsigned long address;
-	long error = served->calls->attach(served, id, at, flags, compat, &address);
-
-	if (error)
-		return error;
-	force_successful_syscall_return();
-	return address;
-}
-
-/*
- * An attach of the built-in's, made before or in another namespace, can be detached here as ever. The built-in says what the error is,
- * too.
- */
-static long served_shmdt(const struct rust_shm_served *served, unsigned long at)
-{
-	long error = served->calls->detach(served, at);
-
-	return IS_ENABLED(CONFIG_SYSVIPC) && error == -EINVAL ? RUST_SHM_PASS : error;
-}
-
-#ifdef CONFIG_COMPAT
-/* As compat_ksys_old_shmctl(): a flag in the command tells the layout. */
-static __maybe_unused long served_old_shmctl(const struct rust_shm_served *served, int id, int cmd, compat_uptr_t buf)
-{
-	return served_shmctl(served, id, cmd & ~IPC_64, compat_ptr(buf), cmd & IPC_64 ? COMPAT_64 : COMPAT_OLD);
-}
-#endif
-
-#ifdef CONFIG_IA32_EMULATION
-/* As compat_ksys_ipc(), for what is_shm_call() lets through. */
-static long served_ipc(const struct rust_shm_served *served, u32 call, int first, int second, u32 third, u32 ptr)
-{
-	unsigned long address;
-	long error;
-
-	switch (call & 0xffff) {
-	case SHMAT:
-		if (call >> 16 == 1)
-			return -EINVAL;
-		error = served->calls->attach(served, first, ptr, second, true, &address);
-		if (error)
-			return error;
-		return put_user(address, (compat_ulong_t __user *)compat_ptr(third));
-	case SHMDT:
-		return served_shmdt(served, ptr);
-	case SHMGET:
-		return served->calls->get(served, first, (unsigned int)second, third);
-	default:
-		return served_old_shmctl(served, first, second, ptr);
-	}
-}
-
-static bool is_shm_call(u32 call)
-{
-	call &= 0xffff;
-	return call >= SHMAT && call <= SHMCTL;
-}
-#endif
-
 /*
  * The kernel's own function for call number at: send() sends this there, past its entry. While nothing is probed any more it is the
  * function itself that is called the next time: have the system call made anew, as after a signal.
@@ -419,8 +112,14 @@ noinline long rust_shm_pass(const struct pt_regs *regs, unsigned long at)
 			result = !served ? RUST_SHM_PASS :                                     \
 				 IS_ERR(served) ? PTR_ERR(served) : (call);                    \
 		} while (result == RUST_SHM_PASS && served != served_here());                  \
-		if (result == RUST_SHM_PASS)                                                   \
+		if (result == RUST_SHM_PASS) {                                                 \
+			/* It may sleep as long as its user wants: who unloads gets EBUSY. */  \
+			bool is_held = try_module_get(THIS_MODULE);                            \
+                                                                                               \
 			result = rust_shm_pass(regs, at_##name);                               \
+			if (is_held)                                                           \
+				module_put(THIS_MODULE);                                       \
+		}                                                                              \
 		srcu_read_unlock(&running, section);                                           \
 		return result;                                                                 \
 	}
@@ -459,18 +158,18 @@ enum {
 };
 
 SERVED(native_shmget, served->calls->get(served, A0, A1, A2))
-SERVED(native_shmat, served_shmat(served, A0, A1, A2, false))
-SERVED(native_shmdt, served_shmdt(served, A0))
-SERVED(native_shmctl, served_shmctl(served, A0, A1, (void __user *)A2, NATIVE))
+SERVED(native_shmat, rust_shm_shmat(served, A0, A1, A2, false))
+SERVED(native_shmdt, rust_shm_shmdt(served, A0))
+SERVED(native_shmctl, rust_shm_shmctl(served, A0, A1, (void __user *)A2, NATIVE))
 #ifdef CONFIG_IA32_EMULATION
 SERVED(ia32_shmget, served->calls->get(served, regs->bx, (u32)regs->cx, regs->dx))
-SERVED(ia32_shmat, served_shmat(served, regs->bx, (u32)regs->cx, regs->dx, true))
-SERVED(ia32_shmdt, served_shmdt(served, (u32)regs->bx))
-SERVED(ia32_shmctl, served_shmctl(served, regs->bx, regs->cx, compat_ptr(regs->dx), COMPAT_64))
-SERVED(ia32_ipc, served_ipc(served, regs->bx, regs->cx, regs->dx, regs->si, regs->di))
+SERVED(ia32_shmat, rust_shm_shmat(served, regs->bx, (u32)regs->cx, regs->dx, true))
+SERVED(ia32_shmdt, rust_shm_shmdt(served, (u32)regs->bx))
+SERVED(ia32_shmctl, rust_shm_shmctl(served, regs->bx, regs->cx, compat_ptr(regs->dx), COMPAT_64))
+SERVED(ia32_ipc, rust_shm_ipc(served, regs->bx, regs->cx, regs->dx, regs->si, regs->di))
 #elif defined(CONFIG_ARM64) && defined(CONFIG_COMPAT)
-SERVED(arm_shmat, served_shmat(served, regs->regs[0], (u32)A1, A2, true))
-SERVED(arm_shmctl, served_old_shmctl(served, regs->regs[0], A1, A2))
+SERVED(arm_shmat, rust_shm_shmat(served, regs->regs[0], (u32)A1, A2, true))
+SERVED(arm_shmctl, rust_shm_old_shmctl(served, regs->regs[0], A1, A2))
 #endif
 
 static struct {
@@ -497,6 +196,15 @@ static struct {
 	[AT_PASS] = { "rust_shm_pass" },
 };
 
+#ifdef CONFIG_IA32_EMULATION
+/* Semaphores and messages are not ours. */
+static __always_inline bool is_shm_call(u32 call)
+{
+	call &= 0xffff;
+	return call >= SHMAT && call <= SHMCTL;
+}
+#endif
+
 /* Called by ftrace on entry to a probed function. Decides by the caller's namespace alone, which only the caller itself changes. */
 static void notrace send(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
@@ -513,7 +221,6 @@ static void notrace send(unsigned long ip, unsigned long parent_ip, struct ftrac
 		if (++at == AT_PASS)
 			return;
 #ifdef CONFIG_IA32_EMULATION
-	/* Semaphores and messages are not ours. */
 	if (at == at_ia32_ipc && !is_shm_call(((const struct pt_regs *)ftrace_regs_get_argument(fregs, 0))->bx))
 		return;
 #endif

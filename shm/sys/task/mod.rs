@@ -7,7 +7,6 @@ pub(crate) mod ipc_ns;
 #[cfg(any(CONFIG_IPC_NS, CONFIG_SYSVIPC))]
 pub(crate) mod kprobe;
 pub(crate) mod pid;
-#[cfg(CONFIG_SYSVIPC)]
 pub(crate) mod task_work;
 pub(crate) mod thread;
 pub(crate) mod time;

@@ -32,7 +32,9 @@ pub(super) fn come_and_go() {
     });
     let second = Creators::add_segment(&creators, NAMESPACE).unwrap();
     let mut left = 0;
+    assert!(creators.next().is_some());
     assert!(!creators.leave(1, |_, at| left = at), "there may be more");
+    assert!(creators.next().is_none());
     assert!(second.is_orphan(left));
     other.join().unwrap();
     assert!(creators.leave(1, |_, _| unreachable!("it has left")));

@@ -88,11 +88,35 @@ pub(crate) mod kprobe {
 }
 
 pub(crate) mod task_work {
-    use kernel::prelude::*;
+    use kernel::{prelude::*, sync::Arc};
+    use std::ops::Deref;
+
+    pub(crate) struct WithWork<T>(T);
+
+    impl<T> WithWork<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(value)
+        }
+    }
+
+    impl<T> Deref for WithWork<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    pub(crate) trait BeforeReturn {
+        fn before_return(&self);
+    }
 
     /// At once, which is before the task returns.
-    pub(crate) fn before_return(f: impl FnOnce()) -> Result {
-        f();
+    pub(crate) fn before_return<T, U: BeforeReturn>(
+        _room: &Arc<WithWork<T>>,
+        target: &Arc<U>,
+    ) -> Result {
+        target.before_return();
         Ok(())
     }
 }
