@@ -1042,6 +1042,11 @@ TEST_F_TIMEOUT(forced, creator_of_segments_in_many_namespaces_leaves, 120)
 		} else {
 			gate_wait(&left);
 		}
+		/* In its own, that is decided when it exits. */
+		ASSERT_EQ(0, setns(namespaces[MANY - 1], CLONE_NEWIPC));
+		FORCE(0);
+		EXPECT_GONE(self->note[MANY - 1]);
+		FORCE(1);
 		for (i = 0; i < MANY; i++) {
 			ASSERT_EQ(0, setns(namespaces[i], CLONE_NEWIPC));
 			EXPECT_GONE(self->note[i]);

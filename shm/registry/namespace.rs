@@ -188,7 +188,8 @@ impl task_work::BeforeReturn for Namespaces {
 impl Namespaces {
     /// Returns whether the calling thread has left all namespaces.
     fn creator_leaves_some(&self, most: usize) -> bool {
-        self.creators.leave(most, |namespace, moment| {
+        let own = ipc_ns::current_id();
+        self.creators.leave(most, own, |namespace, moment| {
             let forced = ipc_ns::rmid_forced_in(namespace);
             if forced == Some(false) {
                 return;

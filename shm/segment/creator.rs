@@ -115,17 +115,28 @@ impl Map {
         (creator.thread == thread).then(|| creator.clone())
     }
 
-    /// Moves the first creator of a thread that has not left to those that have left at `moment`, and
-    /// returns its namespace.
+    /// Moves a creator of a thread that has not left to those that have left at `moment`, and returns
+    /// its namespace: `own`, if there is such a one, or else the first.
     #[cfg(CONFIG_SYSVIPC)]
-    fn leave(&mut self, thread: ThreadId, moment: impl FnOnce() -> Moment) -> Option<NamespaceId> {
+    fn leave(
+        &mut self,
+        thread: ThreadId,
+        own: Option<NamespaceId>,
+        moment: impl FnOnce() -> Moment,
+    ) -> Option<NamespaceId> {
         let first = (thread, NamespaceId::FIRST, 0);
-        let cursor = self.present.cursor_lower_bound_mut(&first)?;
-        let creator = cursor.current().1.clone();
+        let cursor = self.present.cursor_lower_bound(&first)?;
+        let creator = cursor.current().1;
         if creator.thread != thread {
             return None;
         }
-        let (namespace, moment) = (creator.namespace, moment());
+        let own = own.filter(|own| self.present.get(&(thread, *own, 0)).is_some());
+        let namespace = own.unwrap_or(creator.namespace);
+        let cursor = self
+            .present
+            .cursor_lower_bound_mut(&(thread, namespace, 0))?;
+        let creator = cursor.current().1.clone();
+        let moment = moment();
         creator.left.store(moment, Relaxed);
         let memory = cursor.remove_current().1.into_reservation();
         let node = memory.into_node((thread, namespace, moment), creator);
@@ -194,14 +205,22 @@ impl Creators {
     }
 
     /// Marks the calling thread as having left. Calls `f`, without a lock held, for each namespace
-    /// in which it has segments, but not for more than `most`, with a moment at which it had left.
-    /// Returns whether there are no more. Does not sleep, allocate or free memory, and `f` must not.
+    /// in which it has segments, `own` first, but not for more than `most`, with a moment at which it
+    /// had left. Returns whether there are no more. Does not sleep, allocate or free memory, and `f`
+    /// must not.
     #[cfg(CONFIG_SYSVIPC)]
-    pub(crate) fn leave(&self, most: usize, mut f: impl FnMut(NamespaceId, Moment)) -> bool {
+    pub(crate) fn leave(
+        &self,
+        most: usize,
+        own: Option<NamespaceId>,
+        mut f: impl FnMut(NamespaceId, Moment),
+    ) -> bool {
         let thread = ThreadId::current();
         let shard = self.shard(thread);
         for _ in 0..most {
-            let namespace = shard.creators.lock().leave(thread, || self.moment());
+            let mut creators = shard.creators.lock();
+            let namespace = creators.leave(thread, own, || self.moment());
+            drop(creators);
             let Some(namespace) = namespace else {
                 return true;
             };

@@ -259,18 +259,33 @@ pub(crate) fn get_current_if(id: NamespaceId) -> Option<IpcNamespace> {
         .flatten()
 }
 
-/// Returns `kernel.shm_rmid_forced` of the namespace `id`, if it is that of the calling task.
+/// Returns the namespace of the calling task, which holds it until `exit_task_namespaces()`.
 #[cfg(CONFIG_SYSVIPC)]
-pub(crate) fn rmid_forced_in(id: NamespaceId) -> Option<bool> {
-    // SAFETY: As in `with_current()`; a task holds its namespaces until `exit_task_namespaces()`.
-    unsafe {
+fn of_current() -> Option<NonNull<bindings::ipc_namespace>> {
+    // SAFETY: As in `with_current()`.
+    let ns = unsafe {
         let nsproxy = (*bindings::get_current()).nsproxy;
         if nsproxy.is_null() {
             return None;
         }
-        let ns = (*nsproxy).ipc_ns.cast::<bindings::ipc_namespace>();
-        (!ns.is_null() && id_of(ns) == id).then(|| rmid_forced_of(ns))
-    }
+        (*nsproxy).ipc_ns
+    };
+    NonNull::new(ns.cast())
+}
+
+/// Returns the number of the namespace of the calling task, if it has one still.
+#[cfg(CONFIG_SYSVIPC)]
+pub(crate) fn current_id() -> Option<NamespaceId> {
+    // SAFETY: By `of_current()`.
+    of_current().map(|ns| unsafe { id_of(ns.as_ptr()) })
+}
+
+/// Returns `kernel.shm_rmid_forced` of the namespace `id`, if it is that of the calling task.
+#[cfg(CONFIG_SYSVIPC)]
+pub(crate) fn rmid_forced_in(id: NamespaceId) -> Option<bool> {
+    let ns = of_current()?.as_ptr();
+    // SAFETY: By `of_current()`.
+    unsafe { (id_of(ns) == id).then(|| rmid_forced_of(ns)) }
 }
 
 /// # Safety

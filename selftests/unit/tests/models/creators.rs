@@ -25,7 +25,7 @@ pub(super) fn come_and_go() {
             let own = Creators::add_segment(&creators, NAMESPACE).unwrap();
             drop(first);
             drop(own);
-            assert!(creators.leave(1, |_, _| unreachable!(
+            assert!(creators.leave(1, None, |_, _| unreachable!(
                 "without segments there is no creator"
             )));
         }
@@ -33,9 +33,12 @@ pub(super) fn come_and_go() {
     let second = Creators::add_segment(&creators, NAMESPACE).unwrap();
     let mut left = 0;
     assert!(creators.next().is_some());
-    assert!(!creators.leave(1, |_, at| left = at), "there may be more");
+    assert!(
+        !creators.leave(1, Some(NAMESPACE), |_, at| left = at),
+        "there may be more"
+    );
     assert!(creators.next().is_none());
     assert!(second.is_orphan(left));
     other.join().unwrap();
-    assert!(creators.leave(1, |_, _| unreachable!("it has left")));
+    assert!(creators.leave(1, None, |_, _| unreachable!("it has left")));
 }

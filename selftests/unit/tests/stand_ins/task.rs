@@ -66,6 +66,10 @@ pub(crate) mod ipc_ns {
         (CURRENT.with(Cell::get) == id).then(|| RMID_FORCED.load(Relaxed))
     }
 
+    pub(crate) fn current_id() -> Option<NamespaceId> {
+        Some(CURRENT.with(Cell::get))
+    }
+
     pub(crate) struct CurrentIpcNamespace<'a>(pub(crate) std::marker::PhantomData<&'a ()>);
 
     impl CurrentIpcNamespace<'_> {
