@@ -81,7 +81,6 @@ FIELD(task_struct, mm);
 FIELD(task_struct, nsproxy);
 FIELD(task_struct, alloc_lock);
 FIELD(task_struct, pending);
-FIELD(task_struct, mems_allowed);
 FIELD(signal_struct, rlim);
 FIELD(signal_struct, pids);
 FIELD(cred, euid);

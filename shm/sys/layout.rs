@@ -22,7 +22,7 @@ macro_rules! fields {
 }
 
 fields! {
-    task_struct { signal, cred, mm, nsproxy, alloc_lock, pending, mems_allowed }
+    task_struct { signal, cred, mm, nsproxy, alloc_lock, pending }
     signal_struct { rlim, pids }
     cred { euid, user_ns, ucounts }
     ucounts { ns, rlimit }
