@@ -11,13 +11,14 @@ use crate::shm::sys::bindings;
 use core::ops::Range;
 use kernel::{
     mm::virt::flags,
-    page::PAGE_SIZE,
     prelude::*,
     sync::ArcBorrow, //
 };
 
 #[cfg(doc)]
 use super::file::AttachFile;
+#[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+use kernel::page::PAGE_SIZE;
 
 /// What an [`AttachFile`] maps.
 ///
