@@ -55,11 +55,15 @@ FIXTURE_TEARDOWN(report)
 static int find_line(unsigned int namespace, int id, struct line *line)
 {
 	FILE *file = fopen(FILES "/segments", "re");
-	char text[1024];
-	int found = -1;
+	int found = -1, orders = 0;
+	char text[1024], *at;
 
 	if (!file)
 		return -1;
+	/* Where there are no huge pages, there is one order. */
+	if (fgets(text, sizeof(text), file))
+		for (at = text; (at = strstr(at, " o")); at++)
+			orders += at[2] >= '0' && at[2] <= '9';
 	while (found && fgets(text, sizeof(text), file)) {
 		int n = 0, order, more;
 
@@ -67,11 +71,11 @@ static int find_line(unsigned int namespace, int id, struct line *line)
 		if (sscanf(text, "%u %d %x %lu %o %u %lu %u %u %lu%n", &line->namespace, &line->id, &line->key, &line->size, &line->mode,
 			   &line->uid, &line->nattch, &line->attaches, &line->detaches, &line->rss, &n) != 10)
 			continue;
-		for (order = 0; order < ORDERS && sscanf(text + n, "%lu%n", &line->folios[order], &more) == 1; order++)
+		for (order = 0; order < orders && sscanf(text + n, "%lu%n", &line->folios[order], &more) == 1; order++)
 			n += more;
 		if (sscanf(text + n, "%lu", &line->swap) != 1)
 			continue;
-		if (line->namespace == namespace && line->id == id && order == ORDERS)
+		if (line->namespace == namespace && line->id == id && order == orders)
 			found = 0;
 	}
 	fclose(file);
@@ -159,6 +163,10 @@ TEST_F(report, folios_are_told_by_order)
 	for (order = 0; order < ORDERS; order++)
 		sum += line.folios[order] << order;
 	EXPECT_EQ(line.rss, sum * self->page);
+	if (!shm_has_huge()) {
+		EXPECT_EQ(3, line.folios[0]);
+		return;
+	}
 	EXPECT_EQ(1, line.folios[0]);
 	EXPECT_EQ(1, line.folios[1]);
 	if (line.rss == size) {
