@@ -11,7 +11,8 @@
 
 #define DEBUGFS "/sys/kernel/debug"
 #define FILES DEBUGFS "/rust_shm"
-#define ORDERS 10
+/* At most: a PMD of 16 KiB pages is of order 11. */
+#define ORDERS 16
 
 /* A line of FILES/segments. */
 struct line {
@@ -71,7 +72,7 @@ static int find_line(unsigned int namespace, int id, struct line *line)
 		if (sscanf(text, "%u %d %x %lu %o %u %lu %u %u %lu%n", &line->namespace, &line->id, &line->key, &line->size, &line->mode,
 			   &line->uid, &line->nattch, &line->attaches, &line->detaches, &line->rss, &n) != 10)
 			continue;
-		for (order = 0; order < orders && sscanf(text + n, "%lu%n", &line->folios[order], &more) == 1; order++)
+		for (order = 0; order < orders && order < ORDERS && sscanf(text + n, "%lu%n", &line->folios[order], &more) == 1; order++)
 			n += more;
 		if (sscanf(text + n, "%lu", &line->swap) != 1)
 			continue;

@@ -124,21 +124,14 @@ impl Map {
         own: Option<NamespaceId>,
         moment: impl FnOnce() -> Moment,
     ) -> Option<NamespaceId> {
-        let first = (thread, NamespaceId::FIRST, 0);
-        let cursor = self.present.cursor_lower_bound(&first)?;
-        let creator = cursor.current().1;
-        if creator.thread != thread {
-            return None;
-        }
-        let own = own.filter(|own| self.present.get(&(thread, *own, 0)).is_some());
-        let namespace = own.unwrap_or(creator.namespace);
-        let cursor = self
-            .present
-            .cursor_lower_bound_mut(&(thread, namespace, 0))?;
-        let creator = cursor.current().1.clone();
+        // The map has a reference to each: to drop one of these frees nothing.
+        let first = self.next(thread)?;
+        let own = own.and_then(|own| self.present.get(&(thread, own, 0)).cloned());
+        let creator = own.unwrap_or(first);
+        let namespace = creator.namespace;
+        let memory = self.remove(&creator)?.into_reservation();
         let moment = moment();
         creator.left.store(moment, Relaxed);
-        let memory = cursor.remove_current().1.into_reservation();
         let node = memory.into_node((thread, namespace, moment), creator);
         // No two have the same moment, so there is none before.
         self.left.insert(node);

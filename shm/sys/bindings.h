@@ -120,7 +120,7 @@ FIELD(kiocb, ki_filp);
 FIELD(kiocb, ki_pos);
 FIELD(kiocb, ki_flags);
 FIELD(address_space, i_pages);
-FIELD(super_block, s_root);
+FIELD(address_space, nrpages);
 FIELD(vfsmount, mnt_root);
 FIELD(vfsmount, mnt_sb);
 FIELD(pid, count);

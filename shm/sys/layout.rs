@@ -32,8 +32,7 @@ fields! {
     inode { i_mode, i_flags, i_op, i_sb, i_mapping, i_ino, i_size, i_data, i_private }
     file { f_mode, f_op, f_mapping, private_data, f_inode, f_flags, f_cred, f_ref }
     kiocb { ki_filp, ki_pos, ki_flags }
-    address_space { i_pages }
-    super_block { s_root }
+    address_space { i_pages, nrpages }
     vfsmount { mnt_root, mnt_sb }
     pid { count }
     seq_file { private }

@@ -11,11 +11,6 @@ pub struct RBTreeNode<K, V>(Box<(K, V)>);
 
 pub struct RBTreeNodeReservation<K, V>(PhantomData<(K, V)>);
 
-pub struct CursorMut<'a, K, V> {
-    tree: &'a mut RBTree<K, V>,
-    key: K,
-}
-
 impl<K, V> RBTreeNode<K, V> {
     pub fn new(key: K, value: V, _flags: Flags) -> Result<Self> {
         Ok(Self(Box::new((key, value))))
@@ -58,11 +53,6 @@ impl<K: Ord + Copy, V> RBTree<K, V> {
             .next()
             .map(|(key, value)| Cursor(key, value))
     }
-
-    pub fn cursor_lower_bound_mut(&mut self, from: &K) -> Option<CursorMut<'_, K, V>> {
-        let key = *self.cursor_lower_bound(from)?.0;
-        Some(CursorMut { tree: self, key })
-    }
 }
 
 impl<K: Ord + Copy, V> Default for RBTree<K, V> {
@@ -76,17 +66,5 @@ pub struct Cursor<'a, K, V>(&'a K, &'a V);
 impl<'a, K, V> Cursor<'a, K, V> {
     pub fn current(&self) -> (&'a K, &'a V) {
         (self.0, self.1)
-    }
-}
-
-impl<K: Ord + Copy, V> CursorMut<'_, K, V> {
-    pub fn current(&self) -> (&K, &V) {
-        (&self.key, &self.tree.0[&self.key])
-    }
-
-    /// Returns the next cursor, which nobody here wants, and the node.
-    pub fn remove_current(self) -> ((), RBTreeNode<K, V>) {
-        let node = self.tree.remove_node(&self.key);
-        ((), node.expect("the cursor has the tree"))
     }
 }
