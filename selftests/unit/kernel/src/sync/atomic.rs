@@ -73,6 +73,7 @@ values! {
     u32: |word| word as u32;
     i32: |word| word as i32;
     usize: |word| word as usize;
+    bool: |word| word != 0;
 }
 
 impl<T> Value for *const T {
