@@ -44,7 +44,7 @@ mod shm {
             pub(crate) mod raw_spinlock;
             #[path = "../../../selftests/unit/tests/stand_ins/rcu_arc.rs"]
             mod rcu_arc;
-            pub(crate) use crate::stand_ins::queue;
+            pub(crate) use crate::stand_ins::{queue, task::module_ref};
         }
 
         pub(crate) mod mm {
