@@ -76,6 +76,7 @@ stress:
 	@STRESS_SECONDS="$(SECONDS)" scripts/for-kernel stress
 ## make kernel KERNEL=7.2-rt   fetch one of Debian's kernels (series, and -rt or -cloud) and prepare it for building modules (once)
 ## make kernel KERNEL=testing   the newest of Debian's next release, by its rustc and gcc, which come with it: once, 5 minutes, 2 GB; testing-rt, -cloud
+## make kernel KERNEL=6.18   Debian's of the LTS kernel, in its last version
 ## make kernel KERNEL=name   build a kernel of our own (once, 10 to 15 minutes; it is kept in the cache), for KERNEL=name below and for
 ##                        make test, oracle, stress: nosysv (without CONFIG_SYSVIPC), kasan (memory, leaks), kcsan (data races), fault (failures)
 kernel:

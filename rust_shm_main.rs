@@ -5,6 +5,8 @@
 //! `/dev/rust_shm` offers what `shmget(2)`, `shmat(2)`, `shmdt(2)` and `shmctl(2)` offer, as ioctls. [`shm`] has the map of the code.
 
 #![deny(unsafe_code)]
+// Of macros, which make the initialisers of structures on kernels before 7.2: by the number of fields.
+#![recursion_limit = "512"]
 
 // Without debugfs, nothing asks for what `report.rs` shows.
 #[cfg_attr(not(CONFIG_DEBUG_FS), allow(dead_code))]
@@ -34,7 +36,10 @@ use shm::{
     },
     segment::memory::Mounts,
     sys::{
-        compat::eopnotsupp,
+        compat::{
+            eopnotsupp,
+            try_pin_init, //
+        },
         fs::misc::Device,
         served,
         sync::{

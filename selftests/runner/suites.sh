@@ -48,7 +48,7 @@ kasan() {
 # One of Debian's other kernels, of those in the cache: another one each day.
 another() {
 	local name names=()
-	for name in 7.2 7.2-cloud 7.2-rt 7.3-cloud 7.3-rt testing; do
+	for name in 6.18 7.2 7.2-cloud 7.2-rt 7.3-cloud 7.3-rt testing; do
 		! qemu/kernel --cached $name >/dev/null || names+=("$name")
 	done
 	[ ${#names[@]} -gt 0 ] || { echo "# no other kernel of Debian's is in the cache: make kernel KERNEL=7.2 fetches one, and make test-all has it from then on"; return; }

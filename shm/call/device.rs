@@ -25,7 +25,13 @@ use crate::shm::{
     },
     segment::memory,
     sys::{
-        compat::eopnotsupp,
+        compat::{
+            eopnotsupp,
+            FromBytes,
+            Immutable,
+            IntoBytes,
+            SetOnce, //
+        },
         fs::{
             mapping::Access,
             misc::{
@@ -55,8 +61,7 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        Mutex,
-        SetOnce, //
+        Mutex, //
     },
     uaccess::{
         UserPtr,
@@ -337,7 +342,7 @@ impl OpenDevice {
 
 /// A structure that the `arg` of a [`uapi::Ctl`] points to. The program's may be larger than it is
 /// known here, when it is newer; or smaller, when it is older.
-trait Argument: Sized + FromBytes + IntoBytes + zerocopy::Immutable {
+trait Argument: Sized + FromBytes + IntoBytes + Immutable {
     /// Its size in the first revision: none is smaller.
     const FIRST_SIZE: usize = size_of::<Self>();
 }

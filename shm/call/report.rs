@@ -28,6 +28,7 @@ use crate::shm::{
         task::thread, //
     }, //
 };
+use core::ffi::CStr;
 use kernel::{
     fmt::{
         self,

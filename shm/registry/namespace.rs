@@ -99,7 +99,7 @@ impl Namespaces {
 
     /// Returns the registry with the lowest namespace number above `last`.
     pub(crate) fn first_after(&self, last: Option<NamespaceId>) -> Option<Arc<Registry>> {
-        let registries = self.registries.lock();
+        let registries = &mut *self.registries.lock();
         let from = last.map_or(NamespaceId::FIRST, NamespaceId::next);
         let cursor = registries.cursor_lower_bound(&from)?;
         Some(cursor.current().1.clone())

@@ -15,6 +15,7 @@ use crate::shm::{
     },
     sys::fs::{
         parameter::{
+            self,
             parameter,
             Setting, //
         },
@@ -26,8 +27,7 @@ use crate::shm::{
 };
 use kernel::{
     fmt,
-    prelude::*,
-    str::parse_int::ParseInt, //
+    prelude::*, //
 };
 
 /// A number up to `MAX`.
@@ -36,7 +36,7 @@ struct UpTo<const MAX: u64>(u64);
 
 impl<const MAX: u64> Setting for UpTo<MAX> {
     fn parse(text: &str) -> Result<Self> {
-        let number = u64::from_str(text.as_bytes().as_ref())?;
+        let number = parameter::number(text)?;
         if number > MAX {
             return Err(EINVAL);
         }
@@ -64,7 +64,7 @@ struct Mode(u16);
 
 impl Setting for Mode {
     fn parse(text: &str) -> Result<Self> {
-        let bits = u16::from_str(text.as_bytes().as_ref())?;
+        let bits = u16::try_from(parameter::number(text)?).map_err(|_| EINVAL)?;
         if u32::from(bits) & !permission::PERMISSION_BITS != 0 {
             return Err(EINVAL);
         }

@@ -4,14 +4,12 @@
 //!
 //! `shm/sys/header.rs` checks numbers, sizes and offsets against the header at build time.
 
-use kernel::{
-    ioctl::{
-        _IO,
-        _IOR,
-        _IOW,
-        _IOWR, //
-    },
-    prelude::*, //
+use crate::shm::sys::compat::plain;
+use kernel::ioctl::{
+    _IO,
+    _IOR,
+    _IOW,
+    _IOWR, //
 };
 
 /// Calls the macro `$then` with all numbers: name, value, name in the header.
@@ -187,14 +185,14 @@ pub(crate) use structures;
 
 macro_rules! define {
     ($($name:ident = $c_name:ident { $($field:ident: $type:ty,)* })*) => {
-        $(
+        $(plain! {
             #[doc = stringify!($c_name)]
             #[repr(C)]
-            #[derive(Default, FromBytes, IntoBytes, zerocopy_derive::Immutable)]
+            #[derive(Default)]
             pub(crate) struct $name {
                 $(#[allow(missing_docs)] pub(crate) $field: $type,)*
             }
-        )*
+        })*
     };
     ($($name:ident = $value:expr, $c_name:ident;)*) => {
         $(

@@ -108,7 +108,7 @@ struct Map {
 impl Map {
     /// Returns the first creator of a thread that has not left.
     #[cfg(CONFIG_SYSVIPC)]
-    fn next(&self, thread: ThreadId) -> Option<Arc<CreatorWithWork>> {
+    fn next(&mut self, thread: ThreadId) -> Option<Arc<CreatorWithWork>> {
         let first = (thread, NamespaceId::FIRST, 0);
         let cursor = self.present.cursor_lower_bound(&first)?;
         let creator = cursor.current().1;
@@ -228,7 +228,7 @@ impl Creators {
     #[cfg(CONFIG_SYSVIPC)]
     pub(crate) fn next(&self) -> Option<Arc<CreatorWithWork>> {
         let thread = ThreadId::current();
-        let creators = self.shard(thread).creators.lock();
+        let creators = &mut *self.shard(thread).creators.lock();
         creators.next(thread)
     }
 }

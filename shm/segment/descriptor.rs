@@ -44,7 +44,6 @@ use crate::shm::{
 };
 use core::ops::Range;
 use kernel::{
-    c_str,
     new_mutex,
     prelude::*,
     static_lock_class,
@@ -83,7 +82,7 @@ impl Pinned<'_> {
         let pages = segment.pages_to_map()?;
         let new = Arc::pin_init(
             pin_init!(Watch {
-                queue <- PollQueue::new(c_str!("rust_shm::Watch::queue"), static_lock_class!()),
+                queue <- PollQueue::new(c"rust_shm::Watch::queue", static_lock_class!()),
                 sealing <- new_mutex!((), "rust_shm::Watch::sealing"),
                 seals: Atomic::new(0),
             }),

@@ -39,7 +39,10 @@ use crate::shm::{
         }, //
     }, //
 };
-use core::ops::Range;
+use core::{
+    ffi::CStr,
+    ops::Range, //
+};
 use kernel::{
     fmt,
     page::{
@@ -249,9 +252,9 @@ struct Filling {
     blocks: usize,
     /// The next that nobody has begun.
     next: Atomic<usize>,
-    failed: Atomic<bool>,
+    failed: Atomic<u32>,
     /// How many tasks are at it.
-    tasks: Atomic<usize>,
+    tasks: Atomic<i32>,
     #[pin]
     done: Completion,
 }
@@ -262,21 +265,21 @@ impl Filling {
 
     /// Takes part until there is nothing left to begin.
     fn help(&self) {
-        while !self.failed.load(Relaxed) {
+        while self.failed.load(Relaxed) == 0 {
             let block = self.next.fetch_add(1, Relaxed);
             if block >= self.blocks {
                 break;
             }
             let (pages, index) = (self.file.view(), block << PMD_ORDER);
             if !pages.has(index) && pages.place_huge(index).is_err() || self.client.is_killed() {
-                self.failed.store(true, Relaxed);
+                self.failed.store(1, Relaxed);
             }
         }
     }
 
     /// The calling task takes part no more.
     fn leave(&self) {
-        if self.tasks.fetch_sub(1, Full) == 1 {
+        if self.tasks.fetch_add(-1, Full) == 1 {
             self.done.complete_all();
         }
     }
@@ -323,7 +326,7 @@ fn place_all(
             client: Client::current(),
             blocks,
             next: Atomic::new(0),
-            failed: Atomic::new(false),
+            failed: Atomic::new(0),
             tasks: Atomic::new(1),
             done <- Completion::new(),
         }),
@@ -347,7 +350,7 @@ fn place_all(
                 helped.leave();
             };
             if queue.try_spawn(GFP_KERNEL, helper).is_err() {
-                filling.tasks.fetch_sub(1, Relaxed);
+                filling.tasks.fetch_add(-1, Relaxed);
                 break;
             }
         }
@@ -359,7 +362,7 @@ fn place_all(
     filling.done.wait_for_completion();
     if filling.client.is_killed() {
         Err(EINTR)
-    } else if filling.failed.load(Relaxed) || filling.next.load(Relaxed) < blocks {
+    } else if filling.failed.load(Relaxed) != 0 || filling.next.load(Relaxed) < blocks {
         Err(ENOMEM)
     } else {
         Ok(())

@@ -38,7 +38,10 @@ use crate::shm::{
         uapi, //
     },
     sys::{
-        compat::eidrm,
+        compat::{
+            eidrm,
+            new_spinlock_of, //
+        },
         fs::{
             file::AttachFile,
             mapping::Access,
@@ -60,7 +63,6 @@ use crate::shm::{
     }, //
 };
 use kernel::{
-    new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -168,7 +170,7 @@ impl Segment {
             is_huge: new.is_huge,
             no_reserve: new.no_reserve,
             commit: new.commit,
-            state <- new_spinlock!(state, "rust_shm::Segment::state"),
+            state <- new_spinlock_of!(state, "rust_shm::Segment::state"),
         })
     }
 

@@ -33,7 +33,6 @@ use crate::shm::{
     }, //
 };
 use kernel::{
-    pr_warn_once,
     prelude::*,
     sync::{
         atomic::{
@@ -215,7 +214,10 @@ impl State {
         // Every mapping that goes was counted. Should that ever not hold, a segment is left over,
         // and the machine goes on.
         if self.attaches == 0 {
-            pr_warn_once!("WARNING: a segment was detached more often than attached\n");
+            static WARNED: Atomic<u32> = Atomic::new(0);
+            if WARNED.xchg(1, Relaxed) == 0 {
+                pr_warn!("WARNING: a segment was detached more often than attached\n");
+            }
             return Detached::Nothing;
         }
         self.attaches -= 1;

@@ -7,6 +7,8 @@
 #include <linux/mount.h>
 #include <linux/uio.h>
 
+#include "compat/compat.h"
+
 /* flush_dcache_folio() */
 void rust_shm_flush_dcache_folio(struct folio *folio);
 

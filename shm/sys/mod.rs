@@ -44,7 +44,7 @@
 //! | `sync/module_ref.rs` | a reference to this module |
 //! | `served.rs` | the system calls of a namespace, which `served.c` probes and `served_calls.c` decodes |
 //! | `events.rs` | tracepoints, which `events.c` makes |
-//! | `compat.rs` | what differs between kernels |
+//! | `compat/` | what differs between kernels |
 //! | `header.rs` | compile-time checks of the ABI against `include/uapi/rust_shm.h` |
 //! | `layout.rs` | compile-time checks of the kernel's structures against its headers |
 

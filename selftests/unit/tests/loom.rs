@@ -33,7 +33,8 @@ mod shm {
 
     pub(crate) mod sys {
         pub(crate) mod compat {
-            pub(crate) use kernel::sync::barrier::smp_mb;
+            pub(crate) use kernel::sync::{barrier::smp_mb, SetOnce};
+            pub(crate) type AtomicPtr<T> = kernel::sync::atomic::Atomic<*const T>;
         }
 
         pub(crate) mod sync {

@@ -6,15 +6,17 @@
 //! it runs, loaded.
 
 use crate::shm::sys::compat::this_module;
-use core::ptr;
+use core::{
+    ffi::CStr,
+    ptr, //
+};
 use kernel::{
     bindings,
     fmt::{
         self,
         Write, //
     },
-    prelude::*,
-    str::CStr, //
+    prelude::*, //
 };
 
 /// A file with a text about a `T`.
@@ -72,7 +74,7 @@ impl<T: Send + Sync> Directory<T> {
         pin_init!(Self {
             data,
             // SAFETY: The name is a string.
-            entry: unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), ptr::null_mut()) },
+            entry: unsafe { bindings::debugfs_create_dir(name.as_ptr().cast(), ptr::null_mut()) },
         })
     }
 
@@ -83,7 +85,7 @@ impl<T: Send + Sync> Directory<T> {
         // removes; an open file holds a reference to the module, and so keeps this alive.
         unsafe {
             bindings::debugfs_create_file_full(
-                V::NAME.as_char_ptr(),
+                V::NAME.as_ptr().cast(),
                 0o400,
                 this.entry,
                 (&raw const this.data).cast_mut().cast(),

@@ -25,6 +25,7 @@ use kernel::{
     error::to_result,
     fs::File,
     prelude::*,
+    str::CString,
     sync::{
         aref::ARef,
         Arc, //
@@ -152,7 +153,7 @@ impl Node {
     /// `file_ops` must be those of a regular file that owns nothing but its inode.
     pub(super) unsafe fn into_file(
         self: KBox<Self>,
-        name: &CStr,
+        name: &CString,
         flags: u32,
         file_ops: &'static bindings::file_operations,
     ) -> Result<ARef<File>> {
@@ -168,7 +169,8 @@ impl Node {
         unsafe {
             // CAST: A size is not negative.
             (*inode).i_size = self.size() as i64;
-            (*inode).i_ino = self.object.number().into();
+            // CAST: To a longer integer.
+            (*inode).i_ino = self.object.number() as _;
             (*inode).i_mode = match self.object.access() {
                 Access::ReadOnly => bindings::S_IFREG | 0o444,
                 Access::ReadWrite => bindings::S_IFREG | 0o666,

@@ -26,7 +26,9 @@ use crate::shm::sys::{
     bindings,
     compat::{
         eopnotsupp,
-        this_module, //
+        map_shmem,
+        this_module,
+        AtomicPtr, //
     },
     sync::module_ref::ModuleRef, //
 };
@@ -45,10 +47,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+        atomic::Relaxed,
         Arc,
         ArcBorrow, //
     },
@@ -68,7 +67,7 @@ pub(crate) struct AttachFile<T: MappedObject> {
 
 /// The operations that shmem gives to a mapping of an unlinked file: one table for all of them. Set
 /// by the first mapping; a VMA with [`AttachFile::VM_OPS`] was made after that.
-static SHMEM_VM_OPS: Atomic<*mut bindings::vm_operations_struct> = Atomic::new(ptr::null_mut());
+static SHMEM_VM_OPS: AtomicPtr<bindings::vm_operations_struct> = AtomicPtr::new(ptr::null());
 
 /// shmem's operations of a mapping, for a caller that has a VMA with [`AttachFile::VM_OPS`].
 fn shmem_vm_ops() -> &'static bindings::vm_operations_struct {
@@ -253,8 +252,8 @@ impl<T: MappedObject> AttachFile<T> {
                 if first % (object.alignment() / PAGE_SIZE) != 0 {
                     return Err(EINVAL);
                 }
-                // SAFETY: The file is shmem's own, which maps by `mmap_prepare()`.
-                to_result(unsafe { bindings::compat_vma_mmap(pages.as_ptr(), vma) })
+                // SAFETY: The file is shmem's own; the VMA is being made.
+                unsafe { map_shmem(pages.as_ptr(), vma) }
             })();
             if let Err(e) = made {
                 T::closed(object, use_of);
@@ -263,7 +262,7 @@ impl<T: MappedObject> AttachFile<T> {
             // SAFETY: The VMA is being made: nobody else knows it. What is stored is a table of
             // shmem's, which is no module.
             unsafe {
-                SHMEM_VM_OPS.store((*vma).vm_ops.cast_mut(), Relaxed);
+                SHMEM_VM_OPS.store((*vma).vm_ops, Relaxed);
                 (*vma).vm_ops = &Self::VM_OPS;
             }
             Ok(0)

@@ -7,7 +7,10 @@ use super::{
     shmem::Shmem,
     shmem_file::ShmemRef, //
 };
-use crate::shm::sys::bindings;
+use crate::shm::sys::{
+    bindings,
+    compat, //
+};
 use core::ops::Range;
 use kernel::{
     mm::virt::flags,
@@ -135,7 +138,7 @@ pub(super) unsafe fn find_area(
     match length.checked_add(alignment - PAGE_SIZE) {
         Some(wanted) if alignment > PAGE_SIZE && address == 0 && offset == 0 => {
             // SAFETY: By this function's requirement.
-            let found = unsafe { bindings::mm_get_unmapped_area(file, 0, wanted, 0, flags) };
+            let found = unsafe { compat::unmapped_area(file, wanted, flags) };
             // As `IS_ERR_VALUE()`: an address is a multiple of a page, an error is not.
             if found % PAGE_SIZE == 0 {
                 found.next_multiple_of(alignment)

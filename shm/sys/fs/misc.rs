@@ -9,8 +9,12 @@ use crate::shm::sys::{
     bindings,
     compat::this_module, //
 };
-use core::marker::PhantomData;
+use core::{
+    ffi::CStr,
+    marker::PhantomData, //
+};
 use kernel::{
+    c_str,
     error::to_result,
     fs::{
         File,
@@ -88,7 +92,7 @@ impl<D: DeviceFile> Device<D> {
         mode: u16,
         context: D::Context,
     ) -> impl PinInit<Self, Error> {
-        let template = miscdevice::MiscDeviceOptions { name }.into_raw::<Opened<D>>();
+        let template = miscdevice::MiscDeviceOptions { name: c_str!("") }.into_raw::<Opened<D>>();
         try_pin_init!(Self {
             // Initialised first: the device may be opened as soon as it is registered.
             context,
@@ -107,6 +111,7 @@ impl<D: DeviceFile> Device<D> {
             }),
             misc <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
                 let mut misc = template;
+                misc.name = name.as_ptr().cast();
                 misc.mode = mode;
                 misc.fops = operations.get();
                 // SAFETY: `slot` is valid for writes, and pinned until `drop()` deregisters the device.

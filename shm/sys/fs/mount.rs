@@ -6,11 +6,13 @@
 //! them is closed, also when the [`TmpfsMount`] is dropped before.
 
 use crate::shm::sys::bindings;
-use core::ptr::NonNull;
+use core::{
+    ffi::CStr,
+    ptr::NonNull, //
+};
 use kernel::{
     error,
-    prelude::*,
-    str::CStr, //
+    prelude::*, //
 };
 
 /// A mount of tmpfs without a limit of its size.
@@ -37,7 +39,7 @@ impl Context {
     fn set(&self, key: &CStr, value: &CStr) -> Result {
         // SAFETY: By the type invariant the context is valid; both strings are, and are copied.
         error::to_result(unsafe {
-            bindings::vfs_parse_fs_qstr(self.0.as_ptr(), key.as_char_ptr(), &qstr(value))
+            bindings::vfs_parse_fs_qstr(self.0.as_ptr(), key.as_ptr().cast(), &qstr(value))
         })
     }
 }
@@ -52,7 +54,7 @@ impl Drop for Context {
 /// As `QSTR()`.
 fn qstr(text: &CStr) -> bindings::qstr {
     let mut qstr = bindings::qstr {
-        name: text.as_char_ptr().cast(),
+        name: text.as_ptr().cast(),
         ..pin_init::zeroed()
     };
     // CAST: Strings here are short.
@@ -77,7 +79,7 @@ impl TmpfsMount {
         // SAFETY: Mounts are made before there is a file on one.
         error::to_result(unsafe { bindings::rust_shm_stat_init() }).map_err(shmem_error)?;
         // SAFETY: The name is a string.
-        let fs_type = unsafe { bindings::get_fs_type(c"tmpfs".as_char_ptr()) };
+        let fs_type = unsafe { bindings::get_fs_type(c"tmpfs".as_ptr().cast()) };
         if fs_type.is_null() {
             return Err(ENODEV);
         }

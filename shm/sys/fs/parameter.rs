@@ -5,6 +5,7 @@
 //! Parameters of [`kernel::module_param`] can only be set at load time, and are not in sysfs.
 
 use core::{
+    ffi::CStr,
     marker::PhantomData,
     ptr, //
 };
@@ -14,11 +15,7 @@ use kernel::{
     fmt,
     page::PAGE_SIZE,
     prelude::*,
-    str::{
-        CStr,
-        CStrExt,
-        CString, //
-    },
+    str::CString,
     sync::atomic::{
         Atomic,
         Relaxed, //
@@ -93,9 +90,9 @@ impl<V: Setting> Parameter<V> {
                 return Err(EINVAL);
             }
             // SAFETY: By this function's requirement.
-            let (this, text) = unsafe { (Self::of(parameter), CStr::from_char_ptr(text)) };
+            let (this, text) = unsafe { (Self::of(parameter), CStr::from_ptr(text.cast())) };
             // Text written to sysfs usually ends with a newline.
-            let value = V::parse(text.to_str()?.trim_ascii())?;
+            let value = V::parse(text.to_str().map_err(|_| EINVAL)?.trim_ascii())?;
             this.word.store(value.into_word(), Relaxed);
             Ok(0)
         })
@@ -122,6 +119,25 @@ impl<V: Setting> Parameter<V> {
             Ok((bytes.len() - 1) as c_int)
         })
     }
+}
+
+/// For [`parameter!`]: what the kernel has of a parameter.
+#[repr(transparent)]
+pub(crate) struct KernelParam(pub(crate) bindings::kernel_param);
+
+// SAFETY: It is never written to, and what it points to is atomic.
+unsafe impl Sync for KernelParam {}
+
+/// Parses a number, which is in base 16, 8 or 2 with `0x`, `0` or `0o`, and `0b`.
+pub(crate) fn number(text: &str) -> Result<u64> {
+    let (radix, digits) = match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, text.get(2..)),
+        [b'0', b'o' | b'O', ..] => (8, text.get(2..)),
+        [b'0', b'b' | b'B', ..] => (2, text.get(2..)),
+        [b'0', ..] => (8, Some(text)),
+        _ => (10, Some(text)),
+    };
+    u64::from_str_radix(digits.ok_or(EINVAL)?, radix).map_err(|_| EINVAL)
 }
 
 /// Converts a text to an array, for a section of the module.
@@ -161,8 +177,8 @@ macro_rules! parameter {
             #[allow(unsafe_code)]
             #[link_section = "__param"]
             #[used(compiler)]
-            static PARAMETER: ::kernel::module_param::KernelParam =
-                ::kernel::module_param::KernelParam::new(::kernel::bindings::kernel_param {
+            static PARAMETER: $crate::shm::sys::fs::parameter::KernelParam =
+                $crate::shm::sys::fs::parameter::KernelParam(::kernel::bindings::kernel_param {
                     name: concat!($name, "\0").as_ptr().cast(),
                     mod_: $crate::shm::sys::compat::this_module(),
                     ops: &$crate::shm::sys::fs::parameter::Parameter::<$type>::OPS,

@@ -6,13 +6,15 @@
 //! is private to the module, so it does not depend on mount namespaces.
 
 use super::opened;
-use core::ptr::NonNull;
+use core::{
+    ffi::CStr,
+    ptr::NonNull, //
+};
 use kernel::{
     bindings,
     error::from_err_ptr,
     fs::File,
     prelude::*,
-    str::CStr,
     sync::aref::ARef, //
 };
 
@@ -32,7 +34,7 @@ impl Proc {
     /// Mounts procfs. `ENODEV` on a kernel without it.
     pub(crate) fn mount() -> Result<Self> {
         // SAFETY: The name is a string.
-        let fs_type = unsafe { bindings::get_fs_type(c"proc".as_char_ptr()) };
+        let fs_type = unsafe { bindings::get_fs_type(c"proc".as_ptr().cast()) };
         if fs_type.is_null() {
             return Err(ENODEV);
         }
@@ -54,7 +56,7 @@ impl Proc {
                 dentry: (*self.0.as_ptr()).mnt_root,
             };
             let read = bindings::O_RDONLY as c_int;
-            opened(bindings::file_open_root(&root, path.as_char_ptr(), read, 0))
+            opened(bindings::file_open_root(&root, path.as_ptr().cast(), read, 0))
         }?;
         Ok(ProcFile(file))
     }

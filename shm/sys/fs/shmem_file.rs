@@ -12,6 +12,7 @@ use super::{
 };
 use crate::shm::sys::{
     bindings,
+    compat::shmem_flags,
     mm::commit::Commitment, //
 };
 use kernel::{
@@ -61,10 +62,7 @@ impl ShmemFile {
     ) -> Result<Self> {
         let name = CString::try_from_fmt(name)?;
         let size = i64::try_from(size).map_err(|_| EINVAL)?;
-        let mut flags = bindings::vma_flags_t::default();
-        if commit == Commit::Touched {
-            flags.__vma_flags[0] = kernel::mm::virt::flags::NORESERVE;
-        }
+        let flags = shmem_flags(commit == Commit::Touched);
         // A file that is made without a size commits nothing, neither now nor when it is touched.
         let counted = if commit == Commit::ByOwner { 0 } else { size };
         // SAFETY: The mount is valid, and the name a string, which is copied.
@@ -98,7 +96,8 @@ impl ShmemFile {
     /// Gives the inode a number. To be called before anybody else knows the file.
     pub(crate) fn set_number(&self, number: u32) {
         // SAFETY: By the type invariant the inode is valid; a word is written once.
-        unsafe { (*(*self.file.as_ptr()).f_inode).i_ino = number.into() };
+        // CAST: To a longer integer.
+        unsafe { (*(*self.file.as_ptr()).f_inode).i_ino = number as _ };
     }
 
     /// Makes the pages unevictable for good, and of one size: a folio of `PMD_ORDER` is not split. To be

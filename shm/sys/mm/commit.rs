@@ -8,6 +8,7 @@
 
 use crate::shm::sys::{
     bindings,
+    compat::shmem_flags,
     fs::opened, //
 };
 use kernel::{
@@ -32,9 +33,9 @@ impl Commitment {
         // INVARIANT: The file is new, and its reference is ours.
         let file = unsafe {
             opened(bindings::shmem_kernel_file_setup(
-                c"rust_shm".as_char_ptr(),
+                c"rust_shm".as_ptr().cast(),
                 size,
-                bindings::vma_flags_t::default(),
+                shmem_flags(false),
             ))
         }?;
         Ok(Self(file))

@@ -4,6 +4,11 @@
 //!
 //! [`kernel::uaccess`] checks each copy at run time; here the size is known at build time.
 
+use crate::shm::sys::compat::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
 use core::mem::size_of;
 use kernel::{
     bindings,
@@ -27,7 +32,7 @@ pub(crate) fn read<T: FromBytes>(from: UserPtr) -> Result<T> {
 }
 
 /// Writes a structure; `EFAULT` on failure.
-pub(crate) fn write<T: IntoBytes + zerocopy::Immutable>(to: UserPtr, value: &T) -> Result {
+pub(crate) fn write<T: IntoBytes + Immutable>(to: UserPtr, value: &T) -> Result {
     // SAFETY: `value` is valid for reads of its size, and has no uninitialised bytes.
     // `_copy_to_user()` checks the user address.
     let left = unsafe {

@@ -11,6 +11,10 @@ use super::{
     id_table::Guard,
     rcu_arc::RcuObject, //
 };
+use crate::shm::sys::compat::{
+    AtomicPtr,
+    SetOnce, //
+};
 use core::ptr;
 use kernel::{
     bindings,
@@ -22,8 +26,7 @@ use kernel::{
             Relaxed,
             Release, //
         },
-        rcu,
-        SetOnce, //
+        rcu, //
     }, //
 };
 
@@ -38,7 +41,7 @@ fn first_bits(hash: Hash, bits: u32) -> u32 {
 }
 
 /// The first object of a chain, or the next one; or null.
-type Next<T> = Atomic<*const RcuObject<T>>;
+type Next<T> = AtomicPtr<RcuObject<T>>;
 
 /// The hash of a key, for the table that made it.
 #[derive(Clone, Copy)]
@@ -56,7 +59,7 @@ impl<T> Link<T> {
     pub(super) const fn new(hash: Option<Hash>) -> Self {
         Self {
             hash,
-            next: Atomic::new(ptr::null()),
+            next: Next::new(ptr::null()),
         }
     }
 }
@@ -163,7 +166,7 @@ impl<T: Send + Sync> KeyTable<T> {
         }
         match KVVec::with_capacity(1 << bits, GFP_KERNEL_ACCOUNT | __GFP_NOWARN) {
             Ok(mut array) => {
-                while array.push_within_capacity(Atomic::new(ptr::null())).is_ok() {}
+                while array.push_within_capacity(Next::new(ptr::null())).is_ok() {}
                 Ok(Room(Some((bits, array))))
             }
             Err(_) if chains != 0 => Ok(Room(None)),

@@ -6,7 +6,10 @@
 //! the files that are polled. Here, such a file keeps it.
 
 use crate::shm::sys::bindings;
-use core::ptr;
+use core::{
+    ffi::CStr,
+    ptr, //
+};
 use kernel::{
     fs::File,
     prelude::*,
@@ -38,9 +41,11 @@ impl PollQueue {
     ) -> impl PinInit<Self> {
         pin_init!(Self {
             head <- Opaque::ffi_init(|slot| {
+                // It is nothing but the key.
+                let key = (&raw const *class).cast_mut().cast();
                 // SAFETY: The slot is valid, and pinned; name and class live for ever.
                 unsafe {
-                    bindings::__init_waitqueue_head(slot, name.as_char_ptr(), class.as_ptr())
+                    bindings::__init_waitqueue_head(slot, name.as_ptr().cast(), key)
                 }
             }),
         })

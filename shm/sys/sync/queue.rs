@@ -6,13 +6,13 @@
 //! item has returned, and only the owner of a queue can wait for that.
 
 use core::{
+    ffi::CStr,
     ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
     bindings,
     prelude::*,
-    str::CStr,
     workqueue::Queue, //
 };
 
@@ -34,11 +34,11 @@ impl OwnedQueue {
         // SAFETY: The format takes one string, and one is given.
         let queue = unsafe {
             bindings::alloc_workqueue_noprof(
-                c"%s".as_char_ptr(),
+                c"%s".as_ptr().cast(),
                 bindings::wq_flags_WQ_UNBOUND,
                 // The default maximum of concurrent items.
                 0,
-                name.as_char_ptr(),
+                name.as_ptr().cast::<c_char>(),
             )
         };
         // INVARIANT: The queue is new, and ours.

@@ -14,7 +14,10 @@ use crate::shm::sys::{
         NamespaceId, //
     }, //
 };
-use core::marker::PhantomData;
+use core::{
+    ffi::CStr,
+    marker::PhantomData, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -129,23 +132,23 @@ unsafe impl<T: OnCreatorLeaves> Event<T> for CreatorLeaves {
 ///
 /// # Invariants
 ///
-/// `probe` is registered on the function of `E`, and the first field of a pinned `Self`.
+/// `probe` is registered on the function of `P`, and the first field of a pinned `Self`.
 #[repr(C)]
 #[pin_data(PinnedDrop)]
-pub(crate) struct Kprobe<E: Event<T>, T: Send + Sync> {
+pub(crate) struct Kprobe<P: Event<T>, T: Send + Sync> {
     #[pin]
     probe: Opaque<bindings::kprobe>,
     target: T,
-    _event: PhantomData<E>,
+    _event: PhantomData<P>,
 }
 
 // SAFETY: A kprobe may be unregistered from another thread than it was registered from; `T` is
 // `Send`.
-unsafe impl<E: Event<T>, T: Send + Sync> Send for Kprobe<E, T> {}
+unsafe impl<P: Event<T>, T: Send + Sync> Send for Kprobe<P, T> {}
 // SAFETY: A kprobe does its own locking, and `T` is `Sync`.
-unsafe impl<E: Event<T>, T: Send + Sync> Sync for Kprobe<E, T> {}
+unsafe impl<P: Event<T>, T: Send + Sync> Sync for Kprobe<P, T> {}
 
-impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
+impl<P: Event<T>, T: Send + Sync> Kprobe<P, T> {
     /// Registers the kprobe. `ENOENT` on a kernel without the function.
     pub(crate) fn new(target: T) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
@@ -158,7 +161,7 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
                 // which is plain data that is all zeros at first.
                 to_result(unsafe {
                     slot.write_bytes(0, 1);
-                    (*slot).symbol_name = E::FUNCTION.as_char_ptr();
+                    (*slot).symbol_name = P::FUNCTION.as_ptr().cast();
                     (*slot).pre_handler = Some(Self::hit);
                     bindings::register_kprobe(slot)
                 })
@@ -173,7 +176,7 @@ impl<E: Event<T>, T: Send + Sync> Kprobe<E, T> {
         // SAFETY: By the type invariant, the probe is the first field of a pinned `Self`, which is
         // not dropped before `unregister_kprobe()` has waited for this call. `regs` are those on entry
         // to the function.
-        unsafe { E::notify(&(*probe.cast::<Self>()).target, first_argument(regs)) };
+        unsafe { P::notify(&(*probe.cast::<Self>()).target, first_argument(regs)) };
         0
     }
 }
@@ -195,7 +198,7 @@ unsafe fn first_argument(regs: *const bindings::pt_regs) -> *const c_void {
 }
 
 #[pinned_drop]
-impl<E: Event<T>, T: Send + Sync> PinnedDrop for Kprobe<E, T> {
+impl<P: Event<T>, T: Send + Sync> PinnedDrop for Kprobe<P, T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant the probe is registered. This waits until no handler runs.
         unsafe { bindings::unregister_kprobe(self.probe.get()) };

@@ -27,8 +27,9 @@ const MODULE: &str = "/sys/module/rust_shm";
 /// Where more is written, for whoever has findings.
 const PAGES: &str = "More: README.md and Documentation/troubleshooting.md of rust_shm";
 
-/// The oldest kernel that the module is written for.
+/// The oldest kernel that the module is written for, but for one of long-term support.
 const OLDEST: (u32, u32) = (7, 2);
+const LTS: (u32, u32) = (6, 18);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -222,7 +223,7 @@ fn kernel(findings: &mut Findings, release: &str) {
     const ABOUT: &str = "kernel";
     let (major, minor) = OLDEST;
     match version(release) {
-        Some(version) if version >= OLDEST => findings.good(ABOUT, format!("Linux {release}")),
+        Some(version) if version == LTS || version >= OLDEST => findings.good(ABOUT, format!("Linux {release}")),
         Some(_) => findings.other(
             ABOUT,
             State::Bad,
@@ -548,7 +549,9 @@ mod tests {
             ("7.10.0", State::Good),
             ("8.0-rc1", State::Good),
             ("7.2.9", State::Good),
+            ("6.18.15+deb13-amd64", State::Good),
             ("7.1.13", State::Bad),
+            ("6.17.13", State::Bad),
             ("6.12.41+deb13-amd64", State::Bad),
             ("", State::Doubtful),
         ] {

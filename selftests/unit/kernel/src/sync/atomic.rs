@@ -71,8 +71,8 @@ macro_rules! values {
 values! {
     u64: |word| word;
     u32: |word| word as u32;
+    i32: |word| word as i32;
     usize: |word| word as usize;
-    bool: |word| word != 0;
 }
 
 impl<T> Value for *const T {
@@ -141,12 +141,6 @@ impl<T: Value> Atomic<T> {
     #[track_caller]
     pub fn fetch_add(&self, value: T, ordering: impl Order) -> T {
         let before = self.word().fetch_add(value.into_word(), order(ordering));
-        self.decode(before)
-    }
-
-    #[track_caller]
-    pub fn fetch_sub(&self, value: T, ordering: impl Order) -> T {
-        let before = self.word().fetch_sub(value.into_word(), order(ordering));
         self.decode(before)
     }
 }
