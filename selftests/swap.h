@@ -89,6 +89,22 @@ static inline long swapped(const struct shm_backend *shm, int id)
 	return shm_table_row(shm, id, &row, NULL, 0) ? -1 : (long)row.swap;
 }
 
+/*
+ * Swaps all of it out and returns how much is. MADV_PAGEOUT cannot isolate pages in the LRU batches of other CPUs, which drop_caches drains.
+ */
+static inline long swap_out(const struct shm_backend *shm, int id, char *addr, size_t size)
+{
+	int tries;
+
+	for (tries = 0; tries < 20 && swapped(shm, id) < (long)size; tries++) {
+		if (tries && shm_write_file("/proc/sys/vm/drop_caches", "1"))
+			return -1;
+		if (madvise(addr, size, MADV_PAGEOUT))
+			return -1;
+	}
+	return swapped(shm, id);
+}
+
 /* A page unlike any other that zram can compress: this many random bytes, repeated. */
 #define TEXTURE 64
 
