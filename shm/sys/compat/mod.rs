@@ -9,6 +9,8 @@
 
 #[cfg(LACKS_ATOMIC_POINTERS)]
 mod atomic_ptr;
+#[cfg(LACKS_CSTR_EXT)]
+mod cstr;
 #[cfg(LACKS_INIT_MACROS)]
 mod init;
 #[cfg(LACKS_SET_ONCE)]
@@ -24,6 +26,8 @@ use kernel::{
 
 #[cfg(LACKS_ATOMIC_POINTERS)]
 pub(crate) use self::atomic_ptr::AtomicPtr;
+#[cfg(LACKS_CSTR_EXT)]
+pub(crate) use self::cstr::CStrExt;
 #[cfg(LACKS_INIT_MACROS)]
 pub(crate) use self::init::{
     made,
@@ -45,6 +49,8 @@ pub(crate) use ::zerocopy::{
     Immutable,
     IntoBytes, //
 };
+#[cfg(not(LACKS_CSTR_EXT))]
+pub(crate) use kernel::str::CStrExt;
 #[cfg(not(LACKS_SET_ONCE))]
 pub(crate) use kernel::sync::SetOnce;
 #[cfg(not(LACKS_INIT_MACROS))]
@@ -91,6 +97,11 @@ pub(crate) fn shmem_flags(no_reserve: bool) -> ShmemFlags {
     flags
 }
 
+/// The number of an inode: of 64 bits, or a word.
+pub(crate) fn inode_number<T: TryFrom<u32> + Default>(number: u32) -> T {
+    T::try_from(number).unwrap_or_default()
+}
+
 /// Maps a file of shmem, as `mmap_region()` does: by `mmap_prepare()`, or by `mmap()`.
 ///
 /// # Safety
@@ -105,9 +116,7 @@ pub(crate) unsafe fn map_shmem(
     return kernel::error::to_result(unsafe { bindings::compat_vma_mmap(file, vma) });
     #[cfg(LACKS_MMAP_PREPARE)]
     // SAFETY: By this function's requirements; a file has operations.
-    return kernel::error::to_result(unsafe {
-        ((*(*file).f_op).mmap.ok_or(ENODEV)?)(file, vma)
-    });
+    return kernel::error::to_result(unsafe { ((*(*file).f_op).mmap.ok_or(ENODEV)?)(file, vma) });
 }
 
 /// Finds a place for a mapping of a file in the caller's address space, as other files have it.

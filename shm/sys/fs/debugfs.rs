@@ -5,7 +5,10 @@
 //! Files of [`kernel::debugfs`] have no owner: an open file would not keep the module, whose code
 //! it runs, loaded.
 
-use crate::shm::sys::compat::this_module;
+use crate::shm::sys::compat::{
+    this_module,
+    CStrExt as _, //
+};
 use core::{
     ffi::CStr,
     ptr, //
@@ -74,7 +77,7 @@ impl<T: Send + Sync> Directory<T> {
         pin_init!(Self {
             data,
             // SAFETY: The name is a string.
-            entry: unsafe { bindings::debugfs_create_dir(name.as_ptr().cast(), ptr::null_mut()) },
+            entry: unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), ptr::null_mut()) },
         })
     }
 
@@ -85,7 +88,7 @@ impl<T: Send + Sync> Directory<T> {
         // removes; an open file holds a reference to the module, and so keeps this alive.
         unsafe {
             bindings::debugfs_create_file_full(
-                V::NAME.as_ptr().cast(),
+                V::NAME.as_char_ptr(),
                 0o400,
                 this.entry,
                 (&raw const this.data).cast_mut().cast(),

@@ -14,7 +14,10 @@ use crate::shm::{
     rules::uapi,
     sys::{
         bindings,
-        compat::this_module, //
+        compat::{
+            self,
+            this_module, //
+        }, //
     }, //
 };
 use core::{
@@ -169,8 +172,7 @@ impl Node {
         unsafe {
             // CAST: A size is not negative.
             (*inode).i_size = self.size() as i64;
-            // CAST: To a longer integer.
-            (*inode).i_ino = self.object.number() as _;
+            (*inode).i_ino = compat::inode_number(self.object.number());
             (*inode).i_mode = match self.object.access() {
                 Access::ReadOnly => bindings::S_IFREG | 0o444,
                 Access::ReadWrite => bindings::S_IFREG | 0o666,

@@ -7,7 +7,10 @@
 
 use crate::shm::sys::{
     bindings,
-    compat::this_module, //
+    compat::{
+        this_module,
+        CStrExt as _, //
+    }, //
 };
 use core::{
     ffi::CStr,
@@ -111,7 +114,7 @@ impl<D: DeviceFile> Device<D> {
             }),
             misc <- Opaque::try_ffi_init(|slot: *mut bindings::miscdevice| {
                 let mut misc = template;
-                misc.name = name.as_ptr().cast();
+                misc.name = name.as_char_ptr();
                 misc.mode = mode;
                 misc.fops = operations.get();
                 // SAFETY: `slot` is valid for writes, and pinned until `drop()` deregisters the device.

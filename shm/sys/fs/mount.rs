@@ -5,7 +5,10 @@
 //! Nobody sees it in a mount table. Files on it hold it: the filesystem stays until the last of
 //! them is closed, also when the [`TmpfsMount`] is dropped before.
 
-use crate::shm::sys::bindings;
+use crate::shm::sys::{
+    bindings,
+    compat::CStrExt as _, //
+};
 use core::{
     ffi::CStr,
     ptr::NonNull, //
@@ -39,7 +42,7 @@ impl Context {
     fn set(&self, key: &CStr, value: &CStr) -> Result {
         // SAFETY: By the type invariant the context is valid; both strings are, and are copied.
         error::to_result(unsafe {
-            bindings::vfs_parse_fs_qstr(self.0.as_ptr(), key.as_ptr().cast(), &qstr(value))
+            bindings::vfs_parse_fs_qstr(self.0.as_ptr(), key.as_char_ptr(), &qstr(value))
         })
     }
 }
@@ -54,7 +57,7 @@ impl Drop for Context {
 /// As `QSTR()`.
 fn qstr(text: &CStr) -> bindings::qstr {
     let mut qstr = bindings::qstr {
-        name: text.as_ptr().cast(),
+        name: text.as_char_ptr().cast(),
         ..pin_init::zeroed()
     };
     // CAST: Strings here are short.
@@ -79,7 +82,7 @@ impl TmpfsMount {
         // SAFETY: Mounts are made before there is a file on one.
         error::to_result(unsafe { bindings::rust_shm_stat_init() }).map_err(shmem_error)?;
         // SAFETY: The name is a string.
-        let fs_type = unsafe { bindings::get_fs_type(c"tmpfs".as_ptr().cast()) };
+        let fs_type = unsafe { bindings::get_fs_type(c"tmpfs".as_char_ptr()) };
         if fs_type.is_null() {
             return Err(ENODEV);
         }

@@ -4,6 +4,7 @@
 //!
 //! Parameters of [`kernel::module_param`] can only be set at load time, and are not in sysfs.
 
+use crate::shm::sys::compat::CStrExt as _;
 use core::{
     ffi::CStr,
     marker::PhantomData,
@@ -90,7 +91,7 @@ impl<V: Setting> Parameter<V> {
                 return Err(EINVAL);
             }
             // SAFETY: By this function's requirement.
-            let (this, text) = unsafe { (Self::of(parameter), CStr::from_ptr(text.cast())) };
+            let (this, text) = unsafe { (Self::of(parameter), CStr::from_char_ptr(text)) };
             // Text written to sysfs usually ends with a newline.
             let value = V::parse(text.to_str().map_err(|_| EINVAL)?.trim_ascii())?;
             this.word.store(value.into_word(), Relaxed);

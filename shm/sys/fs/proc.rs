@@ -6,6 +6,7 @@
 //! is private to the module, so it does not depend on mount namespaces.
 
 use super::opened;
+use crate::shm::sys::compat::CStrExt as _;
 use core::{
     ffi::CStr,
     ptr::NonNull, //
@@ -34,7 +35,7 @@ impl Proc {
     /// Mounts procfs. `ENODEV` on a kernel without it.
     pub(crate) fn mount() -> Result<Self> {
         // SAFETY: The name is a string.
-        let fs_type = unsafe { bindings::get_fs_type(c"proc".as_ptr().cast()) };
+        let fs_type = unsafe { bindings::get_fs_type(c"proc".as_char_ptr()) };
         if fs_type.is_null() {
             return Err(ENODEV);
         }
@@ -56,7 +57,7 @@ impl Proc {
                 dentry: (*self.0.as_ptr()).mnt_root,
             };
             let read = bindings::O_RDONLY as c_int;
-            opened(bindings::file_open_root(&root, path.as_ptr().cast(), read, 0))
+            opened(bindings::file_open_root(&root, path.as_char_ptr(), read, 0))
         }?;
         Ok(ProcFile(file))
     }

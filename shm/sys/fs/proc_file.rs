@@ -3,7 +3,10 @@
 //! `/proc/sysvipc/shm`, on a kernel that has none: reads as the device does.
 
 use super::misc::DeviceFile;
-use crate::shm::sys::bindings;
+use crate::shm::sys::{
+    bindings,
+    compat::CStrExt as _, //
+};
 use core::{
     marker::PhantomData,
     ptr, //
@@ -45,7 +48,7 @@ impl<D: DeviceFile> SysvipcShm<D> {
     /// Makes the file. That it cannot be made is no error: the device has the same text.
     pub(crate) fn new(context: D::Context) -> impl PinInit<Self> {
         // SAFETY: The name is a string.
-        let directory = unsafe { bindings::proc_mkdir(c"sysvipc".as_ptr().cast(), ptr::null_mut()) };
+        let directory = unsafe { bindings::proc_mkdir(c"sysvipc".as_char_ptr(), ptr::null_mut()) };
         pin_init!(&this in Self {
             context,
             _files: PhantomData,
@@ -56,7 +59,7 @@ impl<D: DeviceFile> SysvipcShm<D> {
                     // releases these. A null result leaves the directory empty.
                     unsafe {
                         bindings::proc_create_data(
-                            c"shm".as_ptr().cast(),
+                            c"shm".as_char_ptr(),
                             0o444,
                             directory,
                             &raw const *Self::operations(),

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::shm::sys::{
     bindings,
-    compat::shmem_flags,
+    compat::{
+        inode_number,
+        shmem_flags, //
+    },
     mm::commit::Commitment, //
 };
 use kernel::{
@@ -96,8 +99,7 @@ impl ShmemFile {
     /// Gives the inode a number. To be called before anybody else knows the file.
     pub(crate) fn set_number(&self, number: u32) {
         // SAFETY: By the type invariant the inode is valid; a word is written once.
-        // CAST: To a longer integer.
-        unsafe { (*(*self.file.as_ptr()).f_inode).i_ino = number as _ };
+        unsafe { (*(*self.file.as_ptr()).f_inode).i_ino = inode_number(number) };
     }
 
     /// Makes the pages unevictable for good, and of one size: a folio of `PMD_ORDER` is not split. To be

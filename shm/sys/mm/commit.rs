@@ -8,7 +8,10 @@
 
 use crate::shm::sys::{
     bindings,
-    compat::shmem_flags,
+    compat::{
+        shmem_flags,
+        CStrExt as _, //
+    },
     fs::opened, //
 };
 use kernel::{
@@ -33,7 +36,7 @@ impl Commitment {
         // INVARIANT: The file is new, and its reference is ours.
         let file = unsafe {
             opened(bindings::shmem_kernel_file_setup(
-                c"rust_shm".as_ptr().cast(),
+                c"rust_shm".as_char_ptr(),
                 size,
                 shmem_flags(false),
             ))

@@ -5,7 +5,10 @@
 //! [`kernel::sync::poll::PollCondVar`] waits for a grace period when it is dropped, as it may go before
 //! the files that are polled. Here, such a file keeps it.
 
-use crate::shm::sys::bindings;
+use crate::shm::sys::{
+    bindings,
+    compat::CStrExt as _, //
+};
 use core::{
     ffi::CStr,
     ptr, //
@@ -45,7 +48,7 @@ impl PollQueue {
                 let key = (&raw const *class).cast_mut().cast();
                 // SAFETY: The slot is valid, and pinned; name and class live for ever.
                 unsafe {
-                    bindings::__init_waitqueue_head(slot, name.as_ptr().cast(), key)
+                    bindings::__init_waitqueue_head(slot, name.as_char_ptr(), key)
                 }
             }),
         })

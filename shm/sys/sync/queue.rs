@@ -5,6 +5,7 @@
 //! The system's workqueues do not suffice: the module must not be unloaded before its last work
 //! item has returned, and only the owner of a queue can wait for that.
 
+use crate::shm::sys::compat::CStrExt as _;
 use core::{
     ffi::CStr,
     ops::Deref,
@@ -34,11 +35,11 @@ impl OwnedQueue {
         // SAFETY: The format takes one string, and one is given.
         let queue = unsafe {
             bindings::alloc_workqueue_noprof(
-                c"%s".as_ptr().cast(),
+                c"%s".as_char_ptr(),
                 bindings::wq_flags_WQ_UNBOUND,
                 // The default maximum of concurrent items.
                 0,
-                name.as_ptr().cast::<c_char>(),
+                name.as_char_ptr(),
             )
         };
         // INVARIANT: The queue is new, and ours.

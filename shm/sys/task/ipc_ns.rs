@@ -160,18 +160,8 @@ impl CurrentIpcNamespace<'_> {
 
     /// Returns a reference; `None` on a kernel without `struct ipc_namespace`.
     pub(crate) fn get(&self) -> Option<IpcNamespace> {
-        let ns = self.ns?;
-        // As `get_ipc_ns()`, which is inline: the initial namespace is not counted.
-        #[cfg(CONFIG_IPC_NS)]
-        if self.id().number > bindings::RUST_SHM_NS_LAST_INIT_ID {
-            // SAFETY: By the type invariant it is valid, and its count is not zero.
-            unsafe {
-                let count = ns.as_ptr().byte_add(bindings::RUST_SHM_OFFSET_NS_REF);
-                bindings::refcount_inc(count.cast::<bindings::refcount_t>());
-            }
-        }
-        // INVARIANT: The count was just taken, or is not needed.
-        Some(IpcNamespace(ns))
+        // SAFETY: By the type invariant it is valid, and its count is not zero.
+        self.ns.map(|ns| unsafe { IpcNamespace::get(ns) })
     }
 
     /// Returns the current `kernel.shm_rmid_forced`.
@@ -219,9 +209,27 @@ impl IpcNamespace {
     /// Returns the first namespace, which never ends; `None` on a kernel without `struct
     /// ipc_namespace`.
     pub(crate) fn first() -> Option<Self> {
-        // SAFETY: Always safe to call.
-        // INVARIANT: It needs no count.
-        NonNull::new(unsafe { bindings::rust_shm_first_ipc_ns() }).map(Self)
+        // SAFETY: Always safe to call; that namespace never ends.
+        unsafe { NonNull::new(bindings::rust_shm_first_ipc_ns()).map(|ns| Self::get(ns)) }
+    }
+
+    /// Takes a reference. As `get_ipc_ns()`, which is inline: the first namespace is not counted, but
+    /// where it is as all others.
+    ///
+    /// # Safety
+    ///
+    /// `ns` must be valid, and its count not zero.
+    unsafe fn get(ns: NonNull<bindings::ipc_namespace>) -> Self {
+        #[cfg(CONFIG_IPC_NS)]
+        // SAFETY: By this function's requirement.
+        unsafe {
+            if id_of(ns.as_ptr()).number > bindings::RUST_SHM_NS_LAST_INIT_ID {
+                let count = ns.as_ptr().byte_add(bindings::RUST_SHM_OFFSET_NS_REF);
+                bindings::refcount_inc(count.cast::<bindings::refcount_t>());
+            }
+        }
+        // INVARIANT: The count was just taken, or is not needed.
+        Self(ns)
     }
 
     /// Returns its number.

@@ -9,6 +9,7 @@
 
 use crate::shm::sys::{
     bindings,
+    compat::CStrExt as _,
     task::ipc_ns::{
         self,
         NamespaceId, //
@@ -161,7 +162,7 @@ impl<P: Event<T>, T: Send + Sync> Kprobe<P, T> {
                 // which is plain data that is all zeros at first.
                 to_result(unsafe {
                     slot.write_bytes(0, 1);
-                    (*slot).symbol_name = P::FUNCTION.as_ptr().cast();
+                    (*slot).symbol_name = P::FUNCTION.as_char_ptr();
                     (*slot).pre_handler = Some(Self::hit);
                     bindings::register_kprobe(slot)
                 })

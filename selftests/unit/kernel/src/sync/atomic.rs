@@ -74,6 +74,7 @@ values! {
     i32: |word| word as i32;
     bool: |word| word != 0;
     usize: |word| word as usize;
+    bool: |word| word != 0;
 }
 
 impl<T> Value for *const T {
