@@ -72,7 +72,6 @@ values! {
     u64: |word| word;
     u32: |word| word as u32;
     i32: |word| word as i32;
-    bool: |word| word != 0;
     usize: |word| word as usize;
     bool: |word| word != 0;
 }
