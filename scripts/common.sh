@@ -31,6 +31,8 @@ fi
 if kernel_has KASAN || kernel_has KCSAN; then
 	export RUST_SHM_SLOW=${RUST_SHM_SLOW:-5} MEM=${MEM:-4G} SMALL=${SMALL:-1G}
 fi
+# The random testers are built for pages of one size.
+if kernel_has ARM64_16K_PAGES; then export RUST_SHM_16K_PAGES=1; fi
 # What others do at once, threads do in turn there.
 if kernel_has PREEMPT_RT; then export RUST_SHM_SLOW=${RUST_SHM_SLOW:-5}; fi
 

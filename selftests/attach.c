@@ -889,10 +889,12 @@ TEST_F(attach, below_mmap_min_addr)
 {
 	FILE *file = fopen("/proc/sys/vm/mmap_min_addr", "re");
 	unsigned long min = 0;
+	void *lowest;
 
 	ASSERT_NE(NULL, file);
 	ASSERT_EQ(1, fscanf(file, "%lu", &min));
 	fclose(file);
+	lowest = (void *)((min + self->page - 1) / self->page * self->page);
 	ASSERT_LT(0, min)
 		TH_LOG("vm.mmap_min_addr is 0: there is nothing to test");
 	SHM_IN_CHILD({
@@ -904,7 +906,7 @@ TEST_F(attach, below_mmap_min_addr)
 			EXPECT_ERRNO(EPERM, self->shm->attach(self->id, (void *)(min - self->page), SHM_REMAP));
 		}
 		EXPECT_EQ(0, shm_nattch(self->shm, self->id));
-		EXPECT_EQ((void *)min, self->shm->attach(self->id, (void *)min, 0));
+		EXPECT_EQ(lowest, self->shm->attach(self->id, lowest, 0));
 	});
 	/* The privileged are let. */
 	EXPECT_EQ((void *)0, self->shm->attach(self->id, (void *)1, SHM_RND));

@@ -72,6 +72,7 @@ TEST_F_TIMEOUT(extend, forty_thousand_segments, 90)
 	int rows = 0;
 	FILE *table;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	ASSERT_NE(NULL, ids);
 	ASSERT_EQ(0, shm_sysctl_write("shmmni", MANY));
 	for (i = 0; i < MANY; i++) {
@@ -123,6 +124,7 @@ TEST_F(extend, freed_index_rests_longer)
 	struct rust_shm_stat stat;
 	int i, id;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	for (i = 0; i < MIN_CYCLE; i++) {
 		ASSERT_EQ(i, self->shm->get(IPC_PRIVATE, 4096, 0600));
 		ASSERT_EQ(0, self->shm->rmid(i));
@@ -143,6 +145,7 @@ TEST_F_TIMEOUT(extend, ids_of_three_circles, 60)
 {
 	int made, id;
 
+	SHM_NEEDS_NAMESPACE("ipc");
 	for (made = 0; made < 3 * MIN_CYCLE; made++) {
 		id = self->shm->get(IPC_PRIVATE, 4096, 0600);
 		ASSERT_LE(0, id);

@@ -849,34 +849,38 @@ TEST_F(preload, bad_pointers_are_efault)
 	char *pages = mmap(NULL, 3 * self->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *read_only = pages, *gone = pages + 2 * self->page, *volatile nothing = NULL;
 	void *bad[] = { NULL, (void *)1, (void *)-1, (void *)-8, (void *)BEYOND_USER, gone, gone - 8, gone - 20 };
+	struct shm_info info;
+	int id, by[] = { -1, -1, -1, 0, 0 };	/* what each is asked for: an id, an index, nothing */
 	unsigned int i, j;
-	int id;
 
 	FORBID();
 	ASSERT_NE(MAP_FAILED, pages);
 	ASSERT_EQ(0, mprotect(read_only, self->page, PROT_READ));
 	ASSERT_EQ(0, munmap(gone, self->page));
 	id = shmget(IPC_PRIVATE, 4096, 0600);
-	ASSERT_EQ(0, id);
+	ASSERT_LE(0, id);
+	by[0] = id;
+	by[1] = by[2] = shmctl(0, SHM_INFO, (void *)&info);
+	ASSERT_LE(0, by[1]);
 	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		for (j = 0; j < sizeof(out) / sizeof(*out); j++) {
-			EXPECT_ERRNO(EFAULT, shmctl(0, out[j], bad[i]));
+			EXPECT_ERRNO(EFAULT, shmctl(by[j], out[j], bad[i]));
 			EXPECT_ERRNO(EINVAL, shmctl(-1, out[j], bad[i]));
 		}
-		EXPECT_ERRNO(EFAULT, shmctl(0, IPC_SET, bad[i]));
+		EXPECT_ERRNO(EFAULT, shmctl(id, IPC_SET, bad[i]));
 		/* It is read before the segment is looked for. */
 		EXPECT_ERRNO(EFAULT, shmctl(4711, IPC_SET, bad[i]));
 		EXPECT_ERRNO(EINVAL, shmctl(-1, IPC_SET, bad[i]));
 		EXPECT_ERRNO(EINVAL, shmctl(4711, IPC_STAT, bad[i]));
 		/* And one that nobody needs. */
-		EXPECT_EQ(0, shmctl(0, SHM_UNLOCK, bad[i]));
+		EXPECT_EQ(0, shmctl(id, SHM_UNLOCK, bad[i]));
 	}
 	for (j = 0; j < sizeof(out) / sizeof(*out); j++)
-		EXPECT_ERRNO(EFAULT, shmctl(0, out[j], (void *)read_only));
-	EXPECT_EQ(0, shmctl(0, IPC_SET, (void *)read_only));
+		EXPECT_ERRNO(EFAULT, shmctl(by[j], out[j], (void *)read_only));
+	EXPECT_EQ(0, shmctl(id, IPC_SET, (void *)read_only));
 	/* What ends with its page is all there; it need not be aligned. */
-	EXPECT_EQ(0, shmctl(0, IPC_STAT, (void *)(gone - sizeof(struct shmid_ds))));
-	EXPECT_EQ(0, shmctl(0, IPC_STAT, (void *)(gone - sizeof(struct shmid_ds) - 3)));
+	EXPECT_EQ(0, shmctl(id, IPC_STAT, (void *)(gone - sizeof(struct shmid_ds))));
+	EXPECT_EQ(0, shmctl(id, IPC_STAT, (void *)(gone - sizeof(struct shmid_ds) - 3)));
 
 	EXPECT_ERRNO(EFAULT, open(nothing, O_RDONLY));
 	EXPECT_ERRNO(EFAULT, open((char *)1, O_RDONLY));

@@ -14,7 +14,7 @@
 
 #define SIZE (64 * MIB)
 #define CALLS 250
-#define ROUNDS 4
+#define ROUNDS 16
 
 FIXTURE(stat) {
 	const struct shm_backend *shm;

@@ -60,22 +60,6 @@ FIXTURE_TEARDOWN(swap)
 	EXPECT_EQ(0, swap_off());
 }
 
-/*
- * Swaps all of it out and returns how much is. MADV_PAGEOUT cannot isolate pages in the LRU batches of other CPUs, which drop_caches drains.
- */
-static long swap_out(const struct shm_backend *shm, int id, char *addr, size_t size)
-{
-	int tries;
-
-	for (tries = 0; tries < 20 && swapped(shm, id) < (long)size; tries++) {
-		if (tries && shm_write_file("/proc/sys/vm/drop_caches", "1"))
-			return -1;
-		if (madvise(addr, size, MADV_PAGEOUT))
-			return -1;
-	}
-	return swapped(shm, id);
-}
-
 #define SWAP_OUT() \
 	ASSERT_EQ((long)SIZE, swap_out(self->shm, self->id, self->addr, SIZE))
 

@@ -33,14 +33,18 @@ static inline const char *swap_device(void)
 /* Adds a zram device of this size and enables swap on it. Returns 0 or -1. */
 static inline int swap_on(size_t bytes)
 {
-	struct {
-		char boot[1024];
-		uint32_t version, last_page, bad_pages;
-		char unused[4096 - 1024 - 3 * sizeof(uint32_t) - 10];
-		char magic[10];
-	} __attribute__((packed)) header = { .version = 1, .last_page = bytes / page_size() - 1, .magic = "SWAPSPACE2" };
+	static const char magic[] = "SWAPSPACE2";
+	/* One page: what mkswap(8) writes. */
+	union {
+		struct {
+			char boot[1024];
+			uint32_t version, last_page, bad_pages;
+		};
+		char bytes[64 * KIB];
+	} header = { .version = 1, .last_page = bytes / page_size() - 1 };
 	char path[64], text[32];
-	int fd, written;
+	ssize_t written;
+	int fd;
 
 	if (access("/sys/class/zram-control", F_OK) && system("modprobe zram"))
 		return -1;
@@ -50,9 +54,10 @@ static inline int swap_on(size_t bytes)
 	if (swap_zram < 0 || shm_write_file(path, text))
 		return -1;
 	fd = open(swap_device(), O_WRONLY | O_CLOEXEC);
-	written = write(fd, &header, sizeof(header));
+	memcpy(header.bytes + page_size() - strlen(magic), magic, strlen(magic));
+	written = write(fd, &header, page_size());
 	close(fd);
-	return written == sizeof(header) ? swapon(swap_device(), 0) : -1;
+	return written == (ssize_t)page_size() ? swapon(swap_device(), 0) : -1;
 }
 
 /* Disables swap on the device and removes it. What is swapped must fit into memory. Returns 0 or -1. */
@@ -82,6 +87,22 @@ static inline long swapped(const struct shm_backend *shm, int id)
 	struct shm_row row;
 
 	return shm_table_row(shm, id, &row, NULL, 0) ? -1 : (long)row.swap;
+}
+
+/*
+ * Swaps all of it out and returns how much is. MADV_PAGEOUT cannot isolate pages in the LRU batches of other CPUs, which drop_caches drains.
+ */
+static inline long swap_out(const struct shm_backend *shm, int id, char *addr, size_t size)
+{
+	int tries;
+
+	for (tries = 0; tries < 20 && swapped(shm, id) < (long)size; tries++) {
+		if (tries && shm_write_file("/proc/sys/vm/drop_caches", "1"))
+			return -1;
+		if (madvise(addr, size, MADV_PAGEOUT))
+			return -1;
+	}
+	return swapped(shm, id);
 }
 
 /* A page unlike any other that zram can compress: this many random bytes, repeated. */

@@ -89,9 +89,10 @@ def mark(copy):
                 text = file.read()
 
             def marked(match):
-                if match["end"] is None:
-                    return match[0]
                 end = match.end() - 1
+                # In a pattern of a macro, it is another thing.
+                if match["end"] is None or "$(" in text[text.rfind("\n", 0, end) + 1:end]:
+                    return match[0]
                 places.append(f"{inside}:{text.count(chr(10), 0, end) + 1}\t{before(text, end)}")
                 return f"{match['end']}.met({len(places) - 1})?"
 

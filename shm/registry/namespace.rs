@@ -14,10 +14,13 @@ use super::{
 #[cfg(CONFIG_IPC_NS)]
 use crate::shm::sys::task::kprobe::OnNamespaceEnd;
 #[cfg(CONFIG_SYSVIPC)]
-use crate::shm::sys::task::{
-    ipc_ns,
-    kprobe,
-    task_work, //
+use crate::shm::sys::{
+    sync::module_ref::ModuleRef,
+    task::{
+        ipc_ns,
+        kprobe,
+        task_work, //
+    }, //
 };
 use crate::shm::{
     segment::{
@@ -166,11 +169,16 @@ impl kprobe::OnCreatorLeaves for Arc<Namespaces> {
         if self.creator_leaves_some(AT_ONCE) {
             return;
         }
+        // Taken before `next`: a segment has one until its creator is dropped. Where there is none to be
+        // had any more, no segment is left.
+        let Ok(module) = ModuleRef::get() else {
+            return;
+        };
         let Some(next) = self.creators.next() else {
             return;
         };
         // Another task may remove the segments of `next` meanwhile: the work frees it then.
-        if task_work::before_return(&next, self).is_err() {
+        if task_work::before_return(&next, self, module).is_err() {
             self.creator_leaves_some(usize::MAX);
         }
     }

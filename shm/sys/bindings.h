@@ -8,6 +8,7 @@
 #include <linux/ipc_namespace.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
+#include <linux/miscdevice.h>
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <linux/pagemap.h>
@@ -75,8 +76,9 @@ const size_t RUST_SHM_OFFSET_SHMEM_POLICY = 0;
 #endif
 const size_t RUST_SHM_OFFSET_SHMEM_INODE = offsetof(struct shmem_inode_info, vfs_inode);
 
-/* Where fields are, for shm/sys/layout.rs. */
+/* Where fields are, and sizes, for shm/sys/layout.rs. */
 #define FIELD(type, field) const size_t RUST_SHM_AT_##type##_##field = offsetof(struct type, field)
+#define SIZE(type) const size_t RUST_SHM_SIZE_##type = sizeof(struct type)
 FIELD(task_struct, signal);
 FIELD(task_struct, cred);
 FIELD(task_struct, mm);
@@ -101,6 +103,9 @@ FIELD(vm_area_struct, vm_mm);
 FIELD(vm_area_struct, vm_ops);
 FIELD(vm_area_struct, vm_pgoff);
 FIELD(vm_area_struct, vm_file);
+FIELD(vm_area_struct, vm_start);
+FIELD(vm_area_struct, vm_end);
+FIELD(vm_area_struct, vm_flags);
 FIELD(inode, i_mode);
 FIELD(inode, i_flags);
 FIELD(inode, i_op);
@@ -110,6 +115,7 @@ FIELD(inode, i_ino);
 FIELD(inode, i_size);
 FIELD(inode, i_data);
 FIELD(inode, i_private);
+FIELD(inode, i_fop);
 FIELD(file, f_mode);
 FIELD(file, f_op);
 FIELD(file, f_mapping);
@@ -118,11 +124,14 @@ FIELD(file, f_inode);
 FIELD(file, f_flags);
 FIELD(file, f_cred);
 FIELD(file, f_ref);
+FIELD(file, f_path);
 FIELD(kiocb, ki_filp);
 FIELD(kiocb, ki_pos);
 FIELD(kiocb, ki_flags);
 FIELD(address_space, i_pages);
 FIELD(address_space, nrpages);
+FIELD(address_space, flags);
+FIELD(address_space, gfp_mask);
 FIELD(vfsmount, mnt_root);
 FIELD(vfsmount, mnt_sb);
 FIELD(pid, count);
@@ -130,3 +139,54 @@ FIELD(seq_file, private);
 FIELD(kprobe, symbol_name);
 FIELD(kprobe, pre_handler);
 FIELD(pseudo_fs_context, ops);
+FIELD(vm_fault, vma);
+FIELD(vm_fault, pgoff);
+FIELD(mm_struct, mmap_lock);
+FIELD(mm_struct, mm_users);
+FIELD(mm_struct, flags);
+FIELD(dentry, d_inode);
+FIELD(dentry, d_lockref);
+FIELD(lockref, count);
+FIELD(folio, index);
+FIELD(folio, flags);
+FIELD(folio, _refcount);
+FIELD(page, flags);
+FIELD(callback_head, func);
+FIELD(kstat, size);
+FIELD(kstat, blocks);
+FIELD(kstat, atime);
+FIELD(kstat, mtime);
+FIELD(kstat, ctime);
+FIELD(kstat, uid);
+FIELD(kstat, gid);
+FIELD(kstat, mode);
+SIZE(kprobe);
+SIZE(callback_head);
+SIZE(ipc_ids);
+SIZE(file_system_type);
+SIZE(super_operations);
+SIZE(inode_operations);
+SIZE(file_operations);
+SIZE(vm_operations_struct);
+SIZE(proc_ops);
+SIZE(kernel_param);
+SIZE(kernel_param_ops);
+SIZE(qstr);
+SIZE(path);
+SIZE(miscdevice);
+SIZE(wait_queue_head);
+SIZE(xarray);
+SIZE(xa_state);
+SIZE(xa_limit);
+SIZE(kstat);
+#ifdef CONFIG_NUMA
+FIELD(task_struct, mempolicy);
+FIELD(task_struct, mems_allowed);
+FIELD(mempolicy, mode);
+FIELD(mempolicy, home_node);
+FIELD(mempolicy, nodes);
+SIZE(mempolicy);
+#endif
+#ifdef CONFIG_CHECKPOINT_RESTORE
+FIELD(ipc_ids, next_id);
+#endif

@@ -446,7 +446,7 @@ void rust_shm_wait_for_calls(void)
 
 void rust_shm_end_calls(void)
 {
-	/* A call that has found that its namespace is served no longer may still be in the kernel's own function. */
+	/* A call that is passed on holds the module; one that could no longer take it may still be on its way out. */
 	synchronize_srcu(&running);
 	srcu_barrier(&running);
 	synchronize_rcu_tasks();

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 pub const BUFFER_PAGES: usize = 4;
-const PAGE: usize = 4096;
+const PAGE: usize = if option_env!("RUST_SHM_16K_PAGES").is_some() { 16384 } else { 4096 };
 /// Each actor's buffer is this far from the one before.
 const BUFFERS: usize = 0x1800_0000_0000;
 const BUFFER_DISTANCE: usize = 0x10_0000;

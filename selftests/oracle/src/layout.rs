@@ -2,10 +2,14 @@
 
 //! Where things are in the address space of each process that takes part. The two worlds have the same.
 
-/// A page, in bytes.
-pub const PAGE: u64 = 4096;
-/// A huge page, in bytes.
-pub const HUGE: u64 = 2 << 20;
+/// A page, in bytes: that of the kernel that this is built for.
+pub const PAGE: u64 = if option_env!("RUST_SHM_16K_PAGES").is_some() {
+    16384
+} else {
+    4096
+};
+/// A huge page, in bytes: a page of page table entries.
+pub const HUGE: u64 = PAGE / 8 * PAGE;
 
 /// Three pages: one to write to, one to read only, and one where nothing is mapped.
 pub const BUFFER: u64 = 0x0f00_0000_0000;

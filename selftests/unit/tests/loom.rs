@@ -45,7 +45,7 @@ mod shm {
             pub(crate) mod raw_spinlock;
             #[path = "../../../selftests/unit/tests/stand_ins/rcu_arc.rs"]
             mod rcu_arc;
-            pub(crate) use crate::stand_ins::queue;
+            pub(crate) use crate::stand_ins::{queue, task::module_ref};
         }
 
         pub(crate) mod mm {
@@ -274,7 +274,8 @@ fn each_site_is_needed() {
     assert!(needless.is_empty(), "may be weakened: {needless:?}");
 }
 
-/// An ordering somewhere in the module that no model meets would not be noticed.
+/// An ordering somewhere in the module that no model meets would not be noticed. `compat/` is left out: it stands in
+/// for the kernel crate, as the models' own `kernel` does.
 #[test]
 fn each_ordering_is_met() {
     let met: BTreeSet<_> = met().into_keys().map(|site| line_of(site)).collect();
@@ -286,7 +287,9 @@ fn each_ordering_is_met() {
             .map(|entry| entry.unwrap().path())
         {
             if path.is_dir() {
-                folders.push(path);
+                if !path.ends_with("compat") {
+                    folders.push(path);
+                }
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();

@@ -267,7 +267,7 @@ pub(crate) fn get_current_if(id: NamespaceId) -> Option<IpcNamespace> {
         .flatten()
 }
 
-/// Returns the namespace of the calling task, which holds it until `exit_task_namespaces()`.
+/// Returns the namespace of the calling task, which holds it until `exit_nsproxy_namespaces()`.
 #[cfg(CONFIG_SYSVIPC)]
 fn of_current() -> Option<NonNull<bindings::ipc_namespace>> {
     // SAFETY: As in `with_current()`.

@@ -89,9 +89,13 @@ mod work {
     }
 
     /// Has the calling task call `target` before it returns to user space, or after it left its namespaces
-    /// when it exits. Neither sleeps, nor allocates or frees memory. Fails if `room` is used already, if the
-    /// task is past that, or if the module is being unloaded.
-    pub(crate) fn before_return<T, U>(room: &Arc<WithWork<T>>, target: &Arc<U>) -> Result
+    /// when it exits. Neither sleeps, nor allocates or frees memory. Fails if `room` is used already, or if
+    /// the task is past that.
+    pub(crate) fn before_return<T, U>(
+        room: &Arc<WithWork<T>>,
+        target: &Arc<U>,
+        module: ModuleRef,
+    ) -> Result
     where
         T: Send + Sync + 'static,
         U: BeforeReturn,
@@ -99,7 +103,6 @@ mod work {
         if room.is_used.xchg(1, Relaxed) != 0 {
             return Err(EBUSY);
         }
-        let module = ModuleRef::get()?;
         // SAFETY: By the type invariant.
         let added = unsafe { &mut *room.added.get() };
         added.write(Added {

@@ -41,10 +41,10 @@ pub fn run(device: &Device, switch: Switch) -> Result {
 pub fn prepare(device: &Path, here: bool) -> Result {
     if !here {
         unshare(CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWNS).map_err(|errno| {
-            let hint = if errno == Errno::EPERM {
-                ": be root, or go through unshare --user --map-current-user --keep-caps rshm run --system -- ..."
-            } else {
-                ""
+            let hint = match errno {
+                Errno::EPERM => ": be root, or go through unshare --user --map-current-user --keep-caps rshm run --system -- ...",
+                Errno::EINVAL => ": the kernel has no IPC namespaces; rshm run --system --here, and rshm system on, are for all its programs",
+                _ => "",
             };
             Failure::failed(format_args!("a new IPC namespace: {}{hint}", said(errno)))
         })?;

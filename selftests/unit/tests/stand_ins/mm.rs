@@ -25,7 +25,7 @@ pub(crate) mod lent {
     use kernel::sync::atomic::{Atomic, Relaxed};
 
     /// How many tasks have the address space.
-    pub(crate) static LENT: Atomic<usize> = Atomic::new(0);
+    pub(crate) static LENT: Atomic<i32> = Atomic::new(0);
 
     pub(crate) struct LentMm(());
 
@@ -49,7 +49,7 @@ pub(crate) mod lent {
 
     impl Drop for LentMm {
         fn drop(&mut self) {
-            LENT.fetch_sub(1, Relaxed);
+            LENT.fetch_add(-1, Relaxed);
         }
     }
 }

@@ -91,7 +91,21 @@ pub(crate) mod kprobe {
     }
 }
 
+/// No model ends the module.
+pub(crate) mod module_ref {
+    use kernel::prelude::*;
+
+    pub(crate) struct ModuleRef;
+
+    impl ModuleRef {
+        pub(crate) fn get() -> Result<Self> {
+            Ok(Self)
+        }
+    }
+}
+
 pub(crate) mod task_work {
+    use super::module_ref::ModuleRef;
     use kernel::{prelude::*, sync::Arc};
     use std::ops::Deref;
 
@@ -119,6 +133,7 @@ pub(crate) mod task_work {
     pub(crate) fn before_return<T, U: BeforeReturn>(
         _room: &Arc<WithWork<T>>,
         target: &Arc<U>,
+        _module: ModuleRef,
     ) -> Result {
         target.before_return();
         Ok(())
