@@ -45,6 +45,7 @@ const gfp_t RUST_SHM_GFP_NO_OOM = __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 const gfp_t RUST_SHM_XA_FLAGS = XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT;
 const unsigned short RUST_SHM_MPOL_PREFERRED_MANY = MPOL_PREFERRED_MANY;
 const unsigned int RUST_SHM_SB_KERNMOUNT = SB_KERNMOUNT;
+const unsigned int RUST_SHM_SB_I_NOEXEC = SB_I_NOEXEC;
 const fmode_t RUST_SHM_FMODE_SEEKABLE = FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE;
 const fmode_t RUST_SHM_FMODE_CAN_READ_WRITE = FMODE_CAN_READ | FMODE_CAN_WRITE;
 const fmode_t RUST_SHM_FMODE_WRITE = FMODE_WRITE;
@@ -65,6 +66,7 @@ const size_t RUST_SHM_OFFSET_NS_REF = offsetof(struct ipc_namespace, ns.__ns_ref
 const size_t RUST_SHM_OFFSET_USER_NS_UCOUNTS = offsetof(struct user_namespace, ucounts);
 const size_t RUST_SHM_OFFSET_USER_NS_RLIMIT_MAX = offsetof(struct user_namespace, rlimit_max);
 const __u64 RUST_SHM_NS_LAST_INIT_ID = NS_LAST_INIT_ID;
+const size_t RUST_SHM_OFFSET_FS_CONTEXT_IFLAGS = offsetof(struct fs_context, s_iflags);
 const size_t RUST_SHM_OFFSET_SHMEM_FLAGS = offsetof(struct shmem_inode_info, flags);
 const size_t RUST_SHM_OFFSET_SHMEM_SWAPPED = offsetof(struct shmem_inode_info, swapped);
 #ifdef CONFIG_NUMA

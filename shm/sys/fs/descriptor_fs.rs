@@ -237,12 +237,16 @@ impl Node {
 unsafe extern "C" fn init_filesystem(context: *mut bindings::fs_context) -> c_int {
     // SAFETY: By this function's requirement.
     unsafe {
-        // CAST: To a longer integer. No file on such a filesystem can be executed.
+        // CAST: To a longer integer.
         let pseudo = bindings::init_pseudo(context, uapi::FD_MAGIC as usize);
         if pseudo.is_null() {
             return ENOMEM.to_errno();
         }
         (*pseudo).ops = &SUPER_OPS;
+        // Of 6.18, `init_pseudo()` does not say that no file there can be executed.
+        *context
+            .byte_add(bindings::RUST_SHM_OFFSET_FS_CONTEXT_IFLAGS)
+            .cast::<c_uint>() |= bindings::RUST_SHM_SB_I_NOEXEC;
     }
     0
 }
