@@ -143,6 +143,12 @@ pub(crate) unsafe fn unmapped_area(
     }
 }
 
+/// Whether references to the namespace with this number are counted: to all, or not to the first.
+#[cfg_attr(not(CONFIG_IPC_NS), allow(dead_code))]
+pub(crate) fn is_counted(number: u64) -> bool {
+    cfg!(LACKS_INIT_NS_ID) || number > bindings::RUST_SHM_NS_LAST_INIT_ID
+}
+
 /// Returns `THIS_MODULE`. The kernel crate has moved its own.
 pub(crate) const fn this_module() -> *mut bindings::module {
     &raw mut bindings::__this_module

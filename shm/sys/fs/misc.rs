@@ -105,7 +105,7 @@ impl<D: DeviceFile> Device<D> {
                 // `slot` is valid for writes.
                 unsafe {
                     slot.write(bindings::file_operations {
-                        // An open file holds the module. The table of 7.2's kernel crate has none.
+                        // An open file holds the module. The table of the kernel crate has none up to 7.2.
                         owner: this_module(),
                         llseek: Some(bindings::default_llseek),
                         ..*template.fops

@@ -126,7 +126,7 @@ impl<V: Setting> Parameter<V> {
 #[repr(transparent)]
 pub(crate) struct KernelParam(pub(crate) bindings::kernel_param);
 
-// SAFETY: It is never written to, and what it points to is atomic.
+// SAFETY: It is never written to. What `arg` points to is atomic, and name and operations never change.
 unsafe impl Sync for KernelParam {}
 
 /// Parses a number, which is in base 16, 8 or 2 with `0x`, `0` or `0o`, and `0b`.

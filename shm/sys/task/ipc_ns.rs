@@ -223,7 +223,7 @@ impl IpcNamespace {
         #[cfg(CONFIG_IPC_NS)]
         // SAFETY: By this function's requirement.
         unsafe {
-            if id_of(ns.as_ptr()).number > bindings::RUST_SHM_NS_LAST_INIT_ID {
+            if crate::shm::sys::compat::is_counted(id_of(ns.as_ptr()).number) {
                 let count = ns.as_ptr().byte_add(bindings::RUST_SHM_OFFSET_NS_REF);
                 bindings::refcount_inc(count.cast::<bindings::refcount_t>());
             }
@@ -267,7 +267,7 @@ pub(crate) fn get_current_if(id: NamespaceId) -> Option<IpcNamespace> {
         .flatten()
 }
 
-/// Returns the namespace of the calling task, which holds it until `exit_nsproxy_namespaces()`.
+/// Returns the namespace of the calling task, which holds it until it leaves its namespaces.
 #[cfg(CONFIG_SYSVIPC)]
 fn of_current() -> Option<NonNull<bindings::ipc_namespace>> {
     // SAFETY: As in `with_current()`.
