@@ -644,7 +644,7 @@ def show_tells_the_memory_of_each_process():
             same(sum(node["bytes"] for node in process["nodes"]), process["resident"] if os.path.exists("/proc/self/numa_maps") else 0)
         row, = [line.split("\t") for line in ok("show", str(id)).splitlines() if line.startswith(f"{other.pid}\t")]
         nodes = ",".join(f"{node['node']}:{node['bytes']}" for node in by_pid[other.pid]["nodes"])
-        same(row[4:8] + row[9:], ["1", str(8 * MIB), str(2 * MIB), str(MIB), "0", nodes])
+        same(row[4:8] + row[9:], ["1", str(8 * MIB), str(2 * MIB), str(MIB), "0", nodes or "-"])
         letter = "#" if segment["huge"] else "="
         assert f"[{letter * 12}{'.' * 12}]" in on_a_terminal("show", str(id), columns=120), on_a_terminal("show", str(id))
         # Nobody may see the memory of root's.
