@@ -571,16 +571,14 @@ TEST_F(huge, setting_and_advice)
 
 TEST_F(huge, within_size)
 {
-	long bytes;
-
 	ASSERT_EQ(0, shm_write_file(self->path, "within_size"));
 	EXPECT_EQ((long)self->page, touched(self->shm, HUGE_SIZE + 5 * self->page, HUGE_SIZE + 4 * self->page, -1));
 	EXPECT_EQ((long)self->page, touched(self->shm, 1, 0, -1));
 	EXPECT_EQ((long)self->page, touched(self->shm, 1, 0, MADV_HUGEPAGE));
-	bytes = touched(self->shm, 3 * MIB, 2 * MIB + 5, -1);
-	if (self->shm != &shm_rust && bytes == (long)self->page)
+	/* Where the module serves the built-in's calls, they are the module's. */
+	if (self->shm != &shm_rust && !shm_is_served() && shm_kernel_before("7.2"))
 		SKIP(return, "the built-in of kernels before 7.2 has huge pages and single ones, and nothing between");
-	EXPECT_EQ((long)MIB, bytes);
+	EXPECT_EQ((long)MIB, touched(self->shm, 3 * MIB, 2 * MIB + 5, -1));
 	EXPECT_EQ((long)(4 * self->page), touched(self->shm, HUGE_SIZE + 5 * self->page, HUGE_SIZE + self->page, -1));
 }
 

@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <time.h>
 
 #include "setting.h"
@@ -117,13 +116,11 @@ static void show_numa_maps(struct __test_metadata *_metadata, const char *what, 
 static void use_from_other_node(struct __test_metadata *_metadata, FIXTURE_DATA(balancing) *self)
 {
 	time_t end = time(NULL) + 20;
-	struct utsname kernel;
 	size_t offset;
 	long before;
 
-	ASSERT_EQ(0, uname(&kernel));
 	/* vma_policy_mof() there is false for a mapping with get_policy, unless that gives a policy. */
-	if (strverscmp(kernel.release, "7.2") < 0)
+	if (shm_kernel_before("7.2"))
 		SKIP(return, "kernels before 7.2 balance no shared memory");
 	ASSERT_EQ(0, set_mempolicy(MPOL_BIND, 1UL << self->there));
 	pattern_fill(self->addr, SIZE, 1);

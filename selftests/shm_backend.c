@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -284,6 +285,13 @@ bool shm_can_serve(void)
 	struct rust_shm_version version;
 
 	return !shm_rust_ioctl(RUST_SHM_IOC_VERSION, &version) && version.features & RUST_SHM_FEATURE_SERVE;
+}
+
+bool shm_kernel_before(const char *release)
+{
+	struct utsname kernel;
+
+	return !uname(&kernel) && strverscmp(kernel.release, release) < 0;
 }
 
 int shm_unshare(int flags)

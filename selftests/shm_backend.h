@@ -149,6 +149,9 @@ int shm_serve(unsigned int op);
 /* Whether the module can serve system calls on this kernel. */
 bool shm_can_serve(void);
 
+/* Whether the kernel is older than a release, as "7.2": for what mm does in another way there. */
+bool shm_kernel_before(const char *release);
+
 /* Whether the built-in is the module: RUST_SHM_SERVED is in the environment. See shm_backend.c. */
 bool shm_is_served(void);
 
