@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Every failure, one by one: each call, and each path behind it, is made with /proc/thread-self/fail-nth = 1, 2, 3 ..., until nothing
- * fails any more. The n-th allocation of slab or pages, or copy of user memory, fails then. After each:
+ * fails any more. The n-th allocation of slab or pages, or copy of user memory, fails then; where the kernel or the module tries again with
+ * what is left, all later allocations of the call, too. After each:
  *
  * - a call that fails does so with an errno that the header documents, and tables, counts and contents are what they were;
  * - the same call then works, and can be undone;
@@ -32,6 +33,7 @@
 
 #define DEBUGFS "/sys/kernel/debug"
 #define MOST_FAILURES 20000	/* of one call: more is a loop that does not end */
+#define DESCRIPTORS 64		/* for which a process has room: NR_OPEN_DEFAULT */
 #define TOLERANCE (512 * (long)KIB)	/* of what the rest of the machine commits meanwhile */
 
 struct run;
@@ -48,6 +50,7 @@ struct scenario {
 	int builtin_errnos[3];		/* and on the built-in alone */
 	bool partial;			/* a call that fails may have done a part, which the next one finishes */
 	bool allocates_nothing;		/* on the module: there is nothing that can fail */
+	bool lasting;			/* after the n-th, all allocations fail */
 	bool elsewhere;			/* a child has the failures, and the call says whether it came to one */
 };
 
@@ -56,7 +59,7 @@ struct run {
 	const struct shm_backend *shm;
 	const struct scenario *scenario;
 	unsigned int n;
-	bool hit;
+	bool hit, serves;
 	int id, index, other, fd, other_fd;
 	char *at;			/* of the segment; of a call that attaches, its result */
 	char *attaches[4];		/* all that are to be detached */
@@ -73,7 +76,7 @@ struct counts {
 
 /* Failures: told to the kernel, and whether it came to one. Such a file is a thread's own. */
 
-static int fail_fd = -1;
+static int fail_fd = -1, lasting_fd = -1;
 
 static int fail_open(void)
 {
@@ -83,6 +86,13 @@ static int fail_open(void)
 		{ DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "N" },
 		{ DEBUGFS "/fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ DEBUGFS "/fail_page_alloc/min-order", "0" },
+		/* All of a thread that has make-it-fail. */
+		{ DEBUGFS "/failslab/task-filter", "Y" },
+		{ DEBUGFS "/fail_page_alloc/task-filter", "Y" },
+		{ DEBUGFS "/failslab/probability", "100" },
+		{ DEBUGFS "/fail_page_alloc/probability", "100" },
+		{ DEBUGFS "/failslab/times", "-1" },
+		{ DEBUGFS "/fail_page_alloc/times", "-1" },
 		{ DEBUGFS "/failslab/verbose_ratelimit_interval_ms", "0" },
 		{ DEBUGFS "/fail_page_alloc/verbose_ratelimit_interval_ms", "0" },
 		{ DEBUGFS "/fail_usercopy/verbose_ratelimit_interval_ms", "0" },
@@ -99,7 +109,8 @@ static int fail_open(void)
 		if (shm_write_file(settings[i][0], settings[i][1] ? settings[i][1] : verbose ? verbose : "0"))
 			return -1;
 	fail_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	return fail_fd < 0 ? -1 : 0;
+	lasting_fd = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
+	return fail_fd < 0 || lasting_fd < 0 ? -1 : 0;
 }
 
 static int fail_at(int fd, unsigned int n)
@@ -108,6 +119,14 @@ static int fail_at(int fd, unsigned int n)
 	int length = snprintf(text, sizeof(text), "%u", n);
 
 	return pwrite(fd, text, length, 0) == length ? 0 : -1;
+}
+
+/* This thread, from here on. */
+static int begin(const struct scenario *scenario, unsigned int n)
+{
+	if (scenario->lasting && n && pwrite(lasting_fd, "1", 1, 0) != 1)
+		return -1;
+	return fail_at(fail_fd, n);
 }
 
 /* Whether something has failed; from here on nothing does. The copy of the number may be what fails: then nothing else has. */
@@ -119,6 +138,15 @@ static bool fail_end(int fd)
 	while (fail_at(fd, 0))
 		;
 	return length > 0 && !atoi(text);
+}
+
+static bool end(void)
+{
+	bool hit = fail_end(fail_fd);
+
+	while (pwrite(lasting_fd, "0", 1, 0) != 1)
+		;
+	return hit;
 }
 
 /* What is there before a call, and after it. */
@@ -194,6 +222,9 @@ static void clean(struct __test_metadata *_metadata, struct run *run)
 		EXPECT_EQ(0, shm_write_file("/proc/sys/vm/hugetlb_shm_group", "0"));
 	}
 	shm_remove_all(run->shm);
+	if (run->serves) {
+		EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+	}
 }
 
 static struct counts count(struct __test_metadata *_metadata, const struct run *run)
@@ -278,11 +309,11 @@ static void every_failure(struct __test_metadata *_metadata, const struct shm_ba
 		before = count(_metadata, &run);
 		errno = 0;
 		if (!s->elsewhere) {
-			ASSERT_EQ(0, fail_at(fail_fd, n));
+			ASSERT_EQ(0, begin(s, n));
 		}
 		result = s->call(&run);
 		error = errno;
-		hit = !n || (s->elsewhere ? run.hit : fail_end(fail_fd));
+		hit = (s->elsewhere ? run.hit : end()) || !n;
 		injected += n && hit;
 		if (result < 0) {
 			told++;
@@ -394,11 +425,26 @@ static long fork_child(struct run *run)
 
 STEP(forced, shm_sysctl_write("shm_rmid_forced", 1))
 
-/* A child has the failures as it exits: while it has not been waited for, its number can be read. It may have made a segment. */
-static long fork_child_that_fails(struct run *run)
+/* A child that has the failures is at its end: while it has not been waited for, its number can be read. */
+static int child_ends(struct run *run)
 {
 	siginfo_t info;
 	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/fail-nth", run->child);
+	if (run->child < 0 || waitid(P_PID, run->child, &info, WEXITED | WNOWAIT))
+		return -1;
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	run->hit = fail_end(fd);
+	return close(fd);
+}
+
+/* As it exits. It may have made a segment. */
+static long fork_child_that_fails(struct run *run)
+{
 	int fd;
 
 	run->child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
@@ -408,15 +454,7 @@ static long fork_child_that_fails(struct run *run)
 			syscall(SYS_exit_group, 2);
 		syscall(SYS_exit_group, fd < 0 || fail_at(fd, run->n));
 	}
-	snprintf(path, sizeof(path), "/proc/%d/fail-nth", run->child);
-	if (run->child < 0 || waitid(P_PID, run->child, &info, WEXITED | WNOWAIT))
-		return -1;
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	run->hit = fail_end(fd);
-	close(fd);
-	return 0;
+	return child_ends(run);
 }
 
 STEP(wait_for_child, shm_wait(run->child) ? -1 : 0)
@@ -480,6 +518,8 @@ SCENARIO(failnth, get_large, GET(.size = MIB))
 SCENARIO(failnth, get_without_a_reserve, GET(.size = 4 * MIB, .flags = SHM_NORESERVE))
 SCENARIO(failnth_module, get_huge, GET(.size = 4 * MIB, .flags = SHM_HUGETLB))
 SCENARIO(failnth_module, get_huge_as_group_member, GET(.size = 4 * MIB, .flags = SHM_HUGETLB, .also = member_of_group))
+SCENARIO(failnth, get_short_of_memory, GET(.size = 4 * KIB, .lasting = true))
+SCENARIO(failnth_module, get_huge_short_of_memory, GET(.size = 4 * MIB, .flags = SHM_HUGETLB, .lasting = true))
 SCENARIO(failnth, get_with_next_id, GET(.size = 4 * KIB, .also = next_id))
 SCENARIO(failnth, get_new_by_key, .size = 4 * KIB, .call = get_by_key, .undo = rmid_id, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })
@@ -613,6 +653,9 @@ SCENARIO(failnth, detach_last_of_removed, DETACH(.also = rmid))
 SCENARIO(failnth, detach_last_where_forced, DETACH(.also = forced))
 SCENARIO(failnth, detach_beside_a_thread, DETACH(.also = thread))
 SCENARIO(failnth, detach_in_pieces, DETACH(.also = in_pieces, .partial = true))
+/* shmdt(2) of the built-in says that it has done it, and the attach stays. */
+SCENARIO(failnth_module, detach_short_of_memory, DETACH(.lasting = true))
+SCENARIO(failnth_module, detach_in_pieces_short_of_memory, DETACH(.also = in_pieces, .partial = true, .lasting = true))
 SCENARIO(failnth, remove, REMOVE(.size = 4 * KIB, .also = once_attached))
 SCENARIO(failnth, remove_large, REMOVE(.size = 2 * MIB))
 SCENARIO(failnth, remove_attached, REMOVE(.size = 4 * KIB, .attached = true, .touched = true))
@@ -699,6 +742,7 @@ STEP(segments, read_file(DEBUGFS "/rust_shm/segments"))
 STEP(namespaces, read_file(DEBUGFS "/rust_shm/namespaces"))
 STEP(open_device, run->fd = open(RUST_SHM_DEVICE, O_RDWR | O_CLOEXEC))
 STEP(write_parameter, shm_write_file(SHM_PARAMETERS "/huge", "within_size"))
+STEP(read_parameter, read_file(SHM_PARAMETERS "/huge"))
 
 #define READ(...) TOUCHED, .size = 64 * KIB, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT), .call = __VA_ARGS__
 
@@ -706,6 +750,7 @@ SCENARIO(failnth, table, READ(table))
 SCENARIO(failnth_module, report_of_segments, READ(segments))
 SCENARIO(failnth_module, report_of_namespaces, READ(namespaces))
 SCENARIO(failnth_module, open, .call = open_device, .undo = close_fd, MAY_FAIL(ENOMEM, EFAULT))
+SCENARIO(failnth_module, parameter_is_read, .call = read_parameter, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT))
 SCENARIO(failnth_module, parameter, .call = write_parameter, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT))
 
 /* What a process does with its attaches. A part of a mapping may have been cut off before a failure. */
@@ -781,7 +826,31 @@ static long map_descriptor(struct run *run)
 	return 0;
 }
 
+/* In a child whose table of descriptors is full: it has to grow, each time. */
+static long open_descriptor_in_full_table(struct run *run)
+{
+	int fd, copy, error;
+
+	run->child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!run->child) {
+		fd = open("/proc/thread-self/fail-nth", O_RDWR);
+		do
+			copy = dup(fd);
+		while (copy >= 0 && copy != DESCRIPTORS - 1);
+		if (copy < 0 || fail_at(fd, run->n))
+			syscall(SYS_exit_group, EIO);
+		syscall(SYS_exit_group, open_descriptor(run) < 0 ? errno : 0);
+	}
+	run->n = 0;
+	if (child_ends(run))
+		return -1;
+	error = shm_wait(run->child);
+	errno = error;
+	return error ? -1 : 0;
+}
+
 STEP(unmap_descriptor, munmap(run->at, run->scenario->size))
+STEP(allocate_by_descriptor, fallocate(run->fd, 0, 0, run->scenario->size))
 STEP(write_by_descriptor, pwrite(run->fd, "x", 1, 0) == 1 ? 0 : -1)
 STEP(seal, ioctl(run->fd, RUST_SHM_FD_ADD_SEALS, F_SEAL_WRITE))
 STEP(stat_descriptor, fstat(run->fd, &(struct stat){ 0 }))
@@ -792,6 +861,11 @@ SCENARIO(failnth_module, descriptor, SEGMENT, .size = 64 * KIB, .call = open_des
 SCENARIO(failnth_module, descriptor_again, DESCRIPTOR(.call = open_again, .undo = close_again, MAY_FAIL(ENOMEM, EFAULT)))
 SCENARIO(failnth_module, descriptor_mmap, DESCRIPTOR(.call = map_descriptor, .undo = unmap_descriptor, MAY_FAIL(ENOMEM)))
 SCENARIO(failnth_module, descriptor_write, DESCRIPTOR(.call = write_by_descriptor, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT)))
+SCENARIO(failnth_module, descriptor_fallocate, DESCRIPTOR(.call = allocate_by_descriptor, .undo = nothing, MAY_FAIL(ENOMEM, EFAULT)))
+SCENARIO(failnth_module, descriptor_fallocate_short_of_memory, DESCRIPTOR(.call = allocate_by_descriptor, .undo = nothing,
+	 MAY_FAIL(ENOMEM, EFAULT), .lasting = true))
+SCENARIO(failnth_module, descriptor_in_full_table, SEGMENT, .size = 64 * KIB, .call = open_descriptor_in_full_table, .undo = nothing,
+	 MAY_FAIL(ENOMEM, EFAULT), .elsewhere = true)
 SCENARIO(failnth_module, descriptor_punch, TOUCHED, .size = 2 * MIB, .also = open_descriptor, .call = punch, .undo = nothing,
 	 MAY_FAIL(ENOMEM))
 SCENARIO(failnth_module, descriptor_stat, DESCRIPTOR(.call = stat_descriptor, .undo = nothing, MAY_FAIL(EFAULT)))
@@ -815,6 +889,81 @@ SCENARIO(failnth, unshare, .also = this_namespace, .call = unshare_ipc, .undo = 
 SCENARIO(failnth, first_get_in_a_namespace, .size = 4 * KIB, .also = new_namespace, .call = get_private, MAY_FAIL(ENOMEM, EFAULT),
 	 .builtin_errnos = { ENOSPC })
 SCENARIO(failnth, leave_a_namespace, .also = new_namespace_and_segment, .call = go_back, MAY_FAIL(ENOMEM))
+
+/*
+ * The first call in a namespace, which the module does not know yet: in a new one each time. That it has no such segment is no failure.
+ * The same call then has none.
+ */
+static long enter_new(struct run *run, long (*before)(struct run *run))
+{
+	unsigned int n = run->n;
+
+	run->n = 0;
+	end();
+	if (unshare(CLONE_NEWIPC) || before(run) < 0)
+		return -1;
+	return begin(run->scenario, n);
+}
+
+#define FIRST(name, before, ...) \
+	static long name(struct run *run) \
+	{ \
+		long result = enter_new(run, before) ? -1 : (long)(__VA_ARGS__); \
+		\
+		return result < 0 && errno == EINVAL ? 0 : result; \
+	} \
+	FIRST_SCENARIO(name, name)
+
+#define FIRST_SCENARIO(name, function, ...) \
+	SCENARIO(failnth_module, name, .size = 4 * KIB, .also = this_namespace, .call = function, .undo = forget_and_go_back, \
+		 MAY_FAIL(ENOMEM, EFAULT), ##__VA_ARGS__)
+
+static long forget_and_go_back(struct run *run)
+{
+	run->id = -1;
+	return go_back(run);
+}
+
+FIRST(first_get, nothing, get_private(run))
+FIRST(first_get_by_key, nothing, get_by_key(run))
+FIRST(first_get_with_next_id, next_id, get_private(run))
+FIRST(first_restore, nothing, restore(run))
+FIRST_SCENARIO(first_get_by_key_short_of_memory, first_get_by_key, .lasting = true)
+FIRST_SCENARIO(first_get_with_next_id_short_of_memory, first_get_with_next_id, .lasting = true)
+FIRST_SCENARIO(first_restore_short_of_memory, first_restore, .lasting = true)
+FIRST(first_attach, nothing, run->shm->attach(0, NULL, 0))
+FIRST(first_descriptor, nothing, shm_rust_ioctl(RUST_SHM_IOC_FD, &(struct rust_shm_fd){ .flags = RUST_SHM_FD_RDWR }))
+FIRST(first_stat, nothing, ask(run, 0, IPC_STAT))
+FIRST(first_ipc_info, nothing, ipc_info(run))
+FIRST(first_shm_info, nothing, shm_info(run))
+FIRST(first_set, nothing, run->shm->set(0, 0, 0, 0600))
+FIRST(first_lock, nothing, run->shm->ctl(0, SHM_LOCK, NULL))
+FIRST(first_remove, nothing, run->shm->rmid(0))
+
+/* By the system calls of a namespace that is served. */
+
+static long serve(struct run *run)
+{
+	run->serves = true;
+	return serve_on(run);
+}
+
+static long attach_by_system_call(struct run *run)
+{
+	char *at = shm_builtin.attach(run->id, NULL, 0);
+
+	if (at == SHM_FAILED)
+		return -1;
+	run->attaches[0] = run->at = at;
+	return 0;
+}
+
+STEP(get_by_system_call, run->id = shm_builtin.get(IPC_PRIVATE, run->scenario->size, 0600))
+
+SCENARIO(failnth_module, attach_by_system_call, SEGMENT, .size = 4 * KIB, .also = serve, .call = attach_by_system_call, .undo = detach_at,
+	 MAY_FAIL(ENOMEM))
+SCENARIO(failnth_module, get_by_system_call, .size = 4 * KIB, .also = serve, .call = get_by_system_call, .undo = rmid_id,
+	 MAY_FAIL(ENOMEM))
 
 /* Load: what fails leaves nothing, and the module can be loaded after it. */
 
@@ -851,22 +1000,23 @@ FIXTURE_TEARDOWN_PARENT(failnth_load)
 	EXPECT_TRUE(device_appears(&st));
 }
 
-TEST_F_TIMEOUT(failnth_load, load, 600)
+/* With serve=1 as its parameters, the first IPC namespace is served. That it cannot be is told, and the module is loaded. */
+static void load(struct __test_metadata *_metadata, int memory, const char *parameters)
 {
 	struct rust_shm_version version;
 	unsigned int n, told = 0;
 	struct stat st;
 	char path[64];
 	bool hit = true;
-	int result;
+	int result, module;
 
 	/* A file that is open for writing is no module. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->fd);
-	self->fd = open(path, O_RDONLY | O_CLOEXEC);
-	ASSERT_LE(0, self->fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", memory);
+	module = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, module);
 	for (n = 1; hit && n < MOST_FAILURES && __test_passed(_metadata); n++) {
 		ASSERT_EQ(0, fail_at(fail_fd, n));
-		result = syscall(SYS_finit_module, self->fd, "", 0);
+		result = syscall(SYS_finit_module, module, parameters, 0);
 		hit = fail_end(fail_fd);
 		if (result) {
 			told++;
@@ -877,6 +1027,10 @@ TEST_F_TIMEOUT(failnth_load, load, 600)
 		} else {
 			ASSERT_TRUE(device_appears(&st));
 			EXPECT_EQ(0, shm_rust_ioctl(RUST_SHM_IOC_VERSION, &version));
+			if (*parameters) {
+				EXPECT_TRUE(hit || shm_serve(RUST_SHM_SERVE_ASK) == 1);
+				EXPECT_EQ(0, shm_serve(RUST_SHM_SERVE_OFF));
+			}
 			close_device();
 			EXPECT_EQ(0, module_unload_soon())
 				AT("%s", strerror(errno));
@@ -884,7 +1038,21 @@ TEST_F_TIMEOUT(failnth_load, load, 600)
 	}
 	EXPECT_LT(n, MOST_FAILURES);
 	ksft_print_msg("%u failures injected, %u of them told\n", n - 2, told);
-	EXPECT_EQ(0, syscall(SYS_finit_module, self->fd, "", 0));
+	EXPECT_EQ(0, syscall(SYS_finit_module, module, "", 0));
+}
+
+TEST_F_TIMEOUT(failnth_load, load, 600)
+{
+	load(_metadata, self->fd, "");
+}
+
+TEST_F_TIMEOUT(failnth_load, load_that_serves, 600)
+{
+	int first = open("/proc/1/ns/ipc", O_RDONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, first);
+	ASSERT_EQ(0, setns(first, CLONE_NEWIPC));
+	load(_metadata, self->fd, "serve=1");
 }
 
 TEST_HARNESS_MAIN
