@@ -15,7 +15,7 @@ GOAL = 95  # percent
 # A comment, a string, a character, or a `?` that ends an expression: not that of ?Sized.
 TOKENS = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|\'(?:\\.[^\']*|[^\\\'])\'|(?P<end>[\w)\]}]\s*)\?(?![\w:])', re.S)
 
-# Not in the kernels that `make failures` takes: they have /proc/sysvipc/shm, and lack nothing.
+# Not compiled for the kernels `kasan` and `fault`: they have CONFIG_SYSVIPC, and lack nothing.
 ELSEWHERE = ("shm/sys/compat/", "shm/sys/fs/proc_file.rs")
 
 # What an error comes from where it is neither an allocation nor a copy of user memory, by the function that returns it.
@@ -25,20 +25,24 @@ OTHER = re.compile(
       (?:usize|u16|i64)::try_from\( | from_utf8\( | to_str\( | [ug]id_from_user\( | Mode::new\( | Placement::new\( | huge_pages\( | check_size::
     | user_ptr\( | parameter::number\( | V::parse\(
     # a limit, or no room
-    | fit\( | file_fits\( | take_from_pool\( | range\( | is_occupied\( | room\( | LockedPages::new\( | checked_\w+\( | write_str\( | add::<
+    | fit\( | file_fits\( | take_from_pool\( | range\( | is_occupied\( | room\( | LockedPages::new\( | checked_\w+\( | add::<
     # it is not there, or not so
-    | ok_or(?:_else)?\( | ok\(\) | find\( | get(?:_mut)?\( | next\( | cursor_lower_bound\( | chain\( | array\( | load\( | as_ref\( | remove\(&creator | (?:key|file)$
-    | active_pid_ns\( | with\(\|namespace\|\ stat\( | of_current\( | NonNull::new\( | stat\( | Segment::pin\( | mapped\( | find_fragment\b | end_serving\(
+    | ok_or(?:_else)?\((?!ENOMEM) | ok\(\) | find\( | get(?:_mut)?\( | next\( | cursor_lower_bound\( | chain\( | array\( | load\( | as_ref\( | remove\(&creator | (?:key|file)$
+    | active_pid_ns\( | with\(\|namespace\|\ stat\( | of_current\( | NonNull::new\((?:of_current|unsafe\ \{\ c::rust_shm_end_serving) | stat\( | Segment::pin\( | mapped\( | find_fragment\b | end_serving\(
     # the caller is being killed or exits, or the module is unloaded
     | limits\(\) | usage\(\) | LockedMm::current\( | .*down_read_killable\( | ModuleRef::get\(
-    # a hole is punched, which takes no memory
+    # a hole is punched: where memory is short, that is no error
     | .*\bshmem\(file,\ mode | write\(&mut\ \|\|
     )""",
     re.X,
 )
+# The same, by the whole: a size that no memory has room for; and a function that never returns null.
+TOO_LARGE = re.compile(r"^(?:memory::in_huge_pages|limits::pages)\([\w.]+\)\.ok_or\(ENOMEM\)|^NonNull::new\(from_err_ptr\(file\)\?\.cast\(\)\)\.ok_or\(ENOMEM\)")
 
 MET = """
-/// Whether a `?` has met an error, for `selftests/runner/met.py`.
+use kernel::prelude::*;
+
+/// Whether a `?` has met a failure of an allocation or of a copy, for `selftests/runner/met.py`.
 pub(crate) trait Met {
     fn met(self, place: usize) -> Self;
 }
@@ -51,9 +55,13 @@ fn tell(place: usize) {
     }
 }
 
-impl<T, E> Met for Result<T, E> {
+impl<T, E: Clone + Into<Error>> Met for Result<T, E> {
     fn met(self, place: usize) -> Self {
-        self.inspect_err(|_| tell(place))
+        self.inspect_err(|e| {
+            if [ENOMEM, EFAULT].contains(&e.clone().into()) {
+                tell(place);
+            }
+        })
     }
 }
 
@@ -112,6 +120,10 @@ def source(expression):
     return expression
 
 
+def is_other(expression):
+    return OTHER.match(source(expression)) or TOO_LARGE.match(expression)
+
+
 def mark(copy):
     places = []
     shutil.rmtree(copy, ignore_errors=True)
@@ -156,7 +168,7 @@ def report(copy, log):
         places = file.read().splitlines()
     with open(log, encoding="utf-8", errors="replace") as file:
         met = {int(number) for number in re.findall(r"rust_shm: met (\d+)$", file.read(), re.M)}
-    counted = [number for number, place in enumerate(places) if not OTHER.match(source(place.split("\t")[1]))]
+    counted = [number for number, place in enumerate(places) if not is_other(place.split("\t")[1])]
     missed = [number for number in counted if number not in met]
     for number in missed:
         print("# not met:", places[number])

@@ -175,7 +175,7 @@ run_fuzz() {
 run_failures() {
 	local copy=build/met
 	kernel_has_faults || { echo "failures: the kernel makes no allocation fail: KERNEL=fault or KERNEL=kasan does" >&2; return 2; }
-	export TIMEOUT=${TIMEOUT:-1500}
+	export TIMEOUT=${TIMEOUT:-3600}
 	if ! { selftests/runner/met.py mark $copy && selftests >build/failures.log 2>&1 && $copy/scripts/module "$kdir" "$out-met" >>build/failures.log 2>&1; }; then
 		cat build/failures.log
 		return 1
