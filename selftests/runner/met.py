@@ -36,8 +36,8 @@ OTHER = re.compile(
     )""",
     re.X,
 )
-# The same, by the whole: a size that no memory has room for; and a function that never returns null.
-TOO_LARGE = re.compile(r"^(?:memory::in_huge_pages|limits::pages)\([\w.]+\)\.ok_or\(ENOMEM\)|^NonNull::new\(from_err_ptr\(file\)\?\.cast\(\)\)\.ok_or\(ENOMEM\)")
+# The same, where an ENOMEM is none of an allocation: a size that no memory has room for; a function that never returns null.
+NO_ALLOCATION = re.compile(r"^(?:memory::in_huge_pages|limits::pages)\([\w.]+\)\.ok_or\(ENOMEM\)|^NonNull::new\(from_err_ptr\(file\)\?\.cast\(\)\)\.ok_or\(ENOMEM\)")
 
 MET = """
 use kernel::prelude::*;
@@ -121,7 +121,7 @@ def source(expression):
 
 
 def is_other(expression):
-    return OTHER.match(source(expression)) or TOO_LARGE.match(expression)
+    return OTHER.match(source(expression)) or NO_ALLOCATION.match(expression)
 
 
 def mark(copy):

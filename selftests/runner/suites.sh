@@ -92,7 +92,7 @@ prompt() { echo "# === prompt"; selftests/runner/prompt.py "$out/rust_shm.ko"; }
 run_tests() { # what needs no guest, part...
 	local still=$1 dir report names=() streams=() i name fd part
 	shift
-	export TIMEOUT=${TIMEOUT:-$((3000 / ${GUESTS:-2}))}
+	export TIMEOUT=${TIMEOUT:-$((${GUESTS:-2} == 1 ? 3000 : 1500))}
 	dir=$(mktemp -d)
 	echo "# building the module and the selftests"
 	report=$(build_all) || { printf '%s\n' "$report" | selftests/runner/tally.py; return; }
